@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the harness and the agent say to each other over the guest's second
+//! serial line: one JSON value a line, one [`Reply`] to each [`Request`], in
+//! order, after the agent's [`Hello`].
+//!
+//! Nothing is said while events are in flight: results travel in the trace
+//! slots, and this line only arranges the run.
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::counters::Counters;
+
+/// Version of this protocol; both sides refuse another one.
+pub const CONTROL_VERSION: u32 = 1;
+
+/// The agent's first line: the guest is up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`CONTROL_VERSION`] of the agent.
+    pub irqbed: u32,
+    /// Kernel release, as `uname -r`.
+    pub kernel: String,
+    /// Version of the agent.
+    pub agent: String,
+}
+
+/// How a listener wants its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// Subscribe: `netlink_unicast` to this listener.
+    Unicast,
+    /// Join the multicast group: one `netlink_broadcast` for all listeners.
+    Broadcast,
+}
+
+/// What a listener does with its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Behaviour {
+    /// Receives, stamps the trace slots, checks and counts. One listener of a
+    /// run may do this.
+    Measure,
+    /// Receives, checks and counts, but leaves the trace slots alone.
+    Count,
+    /// Receives and prints each event on the console, for a person.
+    Print,
+    /// Subscribes and never reads.
+    Stall,
+}
+
+/// A listener to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerSpec {
+    /// How it gets its events.
+    pub delivery: Delivery,
+    /// What it does with them.
+    pub behaviour: Behaviour,
+    /// Bit `v` asks for vector `v`; for unicast only.
+    pub vectors: u32,
+    /// `SO_RCVBUFFORCE` in bytes; `None` leaves the system's default.
+    pub receive_buffer: Option<u32>,
+}
+
+/// What a listener has seen up to now. It stays readable after its death.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerReport {
+    /// Netlink port id.
+    pub port_id: u32,
+    /// Events received, good and bad.
+    pub received: u64,
+    /// Events whose payload was not what was sent.
+    pub bad_payload: u64,
+    /// Events that came after a later one of the same vector.
+    pub out_of_order: u64,
+    /// Datagrams that were no event.
+    pub malformed: u64,
+    /// Times `recvmsg` said `ENOBUFS`: some events before it were dropped.
+    pub overrun_signals: u64,
+    /// Messages the kernel dropped at this socket, from `/proc/net/netlink`;
+    /// for a dead listener the last value read while it lived.
+    pub kernel_drops: u64,
+    /// Number of the last event received; 0 for none.
+    pub last_seq: u64,
+    /// Whether the process still runs.
+    pub alive: bool,
+}
+
+/// What the harness asks of the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Request {
+    /// Load the driver. Answer: [`Reply::Done`].
+    LoadModule {
+        /// Module parameters by name.
+        parameters: BTreeMap<String, String>,
+    },
+    /// Unload the driver. Answer: [`Reply::Done`].
+    UnloadModule,
+    /// Start a listener; it is subscribed when the answer comes. Answer:
+    /// [`Reply::Listening`].
+    Listen(ListenerSpec),
+    /// Report of a listener. Answer: [`Reply::Listener`].
+    Report {
+        /// Number of the listener.
+        listener: u32,
+    },
+    /// End a listener, cleanly (it unsubscribes) or by `SIGKILL`. Answer:
+    /// [`Reply::Listener`], its last report.
+    EndListener {
+        /// Number of the listener.
+        listener: u32,
+        /// `SIGKILL`, in the middle of whatever it does.
+        kill: bool,
+    },
+    /// The driver's counters, at once. Answer: [`Reply::Counters`].
+    Counters,
+    /// The driver's counters after it handed on every record there is.
+    /// Answer: [`Reply::Counters`].
+    Flush,
+    /// Answer calibration pings until [`crate::trace::PING_STOP`]. Answers
+    /// [`Reply::Calibrating`] when it begins to spin and [`Reply::Done`] when
+    /// it was stopped: the one request with two answers.
+    Calibrate,
+    /// Send these bytes to the driver's netlink socket as they are, and say
+    /// what comes back within a second. Answer: [`Reply::Datagrams`].
+    SendRaw {
+        /// The datagram.
+        bytes: Vec<u8>,
+        /// Send as an unprivileged user, without `CAP_NET_ADMIN`.
+        unprivileged: bool,
+    },
+    /// Run a program of the guest to its end. Answer: [`Reply::Ran`].
+    Run {
+        /// The program and its arguments; busybox applets are on the path.
+        argv: Vec<String>,
+    },
+    /// Kernel messages of level warning and worse since the start. Answer:
+    /// [`Reply::KernelLog`].
+    KernelLog,
+    /// End of the guest. Answer: [`Reply::Done`], then it powers off.
+    PowerOff,
+}
+
+/// What the agent answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Reply {
+    /// The request was carried out.
+    Done,
+    /// The request failed.
+    Failed {
+        /// What failed and why, in one line.
+        error: String,
+    },
+    /// The agent spins on the ping from now on.
+    Calibrating,
+    /// A listener is subscribed.
+    Listening {
+        /// Number of the listener, counted from 0.
+        listener: u32,
+        /// Its netlink port id.
+        port_id: u32,
+    },
+    /// Report of a listener.
+    Listener(ListenerReport),
+    /// The driver's counters.
+    Counters(Counters),
+    /// What came back from the driver.
+    Datagrams {
+        /// One entry a datagram.
+        datagrams: Vec<Vec<u8>>,
+    },
+    /// A program ended.
+    Ran {
+        /// Exit status; 128 + signal number when a signal ended it.
+        status: i32,
+        /// Its standard output.
+        stdout: String,
+        /// Its standard error.
+        stderr: String,
+    },
+    /// Kernel messages.
+    KernelLog {
+        /// One entry a message.
+        lines: Vec<String>,
+    },
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The driver's counters: its part of the account that every run closes with.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The driver's counters since it was loaded.
+///
+/// One event makes one delivery per subscriber by unicast, one by broadcast.
+/// Each delivery ends in exactly one of `sent`, `socket_full`,
+/// `listener_gone`, `no_memory`; an event that nobody asked for counts once in
+/// `no_listener`.
+#[repr(C)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[cfg_attr(feature = "control", derive(serde::Serialize, serde::Deserialize))]
+pub struct Counters {
+    /// Interrupts taken.
+    pub interrupts: u64,
+    /// Interrupts that found no new record: an earlier one had brought it.
+    pub merged_interrupts: u64,
+    /// Records taken from the rings.
+    pub events: u64,
+    /// Deliveries the kernel accepted.
+    pub sent: u64,
+    /// Events that no listener was there for.
+    pub no_listener: u64,
+    /// Deliveries dropped because the listener's socket was full.
+    pub socket_full: u64,
+    /// Deliveries to a listener that had just gone.
+    pub listener_gone: u64,
+    /// Deliveries that found no memory.
+    pub no_memory: u64,
+    /// Records that made no sense (payload outside its area, slot out of
+    /// range) and were dropped.
+    pub bad_record: u64,
+    /// Requests refused: unknown, malformed, or not permitted.
+    pub bad_request: u64,
+    /// Listeners that died without unsubscribing and were forgotten.
+    pub listeners_forgotten: u64,
+    /// Subscribers by unicast right now.
+    pub subscribers: u64,
+}
+
+layout!(Counters, 96, {
+    interrupts: 0,
+    merged_interrupts: 8,
+    events: 16,
+    sent: 24,
+    no_listener: 32,
+    socket_full: 40,
+    listener_gone: 48,
+    no_memory: 56,
+    bad_record: 64,
+    bad_request: 72,
+    listeners_forgotten: 80,
+    subscribers: 88,
+});

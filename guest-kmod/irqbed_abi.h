@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Made from the Rust crate irqbed-abi by its test c_header; do not edit.
+ */
+#ifndef IRQBED_ABI_H
+#define IRQBED_ABI_H
+
+
+#include <linux/build_bug.h>
+#include <linux/stddef.h>
+#include <linux/types.h>
+
+/*
+ * PCI vendor id. 0x1bed is not assigned to anybody we know of; a device that
+ * exists only in a testbed must not claim another vendor's number.
+ */
+#define IRQBED_PCI_VENDOR_ID 7149
+
+/*
+ * PCI device id of the event device.
+ */
+#define IRQBED_PCI_DEVICE_ID 4097
+
+/*
+ * PCI revision; moves with [`crate::regs::ABI_VERSION`].
+ */
+#define IRQBED_PCI_REVISION 1
+
+/*
+ * BAR of the trapped control registers, see [`crate::regs`].
+ */
+#define IRQBED_CONTROL_BAR 0
+
+/*
+ * Size of the control BAR, bytes.
+ */
+#define IRQBED_CONTROL_BAR_SIZE 4096
+
+/*
+ * BAR of the memory that host and guest share, see [`crate::trace`]. It is
+ * 64 bits wide and so takes BAR 3 too.
+ */
+#define IRQBED_INSTRUMENT_BAR 2
+
+/*
+ * Size of the instrument BAR, bytes.
+ */
+#define IRQBED_INSTRUMENT_BAR_SIZE 4194304
+
+/*
+ * BAR of the MSI-X table and pending bits.
+ */
+#define IRQBED_MSIX_BAR 4
+
+/*
+ * Size of the MSI-X BAR, bytes.
+ */
+#define IRQBED_MSIX_BAR_SIZE 4096
+
+/*
+ * Offset of the MSI-X table in its BAR, bytes.
+ */
+#define IRQBED_MSIX_TABLE_OFFSET 0
+
+/*
+ * Offset of the MSI-X pending bit array in its BAR, bytes.
+ */
+#define IRQBED_MSIX_PBA_OFFSET 2048
+
+/*
+ * MSI-X vectors of the event device, each with a completion ring.
+ */
+#define IRQBED_VECTORS 32
+
+/*
+ * Version of everything in this crate that the driver sees.
+ */
+#define IRQBED_ABI_VERSION 1
+
+/*
+ * Value of [`REG_MAGIC`]: "IRQB" in memory order.
+ */
+#define IRQBED_MAGIC 1112625737
+
+/*
+ * Read-only: [`MAGIC`].
+ */
+#define IRQBED_REG_MAGIC 0
+
+/*
+ * Read-only: [`ABI_VERSION`].
+ */
+#define IRQBED_REG_VERSION 4
+
+/*
+ * Read-only: number of MSI-X vectors and rings.
+ */
+#define IRQBED_REG_VECTORS 8
+
+/*
+ * Read-only: number of trace slots in the instrument BAR.
+ */
+#define IRQBED_REG_SLOTS 12
+
+/*
+ * Read-only: longest payload in bytes.
+ */
+#define IRQBED_REG_MAX_PAYLOAD 16
+
+/*
+ * Read-write: control bits, see `CTRL_*`.
+ */
+#define IRQBED_REG_CTRL 20
+
+/*
+ * Read-only: status bits, see `STATUS_*`.
+ */
+#define IRQBED_REG_STATUS 24
+
+/*
+ * Read-write: keeps what was written; for liveness checks and access timing.
+ */
+#define IRQBED_REG_SCRATCH 28
+
+/*
+ * Write-only: raises one empty event on the vector written, so that a driver
+ * can test its interrupts with no host at hand.
+ */
+#define IRQBED_REG_SELF_RAISE 32
+
+/*
+ * [`REG_CTRL`]: the device may raise events.
+ */
+#define IRQBED_CTRL_ENABLE (1 << 0)
+
+/*
+ * [`REG_CTRL`]: writing one resets the device; reads as zero.
+ */
+#define IRQBED_CTRL_RESET (1 << 1)
+
+/*
+ * [`REG_STATUS`]: events can be raised (enabled, no error).
+ */
+#define IRQBED_STATUS_READY (1 << 0)
+
+/*
+ * [`REG_STATUS`]: a DMA access failed; only a reset clears it.
+ */
+#define IRQBED_STATUS_DMA_ERROR (1 << 1)
+
+/*
+ * First ring register block; ring `v` starts at
+ * `REG_RING_BASE + v * REG_RING_STRIDE`.
+ */
+#define IRQBED_REG_RING_BASE 256
+
+/*
+ * Distance in bytes between the register blocks of two rings.
+ */
+#define IRQBED_REG_RING_STRIDE 32
+
+/*
+ * Read-write: bits 31:0 of the DMA address of the records, 64-byte aligned.
+ */
+#define IRQBED_RING_RECORDS_LO 0
+
+/*
+ * Read-write: bits 63:32 of the DMA address of the records.
+ */
+#define IRQBED_RING_RECORDS_HI 4
+
+/*
+ * Read-write: bits 31:0 of the DMA address of the payload area, 64-byte aligned.
+ */
+#define IRQBED_RING_PAYLOAD_LO 8
+
+/*
+ * Read-write: bits 63:32 of the DMA address of the payload area.
+ */
+#define IRQBED_RING_PAYLOAD_HI 12
+
+/*
+ * Read-write: number of records, a power of two from
+ * [`crate::ring::MIN_ENTRIES`] to [`crate::ring::MAX_ENTRIES`].
+ */
+#define IRQBED_RING_ENTRIES 16
+
+/*
+ * Read-write: size of the payload area in bytes, a multiple of
+ * [`crate::ring::PAYLOAD_ALIGN`], at least [`crate::ring::MIN_PAYLOAD_AREA`].
+ */
+#define IRQBED_RING_PAYLOAD_SIZE 20
+
+/*
+ * Read-write: 1 arms the ring with an empty producer; reads back 0 when its
+ * geometry or its addresses were refused. 0 disarms it.
+ */
+#define IRQBED_RING_ARM 24
+
+/*
+ * Read-only: events lost because the ring or its payload area was full.
+ */
+#define IRQBED_RING_OVERFLOWS 28
+
+/*
+ * Longest payload of an event, bytes.
+ */
+#define IRQBED_MAX_PAYLOAD 4096
+
+/*
+ * Payloads start at multiples of this, bytes.
+ */
+#define IRQBED_PAYLOAD_ALIGN 64
+
+/*
+ * Smallest payload area, bytes: the longest payload fits twice.
+ */
+#define IRQBED_MIN_PAYLOAD_AREA 8192
+
+/*
+ * Largest payload area, bytes.
+ */
+#define IRQBED_MAX_PAYLOAD_AREA (16 << 20)
+
+/*
+ * Fewest records in a ring.
+ */
+#define IRQBED_MIN_ENTRIES 2
+
+/*
+ * Most records in a ring.
+ */
+#define IRQBED_MAX_ENTRIES 65536
+
+/*
+ * [`EventRecord::flags`]: the payload is [`crate::pattern`] of the sequence
+ * number, and the receiver should check it.
+ */
+#define IRQBED_EVENT_PATTERN (1 << 0)
+
+/*
+ * Offset of the calibration ping, a u64 that the host writes: the number of
+ * the exchange, or [`PING_STOP`].
+ */
+#define IRQBED_PING_OFFSET 0
+
+/*
+ * Offset of the guest's TSC at the moment it saw the ping, a u64.
+ */
+#define IRQBED_PONG_TSC_OFFSET 64
+
+/*
+ * Offset of the number of the exchange answered, a u64 written after the TSC.
+ */
+#define IRQBED_PONG_OFFSET 72
+
+/*
+ * A ping of this value ends the calibration.
+ */
+#define IRQBED_PING_STOP 18446744073709551615ull
+
+/*
+ * Offset of the consumer index of ring 0.
+ */
+#define IRQBED_CONSUMER_BASE 4096
+
+/*
+ * Distance in bytes between two consumer indices: a cache line each.
+ */
+#define IRQBED_CONSUMER_STRIDE 64
+
+/*
+ * Offset of trace slot 0.
+ */
+#define IRQBED_SLOT_BASE 65536
+
+/*
+ * Size of a trace slot, bytes: one cache line.
+ */
+#define IRQBED_SLOT_SIZE 64
+
+/*
+ * Number of trace slots: they fill the BAR.
+ */
+#define IRQBED_SLOTS 64512
+
+/*
+ * [`TraceSlot::verdict`]: no receiver has seen the event yet.
+ */
+#define IRQBED_VERDICT_NONE 0
+
+/*
+ * [`TraceSlot::verdict`]: received, in order, payload intact.
+ */
+#define IRQBED_VERDICT_OK 1
+
+/*
+ * [`TraceSlot::verdict`]: received, but the payload is not what was sent.
+ */
+#define IRQBED_VERDICT_BAD_PAYLOAD 2
+
+/*
+ * [`TraceSlot::verdict`]: received after a later event of the same vector.
+ */
+#define IRQBED_VERDICT_OUT_OF_ORDER 3
+
+/*
+ * Netlink protocol unit unless the module parameter `unit` says otherwise:
+ * the last one, which nothing in the kernel claims.
+ */
+#define IRQBED_DEFAULT_UNIT 31
+
+/*
+ * Request: send me events by unicast. Payload: [`SubscribeRequest`], or
+ * nothing for all vectors. A second one changes the first.
+ */
+#define IRQBED_MSG_SUBSCRIBE 16
+
+/*
+ * Request: no more events. No payload.
+ */
+#define IRQBED_MSG_UNSUBSCRIBE 17
+
+/*
+ * Request: the counters as they are now, answered in the callback by
+ * [`MSG_COUNTERS`]. No payload.
+ */
+#define IRQBED_MSG_GET_COUNTERS 18
+
+/*
+ * Request: wait until each record that is in a ring now was handed to its
+ * notifier, then answer with [`MSG_COUNTERS`]. It takes long and is done by a
+ * worker; `sendmsg` returns before. No payload.
+ */
+#define IRQBED_MSG_FLUSH 19
+
+/*
+ * Answer: [`crate::counters::Counters`].
+ */
+#define IRQBED_MSG_COUNTERS 20
+
+/*
+ * Notification: an [`EventMessage`] with the payload behind it.
+ */
+#define IRQBED_MSG_EVENT 21
+
+/*
+ * Multicast group of the events, as a group number (bit 0 of a group mask).
+ */
+#define IRQBED_GROUP_EVENTS 1
+
+/*
+ * Most subscribers by unicast.
+ */
+#define IRQBED_MAX_SUBSCRIBERS 64
+
+/*
+ * One record of a completion ring.
+ */
+struct irqbed_event_record {
+	/*
+	 * Number of the event, counted from 1 over all vectors since the reset.
+	 */
+	u64 seq;
+	/*
+	 * Offset of the payload in the ring's payload area, bytes.
+	 */
+	u32 payload_offset;
+	/*
+	 * Length of the payload, bytes, 0 to [`MAX_PAYLOAD`].
+	 */
+	u32 payload_len;
+	/*
+	 * Index of the event's trace slot.
+	 */
+	u32 slot;
+	/*
+	 * `EVENT_*` bits.
+	 */
+	u32 flags;
+	/*
+	 * Zero.
+	 */
+	u32 reserved;
+	/*
+	 * 1 on even laps of the ring (the first is lap 0), 0 on odd ones;
+	 * written last.
+	 */
+	u32 phase;
+};
+
+/*
+ * The four time stamps of one event, and what became of it.
+ *
+ * A slot is reused: it speaks of event `seq` only. Every stamp is a time
+ * stamp counter reading of the side that wrote it; 0 means not (yet) stamped.
+ */
+struct irqbed_trace_slot {
+	/*
+	 * Number of the event; written by the host.
+	 */
+	u64 seq;
+	/*
+	 * Host TSC when the record was complete, just before it was published
+	 * and the interrupt signalled.
+	 */
+	u64 raise;
+	/*
+	 * Guest TSC at the entry of the interrupt handler; for the second and
+	 * later events that one interrupt brings, when their record was taken.
+	 */
+	u64 isr;
+	/*
+	 * Guest TSC when the notifier took the event over.
+	 */
+	u64 notify;
+	/*
+	 * Guest TSC when the receiving process was back from its system call.
+	 */
+	u64 user;
+	/*
+	 * What the receiver found: `VERDICT_*`; written last.
+	 */
+	u32 verdict;
+	/*
+	 * MSI-X vector of the event; written by the host.
+	 */
+	u32 vector;
+	/*
+	 * Zero.
+	 */
+	u64 reserved[2];
+};
+
+/*
+ * Payload of [`MSG_SUBSCRIBE`].
+ */
+struct irqbed_subscribe_request {
+	/*
+	 * Bit `v` asks for the events of vector `v`; 0 is refused.
+	 */
+	u32 vectors;
+	/*
+	 * Zero.
+	 */
+	u32 reserved;
+};
+
+/*
+ * Payload of [`MSG_EVENT`]; `payload_len` bytes follow.
+ */
+struct irqbed_event_message {
+	/*
+	 * Number of the event.
+	 */
+	u64 seq;
+	/*
+	 * Index of the event's trace slot.
+	 */
+	u32 slot;
+	/*
+	 * MSI-X vector of the event.
+	 */
+	u32 vector;
+	/*
+	 * Length of the payload behind this structure, bytes.
+	 */
+	u32 payload_len;
+	/*
+	 * `EVENT_*` bits of [`crate::ring`].
+	 */
+	u32 flags;
+};
+
+/*
+ * The driver's counters since it was loaded.
+ *
+ * One event makes one delivery per subscriber by unicast, one by broadcast.
+ * Each delivery ends in exactly one of `sent`, `socket_full`,
+ * `listener_gone`, `no_memory`; an event that nobody asked for counts once in
+ * `no_listener`.
+ */
+struct irqbed_counters {
+	/*
+	 * Interrupts taken.
+	 */
+	u64 interrupts;
+	/*
+	 * Interrupts that found no new record: an earlier one had brought it.
+	 */
+	u64 merged_interrupts;
+	/*
+	 * Records taken from the rings.
+	 */
+	u64 events;
+	/*
+	 * Deliveries the kernel accepted.
+	 */
+	u64 sent;
+	/*
+	 * Events that no listener was there for.
+	 */
+	u64 no_listener;
+	/*
+	 * Deliveries dropped because the listener's socket was full.
+	 */
+	u64 socket_full;
+	/*
+	 * Deliveries to a listener that had just gone.
+	 */
+	u64 listener_gone;
+	/*
+	 * Deliveries that found no memory.
+	 */
+	u64 no_memory;
+	/*
+	 * Records that made no sense (payload outside its area, slot out of
+	 * range) and were dropped.
+	 */
+	u64 bad_record;
+	/*
+	 * Requests refused: unknown, malformed, or not permitted.
+	 */
+	u64 bad_request;
+	/*
+	 * Listeners that died without unsubscribing and were forgotten.
+	 */
+	u64 listeners_forgotten;
+	/*
+	 * Subscribers by unicast right now.
+	 */
+	u64 subscribers;
+};
+
+static_assert(sizeof(struct irqbed_event_record) == 32);
+static_assert(offsetof(struct irqbed_event_record, seq) == 0);
+static_assert(offsetof(struct irqbed_event_record, payload_offset) == 8);
+static_assert(offsetof(struct irqbed_event_record, payload_len) == 12);
+static_assert(offsetof(struct irqbed_event_record, slot) == 16);
+static_assert(offsetof(struct irqbed_event_record, flags) == 20);
+static_assert(offsetof(struct irqbed_event_record, reserved) == 24);
+static_assert(offsetof(struct irqbed_event_record, phase) == 28);
+static_assert(sizeof(struct irqbed_trace_slot) == 64);
+static_assert(offsetof(struct irqbed_trace_slot, seq) == 0);
+static_assert(offsetof(struct irqbed_trace_slot, raise) == 8);
+static_assert(offsetof(struct irqbed_trace_slot, isr) == 16);
+static_assert(offsetof(struct irqbed_trace_slot, notify) == 24);
+static_assert(offsetof(struct irqbed_trace_slot, user) == 32);
+static_assert(offsetof(struct irqbed_trace_slot, verdict) == 40);
+static_assert(offsetof(struct irqbed_trace_slot, vector) == 44);
+static_assert(offsetof(struct irqbed_trace_slot, reserved) == 48);
+static_assert(sizeof(struct irqbed_subscribe_request) == 8);
+static_assert(offsetof(struct irqbed_subscribe_request, vectors) == 0);
+static_assert(offsetof(struct irqbed_subscribe_request, reserved) == 4);
+static_assert(sizeof(struct irqbed_event_message) == 24);
+static_assert(offsetof(struct irqbed_event_message, seq) == 0);
+static_assert(offsetof(struct irqbed_event_message, slot) == 8);
+static_assert(offsetof(struct irqbed_event_message, vector) == 12);
+static_assert(offsetof(struct irqbed_event_message, payload_len) == 16);
+static_assert(offsetof(struct irqbed_event_message, flags) == 20);
+static_assert(sizeof(struct irqbed_counters) == 96);
+static_assert(offsetof(struct irqbed_counters, interrupts) == 0);
+static_assert(offsetof(struct irqbed_counters, merged_interrupts) == 8);
+static_assert(offsetof(struct irqbed_counters, events) == 16);
+static_assert(offsetof(struct irqbed_counters, sent) == 24);
+static_assert(offsetof(struct irqbed_counters, no_listener) == 32);
+static_assert(offsetof(struct irqbed_counters, socket_full) == 40);
+static_assert(offsetof(struct irqbed_counters, listener_gone) == 48);
+static_assert(offsetof(struct irqbed_counters, no_memory) == 56);
+static_assert(offsetof(struct irqbed_counters, bad_record) == 64);
+static_assert(offsetof(struct irqbed_counters, bad_request) == 72);
+static_assert(offsetof(struct irqbed_counters, listeners_forgotten) == 80);
+static_assert(offsetof(struct irqbed_counters, subscribers) == 88);
+
+#endif /* IRQBED_ABI_H */
