@@ -1,2 +1,54 @@
-//! x
-fn main(){}
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The agent: PID 1 of the test guest, and the process that the guest's
+//! interrupts are to reach. It is the last leg of an event's journey.
+//!
+//! Started by the kernel as `/init` it sets the guest up and serves the control
+//! line. Started by itself, with a role as its first argument, it is one of
+//! the processes that the guest needs: a listener, an unprivileged sender, the
+//! shell of a person.
+
+#![deny(unsafe_code)]
+
+mod agent;
+mod calibrate;
+mod children;
+mod control;
+mod events;
+mod init;
+mod instrument;
+mod kmsg;
+mod listener;
+mod listeners;
+mod mapping;
+mod module;
+mod netlink;
+mod program;
+mod raw;
+mod receivers;
+mod shell;
+mod signal;
+mod stats;
+mod tsc;
+mod wire;
+
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let result = match arguments.next().as_deref() {
+        Some(listener::ROLE) => listener::main(arguments.next()),
+        Some(raw::ROLE) => raw::main(),
+        Some(shell::ROLE) => shell::main(),
+        _ if rustix::process::getpid().is_init() => init::main(),
+        _ => Err(anyhow::anyhow!(
+            "this program is PID 1 of irqbed's test guest; `./just run-vm` boots one"
+        )),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            init::say(&format!("irqbed-agent: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Serves the harness: takes each request from the control line, has it
+//! carried out, and answers.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use irqbed_abi::control::{CONTROL_VERSION, Hello, ListenerSpec, Reply, Request};
+use rustix::system::uname;
+
+use crate::{
+    calibrate,
+    children::Children,
+    control::{Incoming, Line},
+    instrument::Instrument,
+    kmsg::Kmsg,
+    listeners::Listeners,
+    module, netlink, program, raw,
+};
+
+/// What PID 1 knows.
+pub struct Agent {
+    line: Line,
+    log: Kmsg,
+    children: Children,
+    listeners: Listeners,
+}
+
+impl Agent {
+    /// An agent that has not said anything yet.
+    pub fn new(line: Line) -> Result<Self> {
+        let log = Kmsg::from_start().context("cannot open /dev/kmsg")?;
+        Ok(Self {
+            line,
+            log,
+            children: Children::default(),
+            listeners: Listeners::default(),
+        })
+    }
+
+    /// Says hello and serves requests until the guest is to end.
+    pub fn serve(&mut self) -> Result<()> {
+        self.line.send(&Hello {
+            irqbed: CONTROL_VERSION,
+            kernel: uname().release().to_string_lossy().into_owned(),
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+        })?;
+        loop {
+            let answer = match self.line.next()? {
+                Incoming::End => return Ok(()),
+                Incoming::Malformed(error) => Err(anyhow::anyhow!(error)),
+                Incoming::Request(Request::PowerOff) => {
+                    self.line.send(&Reply::Done)?;
+                    self.line.drain();
+                    return Ok(());
+                }
+                Incoming::Request(request) => self.carry_out(request),
+            };
+            let answer = answer.unwrap_or_else(|error| Reply::Failed {
+                error: format!("{error:#}").replace('\n', " "),
+            });
+            self.line.send(&answer)?;
+        }
+    }
+
+    fn carry_out(&mut self, request: Request) -> Result<Reply> {
+        let children = &mut self.children;
+        match request {
+            Request::LoadModule { parameters } => module::load(&parameters).map(|()| Reply::Done),
+            Request::UnloadModule => module::unload().map(|()| Reply::Done),
+            Request::Listen(spec) => self
+                .listen(&spec)
+                .map(|(listener, port_id)| Reply::Listening { listener, port_id }),
+            Request::Report { listener } => self
+                .listeners
+                .report(children, listener)
+                .map(Reply::Listener),
+            Request::EndListener { listener, kill } => self
+                .listeners
+                .end(children, listener, kill)
+                .map(Reply::Listener),
+            Request::Counters => netlink::counters(false).map(Reply::Counters),
+            Request::Flush => netlink::counters(true).map(Reply::Counters),
+            Request::Calibrate => self.calibrate().map(|()| Reply::Done),
+            Request::SendRaw {
+                bytes,
+                unprivileged,
+            } => raw::send(children, &bytes, unprivileged),
+            Request::Run { argv } => program::run(children, &argv),
+            Request::KernelLog => Ok(Reply::KernelLog {
+                lines: self.log.warnings().to_vec(),
+            }),
+            Request::PowerOff => Ok(Reply::Done),
+        }
+    }
+
+    /// Starts a listener: its number and port id.
+    pub fn listen(&mut self, spec: &ListenerSpec) -> Result<(u32, u32)> {
+        self.listeners.start(&mut self.children, spec)
+    }
+
+    /// Starts a program with whose end the guest ends.
+    pub fn run_until_end_of(&mut self, command: &mut Command) -> Result<()> {
+        let (pid, _child) = self.children.spawn(command)?;
+        self.line
+            .end_with(self.children.watch(pid).context("cannot watch it")?);
+        Ok(())
+    }
+
+    fn calibrate(&mut self) -> Result<()> {
+        let bar = Instrument::open()?;
+        let words = bar
+            .calibration()
+            .context("the instrument BAR is too small")?;
+        calibrate::serve(words, || self.line.send(&Reply::Calibrating))
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A listener: the process in which events end their journey. PID 1 starts it
+//! from the agent's own binary with its wishes as argument, the shared figures
+//! as standard input, and standard output to hear when it is ready.
+
+use std::{
+    io::{self, Write},
+    process::exit,
+};
+
+use anyhow::{Context, Result};
+use irqbed_abi::control::{Behaviour, ListenerSpec, Reply};
+use rustix::mm::{MlockAllFlags, mlockall};
+
+use crate::{events::Sink, init::say, instrument::Instrument, receivers, signal, stats::Stats};
+
+/// First argument of a listener's process.
+pub const ROLE: &str = "listen";
+
+/// A listener from its start to its end. Its first words are for PID 1: that
+/// it listens, or why it cannot.
+pub fn main(spec: Option<String>) -> Result<()> {
+    match start(spec.as_deref().unwrap_or_default()) {
+        Ok(listener) => listener.run(),
+        Err(error) => tell(&Reply::Failed {
+            error: format!("{error:#}"),
+        }),
+    }
+}
+
+struct Listener {
+    behaviour: Behaviour,
+    sink: Sink,
+    receiver: Box<dyn receivers::Receiver>,
+}
+
+fn start(spec: &str) -> Result<Listener> {
+    let spec: ListenerSpec =
+        serde_json::from_str(spec).context("a listener's argument is its specification")?;
+    let stats = Stats::map(io::stdin()).context("cannot map the shared figures")?;
+    let instrument = match spec.behaviour {
+        Behaviour::Measure => Some(Instrument::open()?),
+        Behaviour::Count | Behaviour::Print | Behaviour::Stall => None,
+    };
+    // No page fault shall come between an event and its stamp.
+    if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
+        say(&format!(
+            "irqbed-agent: a listener runs without locked memory: {error}"
+        ));
+    }
+    let mut sink = Sink::new(stats, instrument, spec.behaviour == Behaviour::Print);
+    let receiver = receivers::open(&spec, &mut sink)?;
+    sink.set_port_id(receiver.port_id());
+    signal::on_terminate(receiver.quit()?)?;
+    tell(&Reply::Listening {
+        listener: 0,
+        port_id: receiver.port_id(),
+    })?;
+    Ok(Listener {
+        behaviour: spec.behaviour,
+        sink,
+        receiver,
+    })
+}
+
+impl Listener {
+    fn run(mut self) -> Result<()> {
+        if self.behaviour == Behaviour::Stall {
+            // Returns when the handler of SIGTERM has said goodbye.
+            rustix::event::pause();
+            exit(0);
+        }
+        self.receiver.run(&mut self.sink)
+    }
+}
+
+fn tell(reply: &Reply) -> Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    io::stdout()
+        .write_all(&line)
+        .context("PID 1 does not hear us")?;
+    Ok(())
+}

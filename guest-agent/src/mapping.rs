@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Memory shared with somebody else: the instrument BAR with driver and host,
+//! the figures of a listener with PID 1. All of it is handed out as atomics
+//! only, since the other side may write at any time.
+
+#![allow(unsafe_code)]
+
+use std::{
+    io,
+    os::fd::AsFd,
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicU32, AtomicU64},
+};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// A shared mapping from the start of a file.
+#[derive(Debug)]
+pub struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to nobody's thread, and its memory is reached
+// through atomics only.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len` bytes of a file for reading and writing, its pages
+    /// in place before the first access.
+    pub fn shared(file: impl AsFd, len: usize) -> io::Result<Self> {
+        // SAFETY: the kernel chooses the address, so no memory of ours is
+        // replaced.
+        let base = unsafe {
+            mmap(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED | MapFlags::POPULATE,
+                file,
+                0,
+            )?
+        };
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { base, len })
+    }
+
+    /// Where `size` bytes at `offset` lie, if they are inside and aligned.
+    #[inline(always)]
+    fn place(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
+        let fits = offset.checked_add(size)? <= self.len && offset.is_multiple_of(size);
+        // SAFETY: the offset is inside of the mapping.
+        fits.then(|| unsafe { self.base.add(offset) })
+    }
+
+    /// The 64-bit word at an offset in bytes; `None` outside or misaligned.
+    #[inline(always)]
+    pub fn word64(&self, offset: usize) -> Option<&AtomicU64> {
+        let place = self.place(offset, size_of::<u64>())?;
+        // SAFETY: eight bytes of the mapping, aligned (the mapping is to its
+        // pages), alive as long as `self`, and only ever used as an atomic.
+        Some(unsafe { AtomicU64::from_ptr(place.cast().as_ptr()) })
+    }
+
+    /// The 32-bit word at an offset in bytes; `None` outside or misaligned.
+    #[inline(always)]
+    pub fn word32(&self, offset: usize) -> Option<&AtomicU32> {
+        let place = self.place(offset, size_of::<u32>())?;
+        // SAFETY: as in `word64`, with four bytes.
+        Some(unsafe { AtomicU32::from_ptr(place.cast().as_ptr()) })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping made in `shared`, and every reference
+        // into it borrowed `self`. It cannot fail for a mapping that exists.
+        let _ = unsafe { munmap(self.base.cast().as_ptr(), self.len) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+
+    use super::*;
+
+    #[test]
+    fn what_one_mapping_writes_the_other_reads() {
+        let file = memfd_create("test", MemfdFlags::CLOEXEC).expect("a memfd");
+        ftruncate(&file, 4096).expect("a page");
+        let one = Mapping::shared(&file, 4096).expect("a mapping");
+        let other = Mapping::shared(&file, 4096).expect("a mapping");
+        one.word64(4088)
+            .expect("the last word")
+            .store(7, Ordering::Relaxed);
+        assert_eq!(
+            other
+                .word64(4088)
+                .expect("the last word")
+                .load(Ordering::Relaxed),
+            7
+        );
+        assert_eq!(
+            other
+                .word32(4088)
+                .expect("its lower half")
+                .load(Ordering::Relaxed),
+            7
+        );
+    }
+
+    #[test]
+    fn nothing_outside_or_misaligned_is_handed_out() {
+        let file = memfd_create("test", MemfdFlags::CLOEXEC).expect("a memfd");
+        ftruncate(&file, 4096).expect("a page");
+        let mapping = Mapping::shared(&file, 4096).expect("a mapping");
+        for offset in [4, 4092, 4096, usize::MAX] {
+            assert!(mapping.word64(offset).is_none(), "{offset}");
+        }
+        assert!(mapping.word32(4094).is_none());
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The ways in which an event can reach a process: one file each, all in one
+//! table. A receiver asks the driver for events, waits for them, stamps the
+//! moment it has one and hands it to the [`Sink`]; it knows nothing of slots,
+//! checks and counts.
+
+mod netlink;
+
+use anyhow::{Context, Result};
+use irqbed_abi::control::ListenerSpec;
+
+use crate::events::Sink;
+
+/// A receiver that the driver knows.
+pub trait Receiver {
+    /// Number by which the driver and the kernel know it.
+    fn port_id(&self) -> u32;
+
+    /// Asks the driver for no more events, so that [`Receiver::run`] returns
+    /// when it has taken those already sent. The result runs in a signal
+    /// handler, so it may make system calls but neither allocate nor lock.
+    fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>>;
+
+    /// Takes events until the driver confirms that no more will come.
+    fn run(&mut self, sink: &mut Sink) -> Result<()>;
+}
+
+/// One way to receive.
+pub struct Kind {
+    /// Whether this is the way that a listener asks for.
+    pub serves: fn(&ListenerSpec) -> bool,
+    /// Makes a receiver of which the driver knows when this returns.
+    pub open: fn(&ListenerSpec, &mut Sink) -> Result<Box<dyn Receiver>>,
+}
+
+/// Every way there is.
+const RECEIVERS: &[Kind] = &[netlink::UNICAST, netlink::BROADCAST];
+
+/// Makes the receiver that a listener asks for.
+pub fn open(spec: &ListenerSpec, sink: &mut Sink) -> Result<Box<dyn Receiver>> {
+    let kind = RECEIVERS
+        .iter()
+        .find(|kind| (kind.serves)(spec))
+        .with_context(|| format!("no receiver for {:?}", spec.delivery))?;
+    (kind.open)(spec, sink)
+}
