@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+# Everything that can be said about the sources without running them.
+set -euo pipefail
+# shellcheck source=images/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+"$IMAGES/kernel.sh"
+"$IMAGES/tools.sh" make sparse shellcheck
+
+echo 'lint: rustfmt'
+cargo fmt --all --check
+echo 'lint: clippy'
+cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+echo 'lint: the module, with W=1 and sparse'
+log=$STORE/log/lint-module.log
+"$IMAGES/module.sh" W=1 C=2 >"$log" 2>&1 || { cat "$log"; die "the module does not build"; }
+if grep -E "(warning|error):" "$log"; then die "the module has warnings"; fi
+echo 'lint: shellcheck'
+shellcheck -x just .ci/run images/*.sh
