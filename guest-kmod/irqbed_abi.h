@@ -359,7 +359,8 @@
  */
 struct irqbed_event_record {
 	/*
-	 * Number of the event, counted from 1 over all vectors since the reset.
+	 * Number of the event, counted from 1 over all vectors for as long as the
+	 * device exists; a reset does not start it anew.
 	 */
 	u64 seq;
 	/*

@@ -39,7 +39,8 @@ pub const EVENT_PATTERN: u32 = 1 << 0;
     Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 pub struct EventRecord {
-    /// Number of the event, counted from 1 over all vectors since the reset.
+    /// Number of the event, counted from 1 over all vectors for as long as the
+    /// device exists; a reset does not start it anew.
     pub seq: u64,
     /// Offset of the payload in the ring's payload area, bytes.
     pub payload_offset: u32,

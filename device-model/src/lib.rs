@@ -1,1 +1,33 @@
-//! x
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! PCI devices in Rust, served to a hypervisor over vfio-user.
+//!
+//! A device is a type that implements [`PciDevice`]: it describes itself by a
+//! [`DeviceSpec`], answers accesses to its BARs, and is handed [`Irqs`] and
+//! [`Dma`] to act on its own. [`serve`] puts it behind a connected socket,
+//! [`Server::bind`] behind a path.
+//!
+//! [`event::EventDevice`] is the device that irqbed measures with: the first
+//! leg of an event's journey, from [`event::EventSource::raise`] to the
+//! MSI-X eventfd.
+
+#![deny(unsafe_code, missing_docs)]
+
+pub mod bar;
+pub mod config_space;
+
+pub mod device;
+pub mod dma;
+pub mod event;
+pub mod irq;
+pub mod server;
+pub mod socket;
+pub mod spec;
+pub mod tsc;
+
+pub use bar::{Area, Bar, BarIndex};
+pub use device::{Bus, PciDevice, ResetKind};
+pub use dma::{Dma, DmaError, GuestAddr};
+pub use irq::{Irqs, Signalled};
+pub use server::{ServeError, Server, ServerEnd, ServerHandle, Stopper, serve};
+pub use spec::{DeviceSpec, Identity, IntxPin, Msix, SpecError};
+pub use tsc::{GuestTsc, HostTsc};

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Base address registers: windows of a device into the guest's memory space.
+//! A trapped BAR brings every access to the device; a mapped one is memory of
+//! a file that the guest reaches without leaving the processor.
+
+use std::{fs::File, sync::Arc};
+
+/// Number of a BAR, 0 to 5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BarIndex(u8);
+
+impl BarIndex {
+    /// BARs of a type-0 header.
+    pub const COUNT: usize = 6;
+
+    /// `None` above 5.
+    #[must_use]
+    pub const fn new(index: u32) -> Option<Self> {
+        if index < Self::COUNT as u32 {
+            Some(Self(index as u8))
+        } else {
+            None
+        }
+    }
+
+    /// The number, 0 to 5.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// A part of a BAR, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Area {
+    /// Offset in the BAR, and in its file.
+    pub offset: u64,
+    /// Length.
+    pub size: u64,
+}
+
+impl Area {
+    /// Offset behind the last byte, unless that overflows.
+    #[must_use]
+    pub const fn end(&self) -> Option<u64> {
+        self.offset.checked_add(self.size)
+    }
+
+    /// Whether an access lies wholly inside.
+    #[must_use]
+    pub fn holds(&self, offset: u64, len: u64) -> bool {
+        match (offset.checked_add(len), self.end()) {
+            (Some(end), Some(own_end)) => offset >= self.offset && end <= own_end,
+            _ => false,
+        }
+    }
+}
+
+/// The memory behind a mapped BAR.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    /// Byte `n` of the BAR is byte `n` of this file.
+    pub file: Arc<File>,
+    /// The parts that the guest may map, page-aligned, in order, apart from
+    /// each other; accesses elsewhere trap.
+    pub areas: Vec<Area>,
+}
+
+/// One memory BAR.
+#[derive(Debug, Clone)]
+pub struct Bar {
+    /// Size in bytes, a power of two.
+    pub size: u64,
+    /// 64 bits wide; takes the next BAR's place too.
+    pub wide: bool,
+    /// Reads have no side effects.
+    pub prefetchable: bool,
+    /// `None` where every access traps.
+    pub mapping: Option<Mapping>,
+}
+
+impl Bar {
+    /// A 32-bit BAR of `size` bytes whose every access comes to the device.
+    #[must_use]
+    pub const fn trapped(size: u64) -> Self {
+        Self {
+            size,
+            wide: false,
+            prefetchable: false,
+            mapping: None,
+        }
+    }
+
+    /// A 32-bit BAR of `size` bytes that is `file`, all of it mapped.
+    #[must_use]
+    pub fn mapped(file: Arc<File>, size: u64) -> Self {
+        Self {
+            mapping: Some(Mapping {
+                file,
+                areas: vec![Area { offset: 0, size }],
+            }),
+            ..Self::trapped(size)
+        }
+    }
+
+    /// Maps only these parts; accesses to the rest trap. Nothing changes for
+    /// a trapped BAR.
+    #[must_use]
+    pub fn areas(mut self, areas: Vec<Area>) -> Self {
+        if let Some(mapping) = &mut self.mapping {
+            mapping.areas = areas;
+        }
+        self
+    }
+
+    /// Makes the BAR 64 bits wide.
+    #[must_use]
+    pub fn wide(mut self) -> Self {
+        self.wide = true;
+        self
+    }
+
+    /// Declares that reads have no side effects and writes may be merged.
+    #[must_use]
+    pub fn prefetchable(mut self) -> Self {
+        self.prefetchable = true;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Area, BarIndex};
+
+    #[test]
+    fn there_is_no_bar_6() {
+        assert_eq!(BarIndex::new(5).map(BarIndex::get), Some(5));
+        assert_eq!(BarIndex::new(6), None);
+    }
+
+    #[test]
+    fn an_area_does_not_hold_an_access_that_overflows() {
+        let area = Area {
+            offset: 0x1000,
+            size: 0x1000,
+        };
+        assert!(area.holds(0x1000, 0x1000));
+        assert!(!area.holds(0x1fff, 2));
+        assert!(!area.holds(u64::MAX, 2));
+    }
+}

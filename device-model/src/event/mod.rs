@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The event device: the hardware that irqbed measures with. It writes event
+//! records into completion rings in guest memory and interrupts by MSI-X; its
+//! trace slots, mapped straight into the guest, take the time stamps. The
+//! contract with the driver is the crate `irqbed-abi`.
+
+mod instrument;
+mod registers;
+mod ring;
+mod source;
+mod state;
+
+use irqbed_abi::{pci, ring::MAX_PAYLOAD, trace::SLOTS};
+
+pub use instrument::{Instrument, InstrumentError, Pong};
+pub use source::{EventSource, Outcome, Payload, RaiseError, Raised};
+pub use state::DeviceCounters;
+
+use crate::{
+    bar::{Bar, BarIndex},
+    device::{Bus, PciDevice, ResetKind},
+    spec::{DeviceSpec, Identity, Msix},
+};
+
+/// Number of an event, counted from 1 over all vectors for as long as the
+/// device exists: a reset does not start it anew, so no number ever means two
+/// events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(u64);
+
+impl Seq {
+    /// `None` for 0, which is no event.
+    #[must_use]
+    pub const fn new(number: u64) -> Option<Self> {
+        match number {
+            0 => None,
+            number => Some(Self(number)),
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Index of the event's trace slot.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        ((self.0 - 1) % SLOTS as u64) as u32
+    }
+}
+
+impl std::fmt::Display for Seq {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Number of an MSI-X vector of the event device, 0 to 31.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vector(u32);
+
+impl Vector {
+    /// `None` for a vector that the device does not have.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        if number < pci::VECTORS {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// Every vector of the device.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..pci::VECTORS).map(Self)
+    }
+}
+
+impl std::fmt::Display for Vector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+const fn bar(index: u32) -> BarIndex {
+    match BarIndex::new(index) {
+        Some(index) => index,
+        None => panic!("the abi names a BAR that does not exist"),
+    }
+}
+
+const CONTROL: BarIndex = bar(pci::CONTROL_BAR);
+const INSTRUMENT: BarIndex = bar(pci::INSTRUMENT_BAR);
+const MSIX: BarIndex = bar(pci::MSIX_BAR);
+
+/// The event device. Make one, take its [`EventSource`], and serve it.
+///
+/// # Example
+/// ```no_run
+/// use std::time::Duration;
+/// use device_model::event::{EventDevice, Payload, Vector};
+/// let device = EventDevice::new()?;
+/// let source = device.source();
+/// let (server, for_qemu) = device_model::serve(device)?;
+/// // ... start QEMU with `for_qemu`, and wait for its driver:
+/// if source.wait_ready(Duration::from_secs(10)) {
+///     let raised = source.raise(Vector::default(), Payload::Pattern(64))?;
+///     println!("event {} was raised", raised.seq);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct EventDevice {
+    source: EventSource,
+}
+
+impl EventDevice {
+    /// A device after power on.
+    ///
+    /// # Errors
+    /// When there is no memory for the instrument BAR.
+    pub fn new() -> Result<Self, InstrumentError> {
+        Ok(Self {
+            source: EventSource::new(Instrument::new()?),
+        })
+    }
+
+    /// A handle that raises events, and outlives the device.
+    #[must_use]
+    pub fn source(&self) -> EventSource {
+        self.source.clone()
+    }
+}
+
+impl PciDevice for EventDevice {
+    fn spec(&self) -> DeviceSpec {
+        let file = self.source.instrument().file();
+        DeviceSpec::new(Identity {
+            vendor: pci::PCI_VENDOR_ID,
+            device: pci::PCI_DEVICE_ID,
+            revision: pci::PCI_REVISION,
+            // Unassigned class: no driver but ours takes it for its own.
+            class: [0xff, 0, 0],
+            subsystem_vendor: pci::PCI_VENDOR_ID,
+            subsystem: pci::PCI_DEVICE_ID,
+        })
+        .bar(CONTROL, Bar::trapped(pci::CONTROL_BAR_SIZE))
+        .bar(
+            INSTRUMENT,
+            Bar::mapped(file, pci::INSTRUMENT_BAR_SIZE)
+                .wide()
+                .prefetchable(),
+        )
+        .bar(MSIX, Bar::trapped(pci::MSIX_BAR_SIZE))
+        .msix(Msix {
+            bar: MSIX,
+            vectors: pci::VECTORS,
+            table_offset: pci::MSIX_TABLE_OFFSET,
+            pba_offset: pci::MSIX_PBA_OFFSET,
+        })
+    }
+
+    fn attach(&mut self, bus: Bus) {
+        self.source.attach(bus);
+    }
+
+    fn bar_read(&mut self, bar: BarIndex, offset: u64, data: &mut [u8]) {
+        if bar == CONTROL {
+            let state = self.source.lock();
+            registers::read(offset, data, |register| state.read(register));
+        } else {
+            // The hypervisor keeps the MSI-X table to itself.
+            data.fill(0);
+        }
+    }
+
+    fn bar_write(&mut self, bar: BarIndex, offset: u64, data: &[u8]) {
+        if bar == CONTROL {
+            registers::write(offset, data, |register, value| {
+                self.source.write(register, value);
+            });
+        }
+    }
+
+    fn reset(&mut self, kind: ResetKind) {
+        tracing::debug!("event device: reset ({kind:?})");
+        self.source.lock().reset();
+    }
+}
+
+/// Longest payload, as a length of a slice.
+const MAX_PAYLOAD_LEN: usize = MAX_PAYLOAD as usize;

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the event device remembers: its control registers, its rings, and the
+//! account of what it raised.
+
+use irqbed_abi::{
+    pci::VECTORS,
+    regs::{ABI_VERSION, CTRL_ENABLE, CTRL_RESET, MAGIC, STATUS_DMA_ERROR, STATUS_READY},
+    ring::MAX_PAYLOAD,
+    trace::SLOTS,
+};
+
+use super::{
+    Instrument, MAX_PAYLOAD_LEN, Vector,
+    registers::{Register, RingRegister},
+    ring::{Geometry, Producer},
+};
+use crate::dma::{Dma, GuestAddr};
+
+/// The device's part of the account, since it was made; no reset clears it.
+///
+/// `raised = published + ring_overflow + dma_errors`, always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DeviceCounters {
+    /// Events that took a number.
+    pub raised: u64,
+    /// Events whose record was handed to the driver.
+    pub published: u64,
+    /// Events dropped because the ring or its payload area was full.
+    pub ring_overflow: u64,
+    /// Events dropped because guest memory could not be written.
+    pub dma_errors: u64,
+    /// Events that the driver raised itself; counted above as well.
+    pub self_raised: u64,
+    /// Published events whose vector was connected to nothing: they lie in
+    /// the ring, and the interrupt follows when the vector is connected.
+    pub unsignalled: u64,
+}
+
+impl DeviceCounters {
+    /// What was counted after `earlier` was read.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            raised: self.raised.saturating_sub(earlier.raised),
+            published: self.published.saturating_sub(earlier.published),
+            ring_overflow: self.ring_overflow.saturating_sub(earlier.ring_overflow),
+            dma_errors: self.dma_errors.saturating_sub(earlier.dma_errors),
+            self_raised: self.self_raised.saturating_sub(earlier.self_raised),
+            unsignalled: self.unsignalled.saturating_sub(earlier.unsignalled),
+        }
+    }
+}
+
+/// One ring: what the driver wrote about it, and the producer while it is
+/// armed.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    wanted: Geometry,
+    pub producer: Option<Producer>,
+    /// Events lost since the reset.
+    pub overflows: u32,
+}
+
+/// Everything behind the device's one lock.
+#[derive(Debug)]
+pub(super) struct State {
+    enabled: bool,
+    pub dma_error: bool,
+    scratch: u32,
+    rings: [Ring; VECTORS as usize],
+    /// Number of the last event; 0 before the first.
+    pub last_seq: u64,
+    pub counters: DeviceCounters,
+    /// Where a pattern is made before it is copied to the guest.
+    pub pattern: Box<[u8; MAX_PAYLOAD_LEN]>,
+}
+
+impl State {
+    pub fn new() -> Self {
+        Self {
+            enabled: false,
+            dma_error: false,
+            scratch: 0,
+            rings: Default::default(),
+            last_seq: 0,
+            counters: DeviceCounters::default(),
+            pattern: Box::new([0; MAX_PAYLOAD_LEN]),
+        }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.enabled && !self.dma_error
+    }
+
+    pub fn ring(&self, vector: Vector) -> Option<&Ring> {
+        self.rings.get(vector.get() as usize)
+    }
+
+    pub fn ring_mut(&mut self, vector: Vector) -> Option<&mut Ring> {
+        self.rings.get_mut(vector.get() as usize)
+    }
+
+    /// Bit `v` is set where ring `v` is armed.
+    pub fn armed(&self) -> u32 {
+        let armed = Vector::all().zip(&self.rings);
+        armed
+            .filter(|(_, ring)| ring.producer.is_some())
+            .fold(0, |mask, (vector, _)| mask | 1 << vector.get())
+    }
+
+    /// After power on, but for the numbers and the account, which run on.
+    pub fn reset(&mut self) {
+        self.enabled = false;
+        self.dma_error = false;
+        self.scratch = 0;
+        self.rings = Default::default();
+    }
+
+    pub fn read(&self, register: Register) -> u32 {
+        let flag = |set: bool, bit: u32| if set { bit } else { 0 };
+        match register {
+            Register::Magic => MAGIC,
+            Register::Version => ABI_VERSION,
+            Register::Vectors => VECTORS,
+            Register::Slots => SLOTS,
+            Register::MaxPayload => MAX_PAYLOAD,
+            Register::Ctrl => flag(self.enabled, CTRL_ENABLE),
+            Register::Status => {
+                flag(self.is_ready(), STATUS_READY) | flag(self.dma_error, STATUS_DMA_ERROR)
+            }
+            Register::Scratch => self.scratch,
+            Register::SelfRaise => 0,
+            Register::Ring(vector, register) => self
+                .rings
+                .get(vector as usize)
+                .map_or(0, |ring| ring.read(register)),
+        }
+    }
+
+    /// Changes a register. Returns the vector to raise an event on, if that
+    /// was asked for.
+    pub fn write(
+        &mut self,
+        register: Register,
+        value: u32,
+        dma: &Dma,
+        instrument: &Instrument,
+    ) -> Option<Vector> {
+        match register {
+            Register::Ctrl if value & CTRL_RESET != 0 => self.reset(),
+            Register::Ctrl => self.enabled = value & CTRL_ENABLE != 0,
+            Register::Scratch => self.scratch = value,
+            Register::SelfRaise => return Vector::new(value),
+            Register::Ring(number, register) => {
+                let vector = Vector::new(number)?;
+                if let Some(ring) = self.ring_mut(vector) {
+                    ring.write(vector, register, value, dma, instrument);
+                }
+            }
+            Register::Magic
+            | Register::Version
+            | Register::Vectors
+            | Register::Slots
+            | Register::MaxPayload
+            | Register::Status => {}
+        }
+        None
+    }
+}
+
+impl Ring {
+    fn read(&self, register: RingRegister) -> u32 {
+        let Geometry {
+            records,
+            payload,
+            entries,
+            payload_size,
+        } = self.wanted;
+        match register {
+            RingRegister::RecordsLo => low(records),
+            RingRegister::RecordsHi => high(records),
+            RingRegister::PayloadLo => low(payload),
+            RingRegister::PayloadHi => high(payload),
+            RingRegister::Entries => entries,
+            RingRegister::PayloadSize => payload_size,
+            RingRegister::Arm => u32::from(self.producer.is_some()),
+            RingRegister::Overflows => self.overflows,
+        }
+    }
+
+    fn write(
+        &mut self,
+        vector: Vector,
+        register: RingRegister,
+        value: u32,
+        dma: &Dma,
+        instrument: &Instrument,
+    ) {
+        let wanted = &mut self.wanted;
+        match register {
+            RingRegister::RecordsLo => set_low(&mut wanted.records, value),
+            RingRegister::RecordsHi => set_high(&mut wanted.records, value),
+            RingRegister::PayloadLo => set_low(&mut wanted.payload, value),
+            RingRegister::PayloadHi => set_high(&mut wanted.payload, value),
+            RingRegister::Entries => wanted.entries = value,
+            RingRegister::PayloadSize => wanted.payload_size = value,
+            RingRegister::Arm if value == 1 => self.arm(vector, dma, instrument),
+            RingRegister::Arm => self.producer = None,
+            RingRegister::Overflows => {}
+        }
+    }
+
+    /// Arms the ring, or leaves it disarmed and says why.
+    fn arm(&mut self, vector: Vector, dma: &Dma, instrument: &Instrument) {
+        self.producer = None;
+        let producer = match Producer::new(self.wanted) {
+            Ok(producer) => producer,
+            Err(error) => {
+                tracing::warn!("ring {vector} is refused: {error}");
+                return;
+            }
+        };
+        let Geometry {
+            records,
+            payload,
+            payload_size,
+            ..
+        } = self.wanted;
+        let reachable = dma
+            .check_writable(records, self.wanted.records_len() as usize)
+            .and_then(|()| dma.check_writable(payload, payload_size as usize));
+        match reachable {
+            Ok(()) => {
+                instrument.clear_consumer(vector);
+                self.producer = Some(producer);
+            }
+            Err(error) => tracing::warn!("ring {vector} is refused: {error}"),
+        }
+    }
+}
+
+fn low(address: GuestAddr) -> u32 {
+    address.0 as u32
+}
+
+fn high(address: GuestAddr) -> u32 {
+    (address.0 >> 32) as u32
+}
+
+fn set_low(address: &mut GuestAddr, value: u32) {
+    address.0 = address.0 & !0xffff_ffff | u64::from(value);
+}
+
+fn set_high(address: &mut GuestAddr, value: u32) {
+    address.0 = address.0 & 0xffff_ffff | u64::from(value) << 32;
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Unix sockets that only their owner can reach, and that leave nothing
+//! behind. Both the device's socket and its control socket are made here.
+
+use std::{
+    fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustix::{
+    fs::Mode,
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+};
+
+/// Connections that may wait to be accepted at a socket with a path.
+const BACKLOG: i32 = 8;
+
+/// A socket that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Something has that name already.
+    #[error("{path} exists: choose another path, or remove it if nothing uses it", path = .0.display())]
+    Exists(PathBuf),
+    /// Somebody listens there.
+    #[error("{path} is in use by a running process: choose another path", path = .0.display())]
+    InUse(PathBuf),
+    /// Longer than a socket address.
+    #[error("{path} is too long for a socket, which takes 107 bytes: choose a shorter one", path = .0.display())]
+    TooLong(PathBuf),
+    /// The folder does not exist or cannot be examined.
+    #[error("cannot use the folder of {path} for a socket", path = path.display())]
+    NoFolder {
+        /// Path of the socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others could replace the socket.
+    #[error(
+        "{path} is a folder where others may remove files: use one of your own (mode 0700)",
+        path = .0.display()
+    )]
+    OpenFolder(PathBuf),
+    /// The system refused.
+    #[error("cannot make a socket at {path}", path = path.display())]
+    Refused {
+        /// Path of the socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused a socket without a path.
+    #[error("cannot make a pair of connected sockets")]
+    Pair(#[source] io::Error),
+}
+
+/// A listening socket and its path, which is removed on drop if it still is
+/// this socket's.
+#[derive(Debug)]
+pub struct BoundSocket {
+    listener: OwnedFd,
+    path: PathBuf,
+    /// Device and inode of the path.
+    identity: (u64, u64),
+}
+
+impl BoundSocket {
+    /// Listens at a path of mode 0600 that must not exist yet, in a folder
+    /// where nobody else may remove it.
+    ///
+    /// # Errors
+    /// Says what is wrong with the path.
+    pub fn bind(path: &Path) -> Result<Self, SocketError> {
+        let owned = || path.to_path_buf();
+        check_folder(path)?;
+        let address = SocketAddrUnix::new(path).map_err(|errno| match errno {
+            Errno::NAMETOOLONG => SocketError::TooLong(owned()),
+            errno => refused(path, errno),
+        })?;
+        let listener = new_socket().map_err(|errno| refused(path, errno))?;
+        // Linux makes the path with the mode of the socket itself: the path
+        // is never open to others, not even until a chmod.
+        rustix::fs::fchmod(&listener, Mode::RUSR | Mode::WUSR)
+            .map_err(|errno| refused(path, errno))?;
+        rustix::net::bind(&listener, &address).map_err(|errno| match errno {
+            Errno::ADDRINUSE => SocketError::Exists(owned()),
+            errno => refused(path, errno),
+        })?;
+        let metadata = fs::symlink_metadata(path).map_err(|source| SocketError::Refused {
+            path: owned(),
+            source,
+        })?;
+        let bound = Self {
+            listener,
+            path: owned(),
+            identity: (metadata.dev(), metadata.ino()),
+        };
+        rustix::net::listen(&bound.listener, BACKLOG).map_err(|errno| refused(path, errno))?;
+        Ok(bound)
+    }
+
+    /// As [`BoundSocket::bind`], but takes the place of a socket that nobody
+    /// listens at any more.
+    ///
+    /// # Errors
+    /// Says what is wrong with the path.
+    pub fn bind_or_replace(path: &Path) -> Result<Self, SocketError> {
+        if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+            match std::os::unix::net::UnixStream::connect(path) {
+                Ok(_) => return Err(SocketError::InUse(path.to_path_buf())),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    // Whether it went is seen by the bind.
+                    let _ = fs::remove_file(path);
+                }
+                Err(_) => {}
+            }
+        }
+        Self::bind(path)
+    }
+
+    /// The listening socket.
+    #[must_use]
+    pub fn listener(&self) -> &OwnedFd {
+        &self.listener
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for BoundSocket {
+    fn drop(&mut self) {
+        let found = fs::symlink_metadata(&self.path).map(|found| (found.dev(), found.ino()));
+        if found.is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A listening socket without a path, and a connection to it: whoever is
+/// given the second talks to whoever accepts at the first.
+///
+/// The name is an abstract one, so nothing is ever on a disk. The queue has
+/// room for our own connection alone: had a stranger been faster, ours would
+/// be refused.
+pub(crate) fn connected_pair() -> Result<(OwnedFd, OwnedFd), SocketError> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("irqbed-device/{}/{number}", std::process::id());
+    let connect = || {
+        let address = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
+        let listener = new_socket()?;
+        rustix::net::bind(&listener, &address)?;
+        rustix::net::listen(&listener, 0)?;
+        let client = new_socket()?;
+        rustix::io::ioctl_fionbio(&client, true)?;
+        rustix::net::connect(&client, &address)?;
+        rustix::io::ioctl_fionbio(&client, false)?;
+        Ok((listener, client))
+    };
+    connect().map_err(|errno: Errno| SocketError::Pair(errno.into()))
+}
+
+fn new_socket() -> Result<OwnedFd, Errno> {
+    rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+}
+
+fn refused(path: &Path, errno: Errno) -> SocketError {
+    SocketError::Refused {
+        path: path.to_path_buf(),
+        source: errno.into(),
+    }
+}
+
+/// Others may put files into a shared folder such as /tmp, but must not be
+/// able to take ours away: it is theirs to write only with the sticky bit.
+fn check_folder(path: &Path) -> Result<(), SocketError> {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let no_folder = |source| SocketError::NoFolder {
+        path: path.to_path_buf(),
+        source,
+    };
+    let found = fs::metadata(folder).map_err(no_folder)?;
+    if !found.is_dir() {
+        return Err(no_folder(io::ErrorKind::NotADirectory.into()));
+    }
+    let (mode, sticky) = (found.mode(), 0o1000);
+    if mode & 0o022 != 0 && mode & sticky == 0 {
+        return Err(SocketError::OpenFolder(folder.to_path_buf()));
+    }
+    Ok(())
+}

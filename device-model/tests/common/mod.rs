@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A guest in miniature: the protocol's client in QEMU's place, and a few
+//! lines in the driver's.
+
+#![allow(dead_code)]
+
+use std::{
+    fs::File,
+    io::Read,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::FileExt,
+    },
+    path::PathBuf,
+};
+
+use device_model::{
+    Server, ServerHandle,
+    event::{EventDevice, EventSource},
+};
+use irqbed_abi::{pci, regs, ring::EventRecord, trace::consumer_offset};
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    fs::{MemfdFlags, ftruncate, memfd_create},
+};
+use tempfile::TempDir;
+use vfio_bindings::bindings::vfio::{
+    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_PCI_CONFIG_REGION_INDEX,
+    VFIO_PCI_MSIX_IRQ_INDEX,
+};
+use zerocopy::FromBytes;
+
+/// Where the guest's memory begins.
+pub const RAM_AT: u64 = 0x10_0000;
+/// How long it is, bytes.
+pub const RAM_SIZE: u64 = 0x10_0000;
+/// Where ring 0 has its records.
+pub const RECORDS_AT: u64 = RAM_AT;
+/// Where ring 0 has its payloads.
+pub const PAYLOAD_AT: u64 = RAM_AT + 0x8_0000;
+
+pub struct Guest {
+    pub client: vfio_user::Client,
+    pub source: EventSource,
+    pub server: ServerHandle,
+    pub path: PathBuf,
+    pub ram: File,
+    pub eventfds: Vec<File>,
+    instrument: File,
+    _folder: TempDir,
+}
+
+pub fn memfd(size: u64) -> File {
+    let file: OwnedFd = memfd_create("guest-ram", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&file, size).unwrap();
+    file.into()
+}
+
+impl Guest {
+    /// A guest with memory, four vectors connected, and bus mastering on.
+    pub fn boot() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device");
+        let device = EventDevice::new().unwrap();
+        let source = device.source();
+        let server = Server::bind(&path).unwrap().serve(device).unwrap();
+        let mut client = vfio_user::Client::new(&path).unwrap();
+        let ram = memfd(RAM_SIZE);
+        client
+            .dma_map(0, RAM_AT, RAM_SIZE, ram.as_raw_fd())
+            .unwrap();
+        let region = client.region(pci::INSTRUMENT_BAR).unwrap();
+        let instrument = region.file_offset.as_ref().unwrap().file();
+        let instrument = instrument.try_clone().unwrap();
+        let mut guest = Self {
+            client,
+            source,
+            server,
+            path,
+            ram,
+            eventfds: Vec::new(),
+            instrument,
+            _folder: folder,
+        };
+        guest.set_bus_master(true);
+        for vector in 0..4 {
+            guest.connect(vector);
+        }
+        guest
+    }
+
+    pub fn set_bus_master(&mut self, on: bool) {
+        let command = if on { 6_u16 } else { 2 };
+        let command = command.to_le_bytes();
+        self.client
+            .region_write(VFIO_PCI_CONFIG_REGION_INDEX, 4, &command)
+            .unwrap();
+    }
+
+    /// Gives the next vector an eventfd.
+    pub fn connect(&mut self, vector: u32) {
+        let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
+        let fd = eventfd(0, flags).unwrap();
+        let set = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+        self.client
+            .set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, set, vector, 1, &[fd.as_raw_fd()])
+            .unwrap();
+        self.eventfds.push(fd.into());
+    }
+
+    /// Interrupts of a vector since the last look.
+    pub fn interrupts(&self, vector: usize) -> u64 {
+        let mut count = [0; 8];
+        match (&self.eventfds[vector]).read(&mut count) {
+            Ok(_) => u64::from_ne_bytes(count),
+            Err(_) => 0,
+        }
+    }
+
+    pub fn register(&mut self, offset: u32) -> u32 {
+        let mut value = [0; 4];
+        self.client
+            .region_read(pci::CONTROL_BAR, offset.into(), &mut value)
+            .unwrap();
+        u32::from_le_bytes(value)
+    }
+
+    pub fn set_register(&mut self, offset: u32, value: u32) {
+        self.client
+            .region_write(pci::CONTROL_BAR, offset.into(), &value.to_le_bytes())
+            .unwrap();
+    }
+
+    pub fn enable(&mut self) {
+        self.set_register(regs::REG_CTRL, regs::CTRL_ENABLE);
+    }
+
+    /// Arms a ring at the two addresses of ring 0, as the driver does.
+    pub fn arm(&mut self, vector: u32, entries: u32, payload_size: u32) -> bool {
+        self.arm_at(vector, RECORDS_AT, PAYLOAD_AT, entries, payload_size)
+    }
+
+    pub fn arm_at(
+        &mut self,
+        vector: u32,
+        records: u64,
+        payload: u64,
+        entries: u32,
+        payload_size: u32,
+    ) -> bool {
+        let base = regs::REG_RING_BASE + vector * regs::REG_RING_STRIDE;
+        self.set_register(base + regs::RING_RECORDS_LO, records as u32);
+        self.set_register(base + regs::RING_RECORDS_HI, (records >> 32) as u32);
+        self.set_register(base + regs::RING_PAYLOAD_LO, payload as u32);
+        self.set_register(base + regs::RING_PAYLOAD_HI, (payload >> 32) as u32);
+        self.set_register(base + regs::RING_ENTRIES, entries);
+        self.set_register(base + regs::RING_PAYLOAD_SIZE, payload_size);
+        self.set_register(base + regs::RING_ARM, 1);
+        self.register(base + regs::RING_ARM) == 1
+    }
+
+    /// Guest memory at an address.
+    pub fn memory(&self, at: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.ram.read_exact_at(&mut bytes, at - RAM_AT).unwrap();
+        bytes
+    }
+
+    /// Record at an index of ring 0.
+    pub fn record(&self, index: u64) -> EventRecord {
+        let bytes = self.memory(RECORDS_AT + index * 32, 32);
+        EventRecord::read_from_bytes(&bytes).unwrap()
+    }
+
+    /// Writes the consumer index, as the driver does through its mapping.
+    pub fn consume(&self, vector: u32, index: u32) {
+        self.instrument
+            .write_all_at(&index.to_le_bytes(), consumer_offset(vector).into())
+            .unwrap();
+    }
+}
