@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The driver's own structures.
+ *
+ * An event arrives as a record in a ring (irqbed_ring.c), is handed to the one
+ * notifier the module was loaded with (notify.h), and reaches its listeners.
+ * irqbed_main.c finds the device and arms the rings; irqbed_netlink.c is the
+ * control plane, where listeners subscribe and read the counters.
+ */
+#ifndef IRQBED_H
+#define IRQBED_H
+
+#include <linux/cache.h>
+#include <linux/interrupt.h>
+#include <linux/list.h>
+#include <linux/pci.h>
+#include <linux/types.h>
+
+#include "irqbed_abi.h"
+
+#ifndef CONFIG_X86_64
+#error "irqbed stamps with the TSC in single 64-bit stores: x86-64 only"
+#endif
+
+/*
+ * What became of the events of one ring. Only the drain of that ring writes
+ * here, and it never runs twice at a time, so plain increments do; readers
+ * sum over all rings and may be an event behind.
+ */
+struct irqbed_ring_counters {
+	u64 interrupts;
+	u64 merged_interrupts;
+	u64 events;
+	u64 sent;
+	u64 no_listener;
+	u64 socket_full;
+	u64 listener_gone;
+	u64 no_memory;
+	u64 bad_record;
+};
+
+/* A completion ring and the vector that announces its records. */
+struct irqbed_ring {
+	/* The next record to take, free-running. The drain writes, a flush reads. */
+	u32 consumer;
+	u32 vector;
+	/* Power of two. */
+	u32 entries;
+	/* Bytes. */
+	u32 payload_area;
+	/* Longest payload and number of trace slots the device promised. */
+	u32 max_payload;
+	u32 slots;
+	/* Written by the device at any moment: each field is read once. */
+	const struct irqbed_event_record *records;
+	const u8 *payloads;
+	/* In the instrument BAR. */
+	struct irqbed_trace_slot *trace;
+	u32 *consumer_shared;
+
+	struct irqbed_ring_counters counters ____cacheline_aligned;
+
+	dma_addr_t records_dma;
+	dma_addr_t payloads_dma;
+	/* Where the consumer stood when the flush in progress began. */
+	u32 flush_from;
+} ____cacheline_aligned;
+
+/* One event as the notifier gets it: checked, and no longer the device's. */
+struct irqbed_event {
+	/* What goes to the listener, byte for byte. */
+	struct irqbed_event_message message;
+	/*
+	 * @message.payload_len bytes in the ring's payload area, valid until
+	 * notify() returns. The device could change them meanwhile: copy, do
+	 * not interpret.
+	 */
+	const void *payload;
+};
+
+struct irqbed_device {
+	struct pci_dev *pdev;
+	void __iomem *regs;
+	/* The instrument BAR, see irqbed_map_instrument(). */
+	void *instrument;
+	struct irqbed_ring *rings;
+	u32 nr_rings;
+	/* What the device said of itself, checked. */
+	u32 vectors;
+	u32 slots;
+	u32 max_payload;
+	/* The N of /dev/irqbedN. */
+	int id;
+	/* In irqbed_devices. */
+	struct list_head node;
+};
+
+/* irqbed_main.c */
+void irqbed_read_counters(struct irqbed_counters *sum);
+void irqbed_flush_begin(void);
+bool irqbed_flush_done(void);
+
+/* irqbed_ring.c */
+irqreturn_t irqbed_interrupt(int irq, void *data);
+bool irqbed_ring_flushed(const struct irqbed_ring *ring);
+
+/* irqbed_chardev.c */
+int irqbed_chardev_register(struct irqbed_device *idev);
+
+#endif /* IRQBED_H */

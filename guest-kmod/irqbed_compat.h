@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Differences between the kernels the driver builds for (6.1 to 7.x), each
+ * under the name of the change it bridges. Nothing else asks for a version.
+ */
+#ifndef IRQBED_COMPAT_H
+#define IRQBED_COMPAT_H
+
+#include <linux/err.h>
+#include <linux/pci.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+/*
+ * "PCI: Make pcim_iomap_region() a public function" and its sibling
+ * pcim_request_region(): before 6.12 one asks for a mask of regions, and a
+ * plain request is managed when the device was enabled by pcim_enable_device().
+ */
+static inline void __iomem *
+irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
+{
+	int err = pcim_iomap_regions(pdev, BIT(bar), name);
+
+	return err ? IOMEM_ERR_PTR(err) : pcim_iomap_table(pdev)[bar];
+}
+
+#define pcim_iomap_region irqbed_pcim_iomap_region
+#define pcim_request_region pci_request_region
+#endif
+
+#endif /* IRQBED_COMPAT_H */

@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The control plane: the netlink socket, its requests and its subscribers.
+ *
+ * A request is handled in the callback, that is in the sendmsg() of the
+ * process that sent it: in process context, by the sender's own credentials,
+ * and for several senders at a time. What takes long goes to a worker, so that
+ * sendmsg() returns at once.
+ *
+ * The socket exists in the initial network namespace only: the device belongs
+ * to the machine, not to a network, and so do those who may listen to it. From
+ * another namespace sendmsg() finds nobody (ECONNREFUSED).
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/atomic.h>
+#include <linux/capability.h>
+#include <linux/jiffies.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/netlink.h>
+#include <linux/notifier.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+
+#include "irqbed_netlink.h"
+#include "notify.h"
+
+/* Most flushes that wait at a time, and how long one may take. */
+#define IRQBED_FLUSHES_MAX	16
+#define IRQBED_FLUSH_TIMEOUT	(2 * HZ)
+
+struct sock *irqbed_sock __read_mostly;
+static int irqbed_unit;
+
+u64 irqbed_subscribers[IRQBED_MAX_SUBSCRIBERS] __read_mostly;
+u32 irqbed_subscribers_end __read_mostly;
+/*
+ * Guards writes to the two above and the count of subscribers. Taken in
+ * process context only: in requests and when a socket is released.
+ */
+static DEFINE_MUTEX(irqbed_subscribers_lock);
+static u32 irqbed_nr_subscribers;
+
+static atomic64_t irqbed_bad_requests;
+static atomic64_t irqbed_listeners_forgotten;
+
+/* A flush that was asked for. */
+struct irqbed_flush {
+	struct list_head node;
+	struct sock *sock;
+	u32 port;
+	struct nlmsghdr request;
+};
+
+/*
+ * Flushes in the order they came. The lock guards list and count, and is taken
+ * in process context only. The one that is being worked on is counted, but no
+ * longer in the list.
+ */
+static DEFINE_MUTEX(irqbed_flushes_lock);
+static LIST_HEAD(irqbed_flushes);
+static unsigned int irqbed_nr_flushes;
+static struct workqueue_struct *irqbed_wq;
+
+/* The place of a subscriber; IRQBED_MAX_SUBSCRIBERS if it has none. */
+static u32 irqbed_find_subscriber(u32 port)
+{
+	u32 i;
+
+	lockdep_assert_held(&irqbed_subscribers_lock);
+	for (i = 0; i < irqbed_subscribers_end; i++) {
+		if (irqbed_subscribers[i] &&
+		    irqbed_subscriber_port(irqbed_subscribers[i]) == port)
+			return i;
+	}
+	return IRQBED_MAX_SUBSCRIBERS;
+}
+
+/*
+ * An event on its way through the table on another processor may still be
+ * sent to the one who just left; that is counted as listener_gone, or received
+ * by a listener that unsubscribed and does not read any more.
+ */
+static int irqbed_remove_subscriber(u32 port)
+{
+	u32 i, end;
+
+	lockdep_assert_held(&irqbed_subscribers_lock);
+	i = irqbed_find_subscriber(port);
+	if (i == IRQBED_MAX_SUBSCRIBERS)
+		return -ENOENT;
+	WRITE_ONCE(irqbed_subscribers[i], 0);
+	irqbed_nr_subscribers--;
+
+	end = irqbed_subscribers_end;
+	while (end && !irqbed_subscribers[end - 1])
+		end--;
+	WRITE_ONCE(irqbed_subscribers_end, end);
+	return 0;
+}
+
+static int irqbed_subscribe(u32 port, u32 vectors,
+			    struct netlink_ext_ack *extack)
+{
+	u32 i;
+
+	lockdep_assert_held(&irqbed_subscribers_lock);
+	i = irqbed_find_subscriber(port);
+	if (i == IRQBED_MAX_SUBSCRIBERS) {
+		for (i = 0; i < IRQBED_MAX_SUBSCRIBERS; i++) {
+			if (!irqbed_subscribers[i])
+				break;
+		}
+		if (i == IRQBED_MAX_SUBSCRIBERS) {
+			NL_SET_ERR_MSG_MOD(extack, "no place for another subscriber");
+			return -ENOSPC;
+		}
+		irqbed_nr_subscribers++;
+	}
+	WRITE_ONCE(irqbed_subscribers[i], (u64)port << 32 | vectors);
+	if (i >= irqbed_subscribers_end)
+		/* The place is filled before the event path looks at it. */
+		smp_store_release(&irqbed_subscribers_end, i + 1);
+	return 0;
+}
+
+static int irqbed_do_subscribe(u32 port, const struct nlmsghdr *nlh,
+			       struct netlink_ext_ack *extack)
+{
+	const struct irqbed_subscribe_request *request = nlmsg_data(nlh);
+	u32 vectors = U32_MAX;
+	int err;
+
+	static_assert(IRQBED_VECTORS <= 32);
+
+	if (!irqbed_notifier->takes_subscribers) {
+		NL_SET_ERR_MSG_MOD(extack, "events go to the group, not to subscribers");
+		return -EOPNOTSUPP;
+	}
+	if (nlmsg_len(nlh)) {
+		if (nlmsg_len(nlh) != sizeof(*request)) {
+			NL_SET_ERR_MSG_MOD(extack, "payload is no subscription");
+			return -EINVAL;
+		}
+		if (request->reserved) {
+			NL_SET_ERR_MSG_MOD(extack, "reserved field is not zero");
+			return -EINVAL;
+		}
+		vectors = request->vectors;
+	}
+	if (!vectors) {
+		NL_SET_ERR_MSG_MOD(extack, "no vector asked for");
+		return -EINVAL;
+	}
+
+	mutex_lock(&irqbed_subscribers_lock);
+	err = irqbed_subscribe(port, vectors, extack);
+	mutex_unlock(&irqbed_subscribers_lock);
+	return err;
+}
+
+static int irqbed_do_unsubscribe(u32 port, struct netlink_ext_ack *extack)
+{
+	int err;
+
+	mutex_lock(&irqbed_subscribers_lock);
+	err = irqbed_remove_subscriber(port);
+	mutex_unlock(&irqbed_subscribers_lock);
+	if (err)
+		NL_SET_ERR_MSG_MOD(extack, "not subscribed");
+	return err;
+}
+
+/* Answers request @seq of @port with the counters as they are now. */
+static int irqbed_send_counters(struct sock *sock, u32 port, u32 seq)
+{
+	struct irqbed_counters *counters;
+	struct nlmsghdr *nlh;
+	struct sk_buff *skb;
+	int ret;
+
+	skb = nlmsg_new(sizeof(*counters), GFP_KERNEL);
+	if (!skb)
+		return -ENOMEM;
+	nlh = nlmsg_put(skb, port, seq, IRQBED_MSG_COUNTERS, sizeof(*counters),
+			0);
+	if (WARN_ON_ONCE(!nlh)) {
+		nlmsg_free(skb);
+		return -EMSGSIZE;
+	}
+	counters = nlmsg_data(nlh);
+	memset(counters, 0, sizeof(*counters));
+	irqbed_read_counters(counters);
+	counters->bad_request = atomic64_read(&irqbed_bad_requests);
+	counters->listeners_forgotten =
+		atomic64_read(&irqbed_listeners_forgotten);
+	counters->subscribers = READ_ONCE(irqbed_nr_subscribers);
+
+	ret = netlink_unicast(sock, skb, port, MSG_DONTWAIT);
+	return ret < 0 ? ret : 0;
+}
+
+/*
+ * What netlink_ack() does, for a request whose buffer and whose sender may be
+ * gone by now.
+ */
+static void irqbed_send_ack(const struct irqbed_flush *flush, int err)
+{
+	struct nlmsgerr *answer;
+	struct nlmsghdr *nlh;
+	struct sk_buff *skb;
+
+	skb = nlmsg_new(sizeof(*answer), GFP_KERNEL);
+	if (!skb)
+		return;
+	nlh = nlmsg_put(skb, flush->port, flush->request.nlmsg_seq, NLMSG_ERROR,
+			sizeof(*answer), NLM_F_CAPPED);
+	if (WARN_ON_ONCE(!nlh)) {
+		nlmsg_free(skb);
+		return;
+	}
+	answer = nlmsg_data(nlh);
+	answer->error = err;
+	answer->msg = flush->request;
+	netlink_unicast(flush->sock, skb, flush->port, MSG_DONTWAIT);
+}
+
+static void irqbed_flush_one(const struct irqbed_flush *flush)
+{
+	unsigned long deadline = jiffies + IRQBED_FLUSH_TIMEOUT;
+	int err = 0;
+
+	/*
+	 * Records are handed on by the interrupts that announce them, here as
+	 * anywhere: the worker watches, it does not take part.
+	 */
+	irqbed_flush_begin();
+	while (!irqbed_flush_done()) {
+		if (time_after(jiffies, deadline)) {
+			err = -ETIMEDOUT;
+			break;
+		}
+		usleep_range(500, 1000);
+	}
+	if (!err)
+		err = irqbed_send_counters(flush->sock, flush->port,
+					   flush->request.nlmsg_seq);
+	if (err || flush->request.nlmsg_flags & NLM_F_ACK)
+		irqbed_send_ack(flush, err);
+}
+
+static struct irqbed_flush *irqbed_next_flush(void)
+{
+	struct irqbed_flush *flush;
+
+	mutex_lock(&irqbed_flushes_lock);
+	flush = list_first_entry_or_null(&irqbed_flushes, struct irqbed_flush,
+					 node);
+	if (flush)
+		list_del(&flush->node);
+	mutex_unlock(&irqbed_flushes_lock);
+	return flush;
+}
+
+/* Frees a flush that is no longer in the list. */
+static void irqbed_free_flush(struct irqbed_flush *flush)
+{
+	kfree(flush);
+	mutex_lock(&irqbed_flushes_lock);
+	irqbed_nr_flushes--;
+	mutex_unlock(&irqbed_flushes_lock);
+}
+
+static void irqbed_flush_worker(struct work_struct *work)
+{
+	struct irqbed_flush *flush;
+
+	while ((flush = irqbed_next_flush())) {
+		irqbed_flush_one(flush);
+		irqbed_free_flush(flush);
+	}
+}
+
+static DECLARE_WORK(irqbed_flush_work, irqbed_flush_worker);
+
+/* Returns -EINTR where the worker will answer: then netlink_rcv_skb() does not. */
+static int irqbed_do_flush(struct sk_buff *skb, const struct nlmsghdr *nlh,
+			   struct netlink_ext_ack *extack)
+{
+	struct irqbed_flush *flush;
+
+	flush = kmalloc(sizeof(*flush), GFP_KERNEL);
+	if (!flush)
+		return -ENOMEM;
+	flush->sock = skb->sk;
+	flush->port = NETLINK_CB(skb).portid;
+	flush->request = *nlh;
+
+	mutex_lock(&irqbed_flushes_lock);
+	if (irqbed_nr_flushes == IRQBED_FLUSHES_MAX) {
+		mutex_unlock(&irqbed_flushes_lock);
+		kfree(flush);
+		NL_SET_ERR_MSG_MOD(extack, "too many flushes outstanding");
+		return -EBUSY;
+	}
+	irqbed_nr_flushes++;
+	list_add_tail(&flush->node, &irqbed_flushes);
+	mutex_unlock(&irqbed_flushes_lock);
+
+	queue_work(irqbed_wq, &irqbed_flush_work);
+	return -EINTR;
+}
+
+static int irqbed_do_request(struct sk_buff *skb, struct nlmsghdr *nlh,
+			     struct netlink_ext_ack *extack)
+{
+	/*
+	 * The port the kernel knows the sender by. What the sender wrote in
+	 * nlmsg_pid is its own business, and would let it speak for others.
+	 */
+	u32 port = NETLINK_CB(skb).portid;
+
+	/*
+	 * In the initial user namespace, because the device is the machine's.
+	 * netlink_net_capable() would come to the same while the socket lives
+	 * in the initial network namespace only.
+	 */
+	if (!netlink_capable(skb, CAP_NET_ADMIN)) {
+		NL_SET_ERR_MSG_MOD(extack, "needs CAP_NET_ADMIN");
+		return -EPERM;
+	}
+
+	if (nlh->nlmsg_type == IRQBED_MSG_SUBSCRIBE)
+		return irqbed_do_subscribe(port, nlh, extack);
+
+	if (nlh->nlmsg_type < IRQBED_MSG_SUBSCRIBE ||
+	    nlh->nlmsg_type > IRQBED_MSG_FLUSH) {
+		NL_SET_ERR_MSG_MOD(extack, "unknown request");
+		return -EOPNOTSUPP;
+	}
+	if (nlmsg_len(nlh)) {
+		NL_SET_ERR_MSG_MOD(extack, "this request has no payload");
+		return -EINVAL;
+	}
+
+	switch (nlh->nlmsg_type) {
+	case IRQBED_MSG_UNSUBSCRIBE:
+		return irqbed_do_unsubscribe(port, extack);
+	case IRQBED_MSG_GET_COUNTERS:
+		return irqbed_send_counters(skb->sk, port, nlh->nlmsg_seq);
+	case IRQBED_MSG_FLUSH:
+		return irqbed_do_flush(skb, nlh, extack);
+	}
+	return -EOPNOTSUPP;
+}
+
+static int irqbed_request(struct sk_buff *skb, struct nlmsghdr *nlh,
+			  struct netlink_ext_ack *extack)
+{
+	int err = irqbed_do_request(skb, nlh, extack);
+
+	if (err == -EPERM || err == -EINVAL || err == -EOPNOTSUPP)
+		atomic64_inc(&irqbed_bad_requests);
+	return err;
+}
+
+/*
+ * Answers what netlink_rcv_skb() left of a datagram: a header cut short, or a
+ * length that is shorter than a header or longer than the datagram.
+ */
+static void irqbed_reject(struct sk_buff *skb)
+{
+	struct netlink_ext_ack extack = {};
+	struct nlmsghdr request = {};
+
+	atomic64_inc(&irqbed_bad_requests);
+	memcpy(&request, skb->data, min_t(size_t, skb->len, sizeof(request)));
+	/* netlink_ack() would believe the length and copy as much. */
+	request.nlmsg_len = sizeof(request);
+	NL_SET_ERR_MSG_MOD(&extack, "malformed message");
+	netlink_ack(skb, &request, -EINVAL, &extack);
+}
+
+static void irqbed_input(struct sk_buff *skb)
+{
+	/*
+	 * Calls us for each request and acknowledges it. It takes off what it
+	 * has dealt with and stops, without a word, at what is no message.
+	 * What lacks NLM_F_REQUEST is no request and ignored, like everywhere
+	 * in the kernel.
+	 */
+	netlink_rcv_skb(skb, irqbed_request);
+	if (skb->len)
+		irqbed_reject(skb);
+}
+
+/* Forgets what a dead socket asked for: called for every socket that closes. */
+static int irqbed_released(struct notifier_block *nb, unsigned long event,
+			   void *data)
+{
+	const struct netlink_notify *released = data;
+	struct irqbed_flush *flush, *next;
+	LIST_HEAD(dropped);
+
+	if (event != NETLINK_URELEASE || released->protocol != irqbed_unit ||
+	    !net_eq(released->net, &init_net))
+		return NOTIFY_DONE;
+
+	mutex_lock(&irqbed_subscribers_lock);
+	if (!irqbed_remove_subscriber(released->portid))
+		atomic64_inc(&irqbed_listeners_forgotten);
+	mutex_unlock(&irqbed_subscribers_lock);
+
+	/* The next owner of the port must not get the answer. */
+	mutex_lock(&irqbed_flushes_lock);
+	list_for_each_entry_safe(flush, next, &irqbed_flushes, node) {
+		if (flush->port == released->portid)
+			list_move(&flush->node, &dropped);
+	}
+	mutex_unlock(&irqbed_flushes_lock);
+	list_for_each_entry_safe(flush, next, &dropped, node)
+		irqbed_free_flush(flush);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block irqbed_release_nb = {
+	.notifier_call = irqbed_released,
+};
+
+int irqbed_netlink_start(int unit)
+{
+	struct netlink_kernel_cfg cfg = {
+		.groups = IRQBED_GROUP_EVENTS,
+		.input = irqbed_input,
+	};
+	int err;
+
+	irqbed_unit = unit;
+	/* Before the socket: a request may come as soon as that exists. */
+	irqbed_wq = alloc_ordered_workqueue("irqbed", 0);
+	if (!irqbed_wq)
+		return -ENOMEM;
+	err = netlink_register_notifier(&irqbed_release_nb);
+	if (err)
+		goto destroy_wq;
+
+	/* The one answer it knows to everything that can be wrong is NULL. */
+	irqbed_sock = netlink_kernel_create(&init_net, unit, &cfg);
+	if (!irqbed_sock) {
+		err = unit < 0 || unit >= MAX_LINKS ? -EINVAL : -EBUSY;
+		pr_err("netlink unit %d is taken or out of range 0 to %d; load with unit=M\n",
+		       unit, MAX_LINKS - 1);
+		goto unregister;
+	}
+	return 0;
+
+unregister:
+	netlink_unregister_notifier(&irqbed_release_nb);
+destroy_wq:
+	destroy_workqueue(irqbed_wq);
+	return err;
+}
+
+/*
+ * No socket of userspace is open any more: each holds the module. So there is
+ * no request, no subscriber and no queued flush left, at most one in progress.
+ */
+void irqbed_netlink_stop(void)
+{
+	destroy_workqueue(irqbed_wq);
+	netlink_unregister_notifier(&irqbed_release_nb);
+	netlink_kernel_release(irqbed_sock);
+}

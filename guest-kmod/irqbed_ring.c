@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The path of an event: interrupt, record, trace stamps, notifier.
+ *
+ * Every instruction here is part of what irqbed measures, so what can be
+ * prepared is prepared in irqbed_main.c.
+ */
+#include <linux/compiler.h>
+#include <linux/string.h>
+
+#include <asm/barrier.h>
+#include <asm/tsc.h>
+
+#include "irqbed.h"
+#include "irqbed_delay.h"
+#include "notify.h"
+
+/* The phase that record number @n carries once it is written. */
+static inline u32 irqbed_phase(const struct irqbed_ring *ring, u32 n)
+{
+	return n & ring->entries ? 0 : 1;
+}
+
+/* Where record number @n lies, or will. */
+static inline const struct irqbed_event_record *
+irqbed_record(const struct irqbed_ring *ring, u32 n)
+{
+	return &ring->records[n & (ring->entries - 1)];
+}
+
+static inline bool irqbed_record_ready(const struct irqbed_ring *ring, u32 n)
+{
+	return READ_ONCE(irqbed_record(ring, n)->phase) ==
+	       irqbed_phase(ring, n);
+}
+
+/*
+ * Hands the event of one complete record to the notifier. The record belongs
+ * to a device that may be wrong or hostile and may write at any moment: each
+ * field is read once, and what was checked is what is used.
+ */
+static inline void irqbed_take_record(struct irqbed_ring *ring,
+				      const struct irqbed_event_record *record,
+				      u64 stamp)
+{
+	u32 offset = READ_ONCE(record->payload_offset);
+	struct irqbed_trace_slot *trace;
+	struct irqbed_event event;
+
+	event.message.seq = READ_ONCE(record->seq);
+	event.message.slot = READ_ONCE(record->slot);
+	event.message.vector = ring->vector;
+	event.message.payload_len = READ_ONCE(record->payload_len);
+	event.message.flags = READ_ONCE(record->flags);
+
+	/* The area is never smaller than the longest payload: no underflow. */
+	if (unlikely(event.message.payload_len > ring->max_payload ||
+		     offset > ring->payload_area - event.message.payload_len ||
+		     event.message.slot >= ring->slots)) {
+		ring->counters.bad_record++;
+		return;
+	}
+	event.payload = ring->payloads + offset;
+
+	trace = &ring->trace[event.message.slot];
+	WRITE_ONCE(trace->isr, stamp);
+	irqbed_delay();
+	WRITE_ONCE(trace->notify, rdtsc_ordered());
+	irqbed_notifier->notify(ring, &event);
+}
+
+/*
+ * Takes what is in the ring, at most one lap of it.
+ *
+ * The bound keeps a device that writes faster than we read from holding the
+ * processor for ever, and loses nothing: at the moment of the interrupt at
+ * most one lap of records was unread, so a record that is left over was
+ * written after it and has an interrupt of its own, which the processor keeps
+ * pending until this one returns. The timer and softirqs get their turn in
+ * between.
+ */
+static u32 irqbed_ring_drain(struct irqbed_ring *ring, u64 stamp)
+{
+	u32 first = ring->consumer;
+	u32 n = first;
+
+	while (irqbed_record_ready(ring, n)) {
+		/* The record was complete before its phase was. */
+		dma_rmb();
+		if (n != first)
+			stamp = rdtsc_ordered();
+		irqbed_take_record(ring, irqbed_record(ring, n), stamp);
+		ring->counters.events++;
+		n++;
+		/*
+		 * After each event, not after the last one: it costs two
+		 * stores, and a burst longer than the ring finds room as soon
+		 * as there is some.
+		 */
+		/* A flush that sees the index sees what was counted. */
+		smp_store_release(&ring->consumer, n);
+		/* The device may overwrite record and payload: we are done. */
+		smp_store_release(ring->consumer_shared, n);
+		if (unlikely(n - first == ring->entries))
+			break;
+	}
+	return n - first;
+}
+
+irqreturn_t irqbed_interrupt(int irq, void *data)
+{
+	/* The stamp comes first: whatever is before it is not measured. */
+	u64 entry = rdtsc_ordered();
+	struct irqbed_ring *ring = data;
+
+	ring->counters.interrupts++;
+	if (unlikely(!irqbed_ring_drain(ring, entry)))
+		ring->counters.merged_interrupts++;
+
+	/*
+	 * Handled even when there was no record: edges may merge with one that
+	 * was already taken, and a vector is nobody else's. IRQ_NONE would have
+	 * the kernel count them as spurious and shut the vector off.
+	 */
+	return IRQ_HANDLED;
+}
+
+/*
+ * Whether every record that was in the ring when ring->flush_from was noted
+ * has been handed on: a whole lap was, or the ring was seen empty.
+ */
+bool irqbed_ring_flushed(const struct irqbed_ring *ring)
+{
+	/* What was counted up to this index is seen by who asks next. */
+	u32 n = smp_load_acquire(&ring->consumer);
+
+	if (n - ring->flush_from >= ring->entries)
+		return true;
+	if (irqbed_record_ready(ring, n))
+		return false;
+	/*
+	 * The record may look unready because the drain took it and the device
+	 * wrote the next lap's over it: then more may wait behind it.
+	 */
+	smp_rmb();
+	return READ_ONCE(ring->consumer) == n;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A notifier is one way to tell processes about an event. Each has a file of
+ * its own, notify_NAME.c, and a line in the table of notify.c; the module
+ * parameter 'notifier' picks one for the life of the module.
+ */
+#ifndef IRQBED_NOTIFY_H
+#define IRQBED_NOTIFY_H
+
+#include <linux/types.h>
+
+struct irqbed_event;
+struct irqbed_ring;
+
+struct irqbed_notifier {
+	/* As the module parameter says it. */
+	const char *name;
+	/* Whether IRQBED_MSG_SUBSCRIBE means anything to it. */
+	bool takes_subscribers;
+	/*
+	 * Before the first event and after the last one, in process context;
+	 * both may be NULL.
+	 */
+	int (*start)(void);
+	void (*stop)(void);
+	/*
+	 * Tells the listeners of one event and counts in ring->counters what
+	 * became of it. Called from the hard interrupt handler, never twice at
+	 * a time for one ring, but at the same time for several.
+	 */
+	void (*notify)(struct irqbed_ring *ring,
+		       const struct irqbed_event *event);
+};
+
+/* The notifier the module was loaded with; set before any ring is armed. */
+extern const struct irqbed_notifier *irqbed_notifier;
+
+int irqbed_notifier_select(const char *name);
+
+extern const struct irqbed_notifier irqbed_notify_netlink;
+extern const struct irqbed_notifier irqbed_notify_netlink_broadcast;
+
+#endif /* IRQBED_NOTIFY_H */
