@@ -1,40 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 set positional-arguments
 
-irqbed := "target/release/irqbed"
+irqbed := quote(justfile_directory() / "target/release/irqbed")
 
 # What there is to run
 [private]
 default:
-    @just --list --unsorted --justfile "{{justfile()}}"
+    @./just --list --unsorted
 
 # Measure how long an interrupt takes to reach a process
+[no-cd]
 bench *ARGS: setup
     @{{irqbed}} bench "$@"
 
 # Boot the guest with device and driver, and give a shell in it
+[no-cd]
 run-vm *ARGS: setup
     @{{irqbed}} run-vm "$@"
 
 # Make the device of the running guest interrupt
+[no-cd]
 raise *ARGS: host
     @{{irqbed}} raise "$@"
 
 # Say what this machine has, and what will be used
+[no-cd]
 doctor *ARGS: host
     @{{irqbed}} doctor "$@"
 
 # Run every test, those that boot a guest too
 test *ARGS: setup
-    @cargo test --release --workspace --locked "$@"
+    @images/cargo.sh test "$@"
 
-# Check the sources: rustfmt, clippy, the module with sparse, shellcheck
+# Check the sources: rustfmt, clippy, the module with W=1 and sparse, shellcheck
 lint:
     @images/lint.sh
 
 # Fetch and build whatever is missing
 setup:
     @images/setup.sh
+
+# Build, and fetch nothing
+build:
+    @images/setup.sh --no-fetch
 
 # Build the programs of the host alone
 [private]
@@ -43,7 +51,7 @@ host:
 
 # Remove what was built; what was fetched stays
 clean:
-    rm -rf target .irqbed/module .irqbed/initramfs.cpio
+    rm -rf target .irqbed/module .irqbed/initramfs.cpio*
 
 # Remove what was fetched, too
 distclean: clean

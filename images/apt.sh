@@ -2,118 +2,159 @@
 # shellcheck shell=bash disable=SC2016 # apt's own variables, not ours
 # The system's own apt under a configuration of ours: own sources, lists and
 # cache, and an empty status file, so that it computes whole closures, needs
-# no root and changes nothing. Packages are verified by the archive's
-# signatures, as ever.
+# no root and changes nothing. Proxies and credentials stay the system's.
+# Lists are verified by the archive's signatures, packages by the lists.
 
-KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
-APT=$STORE/apt
+# Only these can be Debian's.
+SUITE_NAMES='(buster|bullseye|bookworm|trixie|forky|duke|(old)*stable|testing|unstable|sid)'
 
-# Where the system itself gets Debian from, or what the user names.
-mirrors() {
-  MIRROR=${IRQBED_DEBIAN_MIRROR:-}
-  SECURITY=
-  local uri label
-  if [ -z "$MIRROR" ]; then
-    while read -r uri label; do
-      case $label in
-        Debian) MIRROR=${MIRROR:-$uri} ;;
-        Debian-Security) SECURITY=${SECURITY:-$uri} ;;
-      esac
-    done < <(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 2>/dev/null | sort -u)
+# mirror_of main|security: what the user names, else where the system itself
+# gets Debian from. Empty if neither is known.
+mirror_of() {
+  local suites=$SUITE_NAMES mirror='' info
+  [ "$1" = main ] || suites="$SUITE_NAMES(-security|/updates)"
+  if [ -n "${IRQBED_DEBIAN_MIRROR:-}" ]; then
+    mirror=${IRQBED_DEBIAN_MIRROR%/}
+    [ "$1" = main ] || mirror=$mirror-security
+    echo "$mirror"
+    return
   fi
-  if [ -z "$MIRROR" ]; then
-    # A system whose lists were never fetched has no labels yet.
-    MIRROR=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -E '/debian/?$' | head -n 1 || true)
+  # A system whose lists were never fetched cannot say whose a suite is. Should
+  # the guess be wrong, the signatures do not fit.
+  for info in --release-info --no-release-info; do
+    mirror=$(apt-get indextargets "$info" --format '$(RELEASE) $(COMPONENT) $(REPO_URI) $(ORIGIN)' 2>/dev/null |
+      awk -v suites="^$suites\$" '
+        $1 ~ suites && $2 == "main" {
+          if ($4 == "Debian") sure = $3
+          else if ($4 ~ /^\$/ && (guess == "" || $3 ~ /\/debian(-security)?\/$/)) guess = $3
+        }
+        END { print sure == "" ? guess : sure }')
+    [ -z "$mirror" ] || break
+  done
+  mirror=${mirror%/}
+  if [ -z "$mirror" ] && [ "$1" = security ]; then
+    mirror=$(mirror_of main)
+    mirror=${mirror:+$mirror-security}
   fi
-  [ -n "$MIRROR" ] || die "this system's apt knows no Debian mirror: name one, IRQBED_DEBIAN_MIRROR=http://HOST/debian"
-  MIRROR=${MIRROR%/}
-  SECURITY=${SECURITY:-$MIRROR-security}
-  SECURITY=${SECURITY%/}
-  [ -f "$KEYRING" ] || die "$KEYRING is missing, by which packages are verified: install debian-archive-keyring"
+  echo "$mirror"
 }
 
-# Sets up the private apt and fetches its lists, once a day.
+# apt_ready NAME: opens the suites SUITES_NAME of images/versions.
 apt_ready() {
-  [ -z "${APT_IS_READY:-}" ] || return 0
-  mirrors
-  mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
+  APT=$STORE/apt/$1
+  local suites=SUITES_$1 keyring='' file suite mirror
+  command -v apt-get >/dev/null || die "apt-get is missing: without it, set IRQBED_QEMU, IRQBED_KERNEL and IRQBED_KDIR"
+  for file in /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do
+    [ ! -r "$file" ] || keyring=$file
+  done
+  [ -n "$keyring" ] ||
+    die "/usr/share/keyrings/debian-archive-keyring.gpg is missing, by which packages are verified: install debian-archive-keyring"
+  mkdir -p "$APT/lists/partial" "$APT/archives/partial"
   : >"$APT/status"
-  local signed="[signed-by=$KEYRING arch=amd64]"
-  {
-    echo "deb $signed $MIRROR bookworm main"
-    echo "deb $signed $SECURITY bookworm-security main"
-    echo "deb $signed $MIRROR trixie main"
-    echo "deb $signed $MIRROR trixie-backports main"
-  } >"$APT/sources.list.new"
+  for suite in ${!suites}; do
+    mirror=$(mirror_of "${suite%%/*}")
+    [ -n "$mirror" ] ||
+      die "this system's apt knows no Debian mirror: name one, IRQBED_DEBIAN_MIRROR=http://HOST/debian"
+    echo "deb [arch=amd64 target=Packages signed-by=$keyring] $mirror ${suite#*/} main"
+  done >"$APT/sources.list.new"
   cmp -s "$APT/sources.list.new" "$APT/sources.list" || rm -f "$APT/updated"
   mv "$APT/sources.list.new" "$APT/sources.list"
+  # Given by -c, it is read after the system's and so wins. The system's hooks
+  # are dropped: they tidy the system's own cache.
   cat >"$APT/apt.conf" <<CONF
+#clear APT::Update;
+#clear APT::Default-Release;
+#clear APT::Architectures;
+#clear DPkg;
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Install-Recommends "false";
+APT::Install-Suggests "false";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Acquire::http::Timeout "30";
+Acquire::https::Timeout "30";
+Dir::State "$APT";
+Dir::State::Lists "$APT/lists";
+Dir::State::status "$APT/status";
+Dir::Cache "$APT";
+Dir::Cache::Archives "$APT/archives";
+Dir::Cache::pkgcache "pkgcache.bin";
+Dir::Cache::srcpkgcache "";
+Dir::Log "$APT";
 Dir::Etc::SourceList "$APT/sources.list";
 Dir::Etc::SourceParts "/dev/null";
 Dir::Etc::Preferences "/dev/null";
 Dir::Etc::PreferencesParts "/dev/null";
-Dir::State "$APT";
-Dir::State::Lists "$APT/lists";
-Dir::State::status "$APT/status";
-Dir::Cache "$APT/cache";
-APT::Install-Recommends "false";
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; };
-APT::Sandbox::User "";
-APT::Get::List-Cleanup "false";
-Acquire::Languages "none";
-Acquire::Retries "5";
 CONF
-  export APT_CONFIG=$APT/apt.conf
-  if [ -z "$(find "$APT/updated" -mmin -1440 2>/dev/null)" ]; then
-    run apt-update apt-get -q -y -o APT::Update::Error-Mode=any update ||
-      die "cannot fetch the package lists: is the network there? (log: .irqbed/log/apt-update.log)"
-    touch "$APT/updated"
-  fi
-  APT_IS_READY=1
+  [ -n "$(find "$APT/updated" -mmin -60 2>/dev/null)" ] || update || update_from_nothing ||
+    die "cannot fetch Debian's package lists: $(why "$1-update")"
 }
 
-# version_of PACKAGE SUITE: the newest version there, empty when there is none.
-version_of() {
-  apt-cache madison "$1" | awk -v suite="$2/" -F ' *[|] *' 'index($3, " " suite) { print $2; exit }'
+update() {
+  rm -f "$APT/updated"
+  mkdir -p "$APT/lists/partial"
+  run "${APT##*/}-update" apt-get -c "$APT/apt.conf" -q -o APT::Update::Error-Mode=any update || return 1
+  : >"$APT/updated"
 }
 
-# unpack_closure FOLDER SUITE PACKAGE...: packages with all they depend on.
-unpack_closure() {
-  local into=$1 suite=$2 list
-  shift 2
-  list=$APT/closure
-  run apt-closure apt-get -q -y --simulate -t "$suite" install "$@" ||
-    die "the archive cannot serve $*: see .irqbed/log/apt-closure.log"
-  # "Inst name (epoch:version suite [architecture])", and the archive of it.
-  sed -nE 's/^Inst ([^ ]+) \(([^ ]+) .*\[([a-z0-9]+)\].*/\1 \2 \3/p' "$STORE/log/apt-closure.log" |
-    awk '{ gsub(":", "%3a", $2); print $1 "_" $2 "_" $3 ".deb" }' >"$list"
-  run apt-fetch apt-get -q -y --download-only -t "$suite" install "$@" ||
-    die "cannot fetch $*: is the network there, and room on the disk? (log: .irqbed/log/apt-fetch.log)"
-  unpack_archives "$into" "$list"
+# Lists that were damaged are no base for new ones.
+update_from_nothing() {
+  rm -rf "$APT/lists" "$APT"/*.bin
+  update
 }
 
-# unpack_archives FOLDER LIST: the fetched archives of the list.
-unpack_archives() {
-  local archive
-  while read -r archive; do
-    dpkg-deb -x "$APT/cache/archives/$archive" "$1" 2>"$STORE/log/unpack.log" || {
-      rm -f "$APT/cache/archives/$archive"
-      die "$archive is damaged, or the disk is full: run this again"
-    }
-  done <"$2"
+# newest PACKAGE [SUITE]: its version there, empty when there is none.
+newest() {
+  apt-cache -c "$APT/apt.conf" madison "$1" 2>/dev/null |
+    awk -F ' *[|] *' -v suite="${2:-}" 'index($3, " " suite) { print $2; exit }'
 }
 
-# unpack_only FOLDER PACKAGE=VERSION...: these packages and nothing else.
-unpack_only() {
-  local into=$1 archives=$APT/cache/only package
+# has PACKAGE=VERSION
+has() { apt-cache -c "$APT/apt.conf" show "$1" >/dev/null 2>&1; }
+
+# closure_of SUITE PACKAGE...: all it needs, a PACKAGE=VERSION a line.
+closure_of() {
+  local suite=$1
   shift
-  rm -rf "$archives"
-  mkdir -p "$archives"
-  (cd "$archives" && run apt-download apt-get -q download "$@") ||
-    die "cannot fetch $*: is the network there, and room on the disk? (log: .irqbed/log/apt-download.log)"
-  for package in "$archives"/*.deb; do
-    dpkg-deb -x "$package" "$into" 2>"$STORE/log/unpack.log" || die "cannot unpack $package: is the disk full?"
+  # 'URI' NAME_VERSION_ARCHITECTURE.deb SIZE, the colon of an epoch as %3a
+  apt-get -c "$APT/apt.conf" -qq -y --print-uris -t "$suite" install "$@" 2>"$STORE/log/closure.log" |
+    awk '/^\047/ { split($2, part, "_"); gsub("%3a", ":", part[2]); print part[1] "=" part[2] }'
+}
+
+# fetch PART FOLDER PACKAGE...: these packages, into a folder, verified. What an
+# earlier run left there is used as far as it is sound.
+fetch() {
+  local part=$1 folder=$2 sums file name log=$1-fetch
+  shift 2
+  mkdir -p "$folder"
+  # 'URI' NAME SIZE SHA256:HASH
+  sums=$(apt-get -c "$APT/apt.conf" -qq --print-uris download "$@" 2>"$STORE/log/$log.log" |
+    awk '/^\047/ && sub("^SHA256:", "", $4) { print $4 "  " $2; size += $3 } END { if (NR) print "#" int(size / 1e6 + 1) }') ||
+    return 1
+  say "$part (${sums##*#} MB)"
+  sums=${sums%#*}
+  for file in "$folder"/*; do
+    name=${file##*/}
+    if [ -f "$file" ] && ! (cd "$folder" && grep -F "  $name" <<<"$sums" | sha256sum --status -c - 2>/dev/null); then
+      rm -f "$file"
+    fi
   done
-  rm -rf "$archives"
+  (cd "$folder" && run "$log" apt-get -c "$APT/apt.conf" -q download "$@") || return 1
+  (cd "$folder" && run "$log" sha256sum --quiet --strict -c - <<<"${sums%$'\n'}")
+}
+
+# unpack PART INTO PACKAGE...: fetches packages and unpacks them into a folder.
+unpack() {
+  local part=$1 into=$2 archive folder=$APT/packages/${1%%:*}
+  shift 2
+  # A package that the lists name and the mirror lacks: the lists are old.
+  fetch "$part" "$folder" "$@" || { update && fetch "$part" "$folder" "$@"; } ||
+    die "cannot fetch ${part%%:*}: $(why "${part%%:*}-fetch")"
+  for archive in "$folder"/*.deb; do
+    run "${part%%:*}-unpack" dpkg-deb -x "$archive" "$into" ||
+      die "cannot unpack ${archive##*/}: $(why "${part%%:*}-unpack")"
+  done
+  rm -rf "$folder"
 }

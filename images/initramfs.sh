@@ -1,34 +1,83 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# initramfs.sh OUT AGENT MODULE: the guest's file system, a cpio archive that
-# is not compressed (unpacking would cost the guest more than reading).
+# initramfs.sh OUT AGENT MODULE...: the guest's file system, a cpio archive that
+# is not compressed (unpacking would cost the guest more than reading). Equal
+# input makes it equal to the byte, whoever runs this: guests are compared.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-[ $# -eq 3 ] || die "usage: initramfs.sh OUT AGENT MODULE"
-lock
-out=$1 agent=$2 module=$3
+[ $# -ge 3 ] || die "usage: initramfs.sh OUT AGENT MODULE..."
+out=$1 agent=$2
+shift 2
+release=${IRQBED_KDIR:-$STORE/kernel/build}/include/config/kernel.release
 "$IMAGES/tools.sh" busybox
-busybox=$(find "$STORE/tools/busybox" -name busybox -type f -perm -1 | head -n 1)
+busybox=$STORE/tools/busybox/bin/busybox
 is_current() {
   local input
-  for input in "$agent" "$module" "$busybox" "$0"; do [ "$out" -nt "$input" ] || return 1; done
+  [ "$(cat "$out.of" 2>/dev/null)" = "$*" ] || return 1
+  for input in "$agent" "$busybox" "$release" "$0" "$@"; do [ "$out" -nt "$input" ] || return 1; done
 }
-is_current && exit 0
+is_current "$@" && exit 0
+lock
+new=$STORE/initramfs.new
+rm -rf "$new"
+mkdir -p "$new"
 
-tree=$STORE/initramfs.new
-rm -rf "$tree"
-mkdir -p "$tree"/{bin,dev,etc,lib/modules,mnt,proc,run,sys,tmp}
-cp "$agent" "$tree/init"
-strip "$tree/init" 2>/dev/null || true
-cp "$busybox" "$tree/bin/busybox"
-for applet in $("$busybox" --list); do ln -s busybox "$tree/bin/$applet" 2>/dev/null || true; done
-cp "$module" "$tree/lib/modules/irqbed.ko"
-strip -g "$tree/lib/modules/irqbed.ko"
-chmod -R u=rwX,go=rX "$tree"
-find "$tree" -exec touch -h -d @0 {} +
-# -R makes root the owner whoever runs this.
-(cd "$tree" && find . | LC_ALL=C sort | "$busybox" cpio -o -H newc -R 0:0) >"$out.new" 2>"$STORE/log/initramfs.log" ||
-  die "cannot write $out: is the disk full?"
-mv "$out.new" "$out"
-rm -rf "$tree"
+# The "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst
+# of the kernel): a header of hexadecimal fields, name and data, each filled up
+# to four bytes. Everything belongs to root, and to no time.
+inode=0
+entry() { # MODE NAME SIZE
+  inode=$((inode + 1))
+  printf '070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s\0' \
+    $inode $((8#$1)) 0 0 1 0 "$3" 0 0 0 0 $((${#2} + 1)) 0 "$2"
+  fill $((110 + ${#2} + 1))
+}
+fill() {
+  local zeros='\0\0\0'
+  # shellcheck disable=SC2059 # the zeros are the format
+  printf "${zeros:0:2*((4 - $1 % 4) % 4)}"
+}
+folder() { entry 40755 "$1" 0; }
+file() { # MODE NAME CONTENT
+  local size
+  size=$(stat -c %s "$3")
+  entry "10$1" "$2" "$size"
+  cat "$3"
+  fill "$size"
+}
+link() { # NAME TARGET
+  entry 120777 "$1" ${#2}
+  printf %s "$2"
+  fill ${#2}
+}
+archive() {
+  local applet module
+  for name in bin dev etc lib lib/modules mnt proc root run sys tmp; do folder "$name"; done
+  # Less to read at boot.
+  strip -o "$new/init" "$agent"
+  file 0755 init "$new/init"
+  file 0755 bin/busybox "$busybox"
+  for applet in $("$busybox" --list | sort); do
+    [ "$applet" = busybox ] || link "bin/$applet" busybox
+  done
+  for module; do
+    name=${module##*/}
+    # Stock modules come compressed.
+    case $name in
+      *.xz) plain "$module" >"$new/module" ;;
+      *) cp "$module" "$new/module" ;;
+    esac
+    strip --strip-debug "$new/module"
+    file 0644 "lib/modules/${name%.xz}" "$new/module"
+  done
+  file 0644 etc/irqbed-release "$release"
+  inode=-1
+  entry 0 'TRAILER!!!' 0
+}
+# Not `archive || die`, in which bash would let commands fail unnoticed.
+archive "$@" >"$new/cpio" 2>"$STORE/log/initramfs.log" &
+wait $! || die "cannot write $out: $(why initramfs)"
+mv "$new/cpio" "$out"
+printf '%s\n' "$*" >"$out.of"
+rm -rf "$new"

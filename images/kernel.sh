@@ -6,46 +6,90 @@
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
+# What the user puts in place need not be fetched.
+wanted=
+[ -n "${IRQBED_KERNEL:-}" ] || wanted=image
+[ -n "${IRQBED_KDIR:-}" ] || wanted+=headers
+[ -n "$wanted" ] || exit 0
+recipe="2 $KERNEL_RELEASE"
+is_there() { sealed "$STORE/kernel" "$recipe $wanted" || sealed "$STORE/kernel" "$recipe imageheaders"; }
+is_there && exit 0
 lock
-if [ -n "${IRQBED_KERNEL:-}" ] && [ -n "${IRQBED_KDIR:-}" ]; then exit 0; fi
-sealed "$STORE/kernel" "$KERNEL_SUITE $KERNEL_SERIES" && exit 0
-"$IMAGES/tools.sh" zstd
+is_there && exit 0
 # shellcheck source=images/apt.sh
 . "$IMAGES/apt.sh"
 started=$SECONDS
-apt_ready
-release=$(apt-cache search --names-only "^linux-image-${KERNEL_SERIES//./[.]}[.][0-9]+${KERNEL_FLAVOUR//+/[+]}\$" |
-  sed -E 's/^linux-image-([^ ]+) .*/\1/' | sort -V | tail -n 1)
-[ -n "$release" ] ||
-  die "the mirror has no $KERNEL_SERIES kernel in $KERNEL_SUITE: put your own in place by IRQBED_KERNEL and IRQBED_KDIR"
-[ "$release" = "$KERNEL_MEASURED" ] || say "kernel: the archive has moved on to $release (last measured: $KERNEL_MEASURED)"
-say "kernel: fetching $release and its headers"
+room 700 'the guest kernel'
+apt_ready bookworm
+release=$KERNEL_RELEASE
+if [ -z "$(newest "linux-image-$release")" ]; then
+  release=$(apt-cache -c "$APT/apt.conf" search --names-only \
+    "^linux-image-${KERNEL_SERIES//./[.]}[.][0-9]+${KERNEL_FLAVOUR//+/[+]}\$" |
+    sed -E 's/^linux-image-([^ ]+) .*/\1/' | sort -V | tail -n 1)
+  [ -n "$release" ] ||
+    die "the Debian mirror has no $KERNEL_SERIES kernel: put your own in place by IRQBED_KERNEL and IRQBED_KDIR"
+  say "kernel: the archive has moved on from $KERNEL_RELEASE to $release"
+fi
+common=${release%-*}
+packages=()
+[[ $wanted != *image* ]] || packages+=("linux-image-$release")
+# libelf1 is for objtool, which a build of modules runs.
+[[ $wanted != *headers* ]] ||
+  packages+=("linux-headers-$release" "linux-headers-$common-common" "linux-kbuild-$common" libelf1)
 new=$STORE/kernel.new
 rm -rf "$new"
 mkdir -p "$new"
-unpack_only "$new" "linux-image-$release" "linux-headers-$release" \
-  "linux-headers-${release%-*}-common" "linux-kbuild-${release%-*}"
-image=$new/boot/vmlinuz-$release
-[ -f "$image" ] || die "the package linux-image-$release holds no boot/vmlinuz-$release"
-
-# The payload of a bzImage starts where its magic number stands (Linux boot
-# protocol 2.08); bytes behind it make zstd complain, so the ELF magic decides.
-offset=$(LC_ALL=C grep -abom 1 -P '\x28\xb5\x2f\xfd' "$image" | head -n 1 | cut -d : -f 1 || true)
-[ -n "$offset" ] || die "vmlinuz-$release is not compressed by zstd"
-tail -c "+$((offset + 1))" "$image" | zstd -dcq 2>/dev/null >"$new/vmlinux" || true
-[ "$(head -c 4 "$new/vmlinux" | tail -c 3)" = ELF ] || die "no kernel came out of vmlinuz-$release"
-
-# Debian's headers include their common half by an absolute path, and point
-# to their tools by links that leave the folder.
-headers=$new/usr/src/linux-headers-$release
-# shellcheck disable=SC2016 # make's variables, not ours
-printf 'include $(dir $(lastword $(MAKEFILE_LIST)))../linux-headers-%s-common/Makefile\n' "${release%-*}" >"$headers/Makefile"
-[ -x "$headers/scripts/mod/modpost" ] || die "the headers of $release lack their tools"
-ln -s "usr/src/linux-headers-$release" "$new/build"
+unpack "kernel: fetching $release" "$new" "${packages[@]}"
 printf '%s\n' "$release" >"$new/release"
-mv "$new/boot/config-$release" "$new/config"
-mv "$new/boot/System.map-$release" "$new/System.map"
-rm -rf "${new:?}/boot" "${new:?}/usr/share"
-seal "$new" "$KERNEL_SUITE $KERNEL_SERIES"
+
+# The payload of a bzImage lies behind its real-mode sectors, and a length
+# stands behind it (Linux boot protocol 2.08).
+extract_image() {
+  local image=$new/boot/vmlinuz-$release sectors offset length
+  sectors=$(od -An -tu1 -j 497 -N 1 "$image")
+  offset=$(od -An -tu4 -j 584 -N 4 "$image")
+  length=$(od -An -tu4 -j 588 -N 4 "$image")
+  # tail is cut off when head has enough.
+  { tail -c "+$(((sectors + 1) * 512 + offset + 1))" "$image" || true; } | head -c "$((length - 4))" >"$new/vmlinux.zst"
+  plain "$new/vmlinux.zst" >"$new/vmlinux"
+  rm "$new/vmlinux.zst"
+  # Xen's note 18 is the address that PVH starts at.
+  readelf --notes "$new/vmlinux" | grep -q '^ *Xen .*0x00000012'
+}
+if [[ $wanted == *image* ]]; then
+  # Not `extract_image || die`, in which bash would let commands fail unnoticed.
+  extract_image >"$STORE/log/kernel-image.log" 2>&1 &
+  wait $! ||
+    die "no kernel that starts by PVH came out of vmlinuz-$release: $(why kernel-image)"
+  mv "$new/boot/config-$release" "$new/config"
+  rm -rf "${new:?}/boot"
+  ln -s "lib/modules/$release" "$new/modules"
+  rm -f "$new/modules"/{build,source}
+fi
+
+# Debian's headers include their common half by an absolute path.
+if [[ $wanted == *headers* ]]; then
+  headers=usr/src/linux-headers-$release
+  kbuild=$new/usr/lib/linux-kbuild-$common
+  # shellcheck disable=SC2016 # make's variables, not ours
+  printf 'include $(dir $(lastword $(MAKEFILE_LIST)))../linux-headers-%s-common/Makefile\n' "$common" >"$new/$headers/Makefile"
+  # objtool finds the library that a small system lacks.
+  mkdir "$kbuild/lib"
+  cp -P "$new"/usr/lib/x86_64-linux-gnu/libelf* "$kbuild/lib/"
+  rm -r "$new/usr/lib/x86_64-linux-gnu"
+  cat >"$kbuild/tools/objtool/objtool" <<'LAUNCHER'
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+here=${0%/*}
+LD_LIBRARY_PATH=$here/../../lib exec "$here/objtool.real-x86" "$@"
+LAUNCHER
+  for tool in scripts/mod/modpost scripts/basic/fixdep tools/objtool/objtool; do
+    [ -x "$kbuild/$tool" ] || die "the headers of $release lack $tool"
+  done
+  [ -f "$new/config" ] || cp "$new/$headers/.config" "$new/config"
+  ln -s "$headers" "$new/build"
+fi
+rm -rf "${new:?}/usr/share"
+seal "$new" "$recipe $wanted"
 replace "$new" "$STORE/kernel"
-say "kernel: done in $((SECONDS - started)) s"
+say "kernel: ready in $((SECONDS - started)) s"

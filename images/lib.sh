@@ -2,12 +2,13 @@
 # shellcheck shell=bash
 # What the scripts here share. Each sources it after `set -euo pipefail`.
 
-IMAGES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-ROOT=$(dirname "$IMAGES")
+IMAGES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+ROOT=${IMAGES%/*}
 STORE=$ROOT/.irqbed
 # shellcheck source=images/versions
 . "$IMAGES/versions"
-PATH=$PATH:$STORE/tools/bin
+# The system's own tools first. Messages are read, so they are in one language.
+export PATH=$PATH:$STORE/tools/bin LC_ALL=C
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -17,10 +18,11 @@ die() {
 }
 
 # One setup at a time; what another one has done need not be done again.
+# Whatever outlives its script keeps the lock: nobody else writes meanwhile.
 lock() {
   [ -z "${IRQBED_LOCKED:-}" ] || return 0
-  mkdir -p "$STORE/log" 2>/dev/null || die "cannot write to $ROOT: is the disk full, or the folder not yours?"
-  exec 9>"$STORE/lock"
+  { mkdir -p "$STORE/log" && exec 9>>"$STORE/lock"; } 2>/dev/null ||
+    die "cannot write to $STORE: is the disk full, or the folder another user's?"
   if ! flock -n 9; then
     say "another setup is running, waiting for it"
     flock 9
@@ -28,14 +30,31 @@ lock() {
   export IRQBED_LOCKED=1
 }
 
-# run NAME COMMAND...: runs it with its output in a log that is shown when it fails.
+# run NAME COMMAND...: its output goes to a log.
 run() {
   local log=$STORE/log/$1.log
   shift
-  "$@" >"$log" 2>&1 && return 0
-  tail -n 5 "$log" | sed 's/^/setup:   /' >&2
-  df -Pk "$STORE" | awk 'NR == 2 && $4 < 262144 { print "setup:   only " int($4 / 1024) " MiB are free on this disk" }' >&2
-  return 1
+  "$@" >"$log" 2>&1 9>&-
+}
+
+# why NAME: the cause of a failure in few words, by its log, for `die`.
+why() {
+  local log=$STORE/log/$1.log cause
+  if [ "$(megabytes_free)" -lt 20 ] || grep -qs 'No space left' "$log"; then
+    echo "the disk is full ($(megabytes_free) MB left for $STORE): make room and run again"
+    return
+  fi
+  cause=$(grep -sE '(^E: |error: |\*\*\* )' "$log" | tail -n 1 || true)
+  [ -n "$cause" ] || cause=$(tail -n 1 "$log" 2>/dev/null || true)
+  echo "${cause:-no reason given} (log: .irqbed/log/$1.log)"
+}
+
+megabytes_free() { df -Pm "$STORE" | awk 'NR == 2 { print $4 }'; }
+
+# room MEGABYTES PART: stops before a download that could not be unpacked.
+room() {
+  [ "$(megabytes_free)" -ge "$1" ] ||
+    die "$2 needs $1 MB below $STORE, $(megabytes_free) MB are free: make room and run again"
 }
 
 # replace NEW OLD: puts a finished folder in place.
@@ -49,17 +68,26 @@ replace() {
 # seal FOLDER VALUE: notes that a folder is complete, what it was made from,
 # and what it holds.
 seal() {
-  local files
-  files=$(count_files "$1")
-  printf '%s\n%s\n' "$2" "$files" >"$1/.complete"
+  local content
+  content=$(content_of "$1")
+  printf '%s\n%s\n' "$2" "$content" >"$1/.complete"
 }
 
 # sealed FOLDER VALUE: whether it is still as `seal` left it.
 sealed() {
-  [ -f "$1/.complete" ] || return 1
-  local value files
-  { read -r value && read -r files; } <"$1/.complete" || return 1
-  [ "$value" = "$2" ] && [ "$files" = "$(count_files "$1")" ]
+  local value content
+  { read -r value && read -r content; } 2>/dev/null <"$1/.complete" || return 1
+  [ "$value" = "$2" ] && [ "$content" = "$(content_of "$1")" ]
 }
 
-count_files() { find "$1" -path "$1/.complete" -o -print | wc -l; }
+# Number and sizes of files: enough to notice what was lost or cut short.
+content_of() {
+  find "$1" -type f ! -name .complete -printf '%s\n' | awk '{ n++; size += $1 } END { printf "%d files, %.0f bytes", n, size }'
+}
+
+# plain FILE.xz|FILE.zst: its content. apt unpacks what packages are made of.
+plain() {
+  local methods
+  eval "$(apt-config shell methods Dir::Bin::methods/f)"
+  "${methods%/methods*}/apt-helper" cat-file "$1"
+}

@@ -1,39 +1,51 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# QEMU 11, the first series in Debian with the vfio-user client, with every
+# QEMU 11, of the first series in Debian with the vfio-user client, with every
 # library it needs, in .irqbed/qemu: it runs on its own loader, so the
 # system's libraries may be older.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -z "${IRQBED_QEMU:-}" ] || exit 0
+recipe="1 $QEMU_SUITE $QEMU_VERSION"
+sealed "$STORE/qemu" "$recipe" && exit 0
 lock
-sealed "$STORE/qemu" "$QEMU_SUITE" && exit 0
+sealed "$STORE/qemu" "$recipe" && exit 0
 # shellcheck source=images/apt.sh
 . "$IMAGES/apt.sh"
 started=$SECONDS
-apt_ready
-version=$(version_of qemu-system-x86 "$QEMU_SUITE")
-[ -n "$version" ] || die "the mirror has no qemu-system-x86 in $QEMU_SUITE: put your own in place by IRQBED_QEMU"
-[ "$version" = "$QEMU_MEASURED" ] || say "qemu: the archive has moved on to $version (last measured: $QEMU_MEASURED)"
-say "qemu: fetching $version and its libraries"
+room 350 QEMU
+apt_ready trixie
+version=$QEMU_VERSION
+if ! has "qemu-system-x86=$version"; then
+  version=$(newest qemu-system-x86 "$QEMU_SUITE")
+  [ -n "$version" ] ||
+    die "the Debian mirror has no qemu-system-x86 in $QEMU_SUITE: name one that has by IRQBED_DEBIAN_MIRROR, or a QEMU of 10.1 or newer by IRQBED_QEMU"
+  say "qemu: the archive has moved on from $QEMU_VERSION to $version"
+fi
+packages=$(closure_of "$QEMU_SUITE" "qemu-system-x86=$version") ||
+  die "the Debian mirror lacks something that qemu-system-x86 $version needs: $(why closure)"
 new=$STORE/qemu.new
 rm -rf "$new"
 mkdir -p "$new/bin"
-unpack_closure "$new" "$QEMU_SUITE" qemu-system-x86
-# What a guest without graphics, sound and firmware settings never opens.
-rm -rf "$new"/usr/share/{doc,man,locale,icons,applications,bug,lintian}
+# shellcheck disable=SC2086 # a list
+unpack "qemu: fetching ${version#*:}" "$new" $packages
+# What a guest of ours never opens.
+rm -rf "${new:?}"/{etc,var} "$new"/usr/{sbin,lib/systemd,bin/qemu-system-i386} \
+  "$new"/usr/share/{applications,bug,debconf,doc,icons,info,lintian,locale,man,perl5}
 cat >"$new/bin/qemu-system-x86_64" <<'LAUNCHER'
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # QEMU on its own loader and libraries; exec, so that its pid is this one.
-here=$(cd "$(dirname "$0")/.." && pwd)
+here=$(dirname "$(dirname "$(readlink -f "$0")")")
 libraries=$here/usr/lib/x86_64-linux-gnu
 QEMU_MODULE_DIR=$libraries/qemu exec "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" \
   "$here/usr/bin/qemu-system-x86_64" -L "$here/usr/share/qemu" -L "$here/usr/share/seabios" "$@"
 LAUNCHER
 chmod +x "$new/bin/qemu-system-x86_64"
-run qemu-version "$new/bin/qemu-system-x86_64" --version || die "the fetched QEMU does not run: see .irqbed/log/qemu-version.log"
-seal "$new" "$QEMU_SUITE"
+run qemu-check "$new/bin/qemu-system-x86_64" -device vfio-user-pci,help ||
+  die "QEMU $version does not run here, or has no vfio-user client: $(why qemu-check)"
+printf '%s\n' "$version" >"$new/version"
+seal "$new" "$recipe"
 replace "$new" "$STORE/qemu"
-say "qemu: done in $((SECONDS - started)) s"
+say "qemu: ready in $((SECONDS - started)) s"

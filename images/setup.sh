@@ -1,17 +1,42 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# Fetches and builds whatever is missing; what is there costs nothing. The
-# downloads run while cargo compiles.
+# setup.sh [--no-fetch]: fetches and builds whatever is missing; what is there
+# costs nothing. The downloads run while cargo compiles.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
 lock
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 
-(cd "$IMAGES" && ./qemu.sh && ./kernel.sh && ./tools.sh busybox && ./module.sh) &
-parts=$!
-"$IMAGES/cargo.sh" host
-"$IMAGES/cargo.sh" agent
-wait "$parts" || die "the guest is not complete: see above"
+jobs_of_ours=()
+stop() {
+  local job
+  trap - EXIT INT TERM HUP
+  for job in "${jobs_of_ours[@]}"; do kill -- "-$job" 2>/dev/null || true; done
+  exit "$1"
+}
+trap 'stop $?' EXIT
+trap 'stop 130' INT
+trap 'stop 143' TERM
+trap 'stop 129' HUP
+
+# In groups of their own, so that they can be stopped with all they started.
+set -m
+if [ "${1:-}" != --no-fetch ]; then
+  "$IMAGES/qemu.sh" </dev/null &
+  jobs_of_ours+=($!)
+  { "$IMAGES/tools.sh" busybox && "$IMAGES/kernel.sh" && "$IMAGES/module.sh"; } </dev/null &
+else
+  "$IMAGES/module.sh" </dev/null &
+fi
+jobs_of_ours+=($!)
+set +m
+
+[ -x "$ROOT/target/release/irqbed" ] || say "cargo: compiling"
+complete=yes
+# The lock is not for a compiler's daemon to keep.
+{ "$IMAGES/cargo.sh" host && "$IMAGES/cargo.sh" agent; } 9>&- || complete=
+for job in "${jobs_of_ours[@]}"; do wait "$job" || complete=; done
+jobs_of_ours=()
+[ -n "$complete" ] || die "not everything is there: see above"
 "$IMAGES/initramfs.sh" "$STORE/initramfs.cpio" \
   "$ROOT/target/x86_64-unknown-linux-gnu/release/guest-agent" "$STORE/module/irqbed.ko"

@@ -1,62 +1,67 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # tools.sh NAME...: makes tools available that the system does not have, in
-# .irqbed/tools/bin. They run on the system's libraries, or, where those are
-# too old, on the libraries they came with.
+# .irqbed/tools/bin, without what their packages ask for and we do not use.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-lock
 
-package_of() {
+# The archive, the program, and the packages it needs beside the C library of
+# Debian 12.
+describe() {
   case $1 in
-    busybox) echo busybox-static ;;
-    *) echo "$1" ;;
+    busybox) archive=bookworm program=bin/busybox packages='busybox-static' ;;
+    make) archive=bookworm program=usr/bin/make packages='make' ;;
+    sparse) archive=bookworm program=usr/bin/sparse packages='sparse' ;;
+    shellcheck) archive=bookworm program=usr/bin/shellcheck packages='shellcheck libgmp10 libffi8' ;;
+    # Debian 12 has none; the one of its successor needs a newer C library.
+    just) archive=trixie program=usr/bin/just packages='just libc6 libgcc-s1' ;;
+    *) die "tools.sh knows no $1" ;;
   esac
 }
 
-suite_of() {
-  case $1 in
-    just) echo "$JUST_SUITE" ;;
-    *) echo "$TOOLS_SUITE" ;;
-  esac
-}
+is_ours() { [ -x "$STORE/tools/bin/$1" ] && sealed "$STORE/tools/$1" "1 $packages"; }
 
 # The guest's busybox must be a static one, whatever the system has.
 is_there() {
-  if [ "$1" = busybox ]; then [ -x "$STORE/tools/bin/busybox" ]; else command -v "$1" >/dev/null; fi
+  if [ "$1" != busybox ] && command -v "$1" | grep -qvF "$STORE/"; then return; fi
+  is_ours "$1"
 }
 
-fetch() {
-  local tool=$1 new=$STORE/tools/$1.new home=$STORE/tools/$1
-  apt_ready
-  say "tools: fetching $tool"
+install_tool() {
+  local tool=$1 home=$STORE/tools/$1 new=$STORE/tools/$1.new libraries=usr/lib/x86_64-linux-gnu launch
+  apt_ready "$archive"
   rm -rf "$new"
   mkdir -p "$new" "$STORE/tools/bin"
-  unpack_closure "$new" "$(suite_of "$tool")" "$(package_of "$tool")"
-  rm -rf "$new"/usr/share/{doc,man,locale}
-  replace "$new" "$home"
-  local program
-  program=$(find "$home" -path "*/*bin/$tool" -printf '%P\n' | head -n 1)
-  [ -n "$program" ] || die "the package $(package_of "$tool") holds no $tool"
-  cat >"$STORE/tools/bin/$tool.new" <<LAUNCHER
+  # shellcheck disable=SC2086 # a list
+  unpack "$tool: fetching $(newest "${packages%% *}")" "$new" $packages
+  rm -rf "${new:?}/usr/share"
+  if [ -e "$new/$libraries/ld-linux-x86-64.so.2" ]; then
+    launch="exec \"\$here/$libraries/ld-linux-x86-64.so.2\" --library-path \"\$here/$libraries\""
+  elif [ -e "$new/$libraries" ]; then
+    launch="LD_LIBRARY_PATH=\$here/$libraries exec"
+  else
+    launch='exec'
+  fi
+  cat >"$new/launch" <<LAUNCHER
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-here=\$(cd "\$(dirname "\$0")/.." && pwd)/$tool
+here=\${0%/*}/../$tool
+$launch "\$here/$program" "\$@"
 LAUNCHER
-  if "$home/$program" --help >/dev/null 2>&1 || [ "$tool" = busybox ]; then
-    echo "exec \"\$here/$program\" \"\$@\""
-  else
-    echo "libraries=\$here/usr/lib/x86_64-linux-gnu"
-    echo "exec \"\$libraries/ld-linux-x86-64.so.2\" --library-path \"\$libraries\" \"\$here/$program\" \"\$@\""
-  fi >>"$STORE/tools/bin/$tool.new"
-  chmod +x "$STORE/tools/bin/$tool.new"
+  chmod +x "$new/launch"
+  seal "$new" "1 $packages"
+  replace "$new" "$home"
+  cp "$home/launch" "$STORE/tools/bin/$tool.new"
   mv "$STORE/tools/bin/$tool.new" "$STORE/tools/bin/$tool"
 }
 
 for tool; do
+  describe "$tool"
+  is_there "$tool" && continue
+  lock
   is_there "$tool" && continue
   # shellcheck source=images/apt.sh
   . "$IMAGES/apt.sh"
-  fetch "$tool"
+  install_tool "$tool"
 done
