@@ -100,6 +100,8 @@ impl Socket {
     }
 
     fn request(&mut self, kind: u16, flags: NlmF, body: &[u8]) -> Result<()> {
+        // An older kernel gives no reasons; that is no reason not to ask.
+        let _ = self.socket.enable_ext_ack(true);
         self.seq += 1;
         self.send(&request(kind, flags, self.seq, body)?)
     }
@@ -119,7 +121,11 @@ impl Socket {
             if header.kind == NLMSG_ERROR {
                 let code = wire::error(body).map_err(|_| anyhow!("a malformed netlink error"))?;
                 if code != 0 {
-                    bail!("the driver refused: {}", Errno::from_raw_os_error(code));
+                    let reason = wire::reason(&header, body).unwrap_or("it gave no reason");
+                    bail!(
+                        "the driver refused: {reason} ({})",
+                        Errno::from_raw_os_error(code)
+                    );
                 }
             }
             if header.kind == kind {

@@ -26,13 +26,21 @@ const TERMINAL: &str = "/dev/ttyS0";
 /// Starts everything. What fails is said on the console: a person whose driver
 /// does not load needs the shell most.
 pub fn start(agent: &mut Agent, command_line: &str) {
+    let unicast = ListenerSpec {
+        delivery: Delivery::Unicast,
+        behaviour: Behaviour::Print,
+        vectors: u32::MAX,
+        receive_buffer: None,
+    };
+    // A driver told to broadcast takes no subscribers.
+    let broadcast = ListenerSpec {
+        delivery: Delivery::Broadcast,
+        ..unicast.clone()
+    };
     let listening = module::load(&module::parameters_from(command_line)).and_then(|()| {
-        agent.listen(&ListenerSpec {
-            delivery: Delivery::Unicast,
-            behaviour: Behaviour::Print,
-            vectors: u32::MAX,
-            receive_buffer: None,
-        })
+        agent
+            .listen(&unicast)
+            .or_else(|error| agent.listen(&broadcast).map_err(|_| error))
     });
     match listening {
         Ok((_, port_id)) => say(&format!(

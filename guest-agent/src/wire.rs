@@ -60,6 +60,39 @@ pub fn error(body: &[u8]) -> Result<i32, Malformed> {
         .ok_or(Malformed)
 }
 
+/// `NLM_F_CAPPED`: an error echoes only the header of what it refuses.
+const CAPPED: u16 = 0x100;
+/// `NLM_F_ACK_TLVS`: attributes follow what an error echoes.
+const ACK_TLVS: u16 = 0x200;
+/// `NLMSGERR_ATTR_MSG`: the sender's words, ended by a zero.
+const ATTR_MSG: u16 = 1;
+
+/// The words that came with an `NLMSG_ERROR`, where there are any.
+pub fn reason<'a>(header: &Header, body: &'a [u8]) -> Option<&'a str> {
+    if header.flags & ACK_TLVS == 0 {
+        return None;
+    }
+    let echo = body.get(size_of::<i32>()..)?;
+    let (refused, _) = Header::read_from_prefix(echo).ok()?;
+    let echoed = if header.flags & CAPPED != 0 {
+        HEADER
+    } else {
+        refused.len as usize
+    };
+    let mut rest = echo.get(echoed.checked_next_multiple_of(4)?..)?;
+    loop {
+        // `struct nlattr`: length with this header, type.
+        let ([len, kind], _) = <[u16; 2]>::read_from_prefix(rest).ok()?;
+        let value = rest.get(size_of::<[u16; 2]>()..usize::from(len))?;
+        if kind == ATTR_MSG {
+            return std::str::from_utf8(value)
+                .ok()
+                .map(|text| text.trim_end_matches('\0'));
+        }
+        rest = rest.get(usize::from(len).next_multiple_of(4)..)?;
+    }
+}
+
 #[cfg(test)]
 pub mod tests {
     use irqbed_abi::netlink::MSG_EVENT;
@@ -140,7 +173,47 @@ pub mod tests {
         assert_eq!(error(&i32::MIN.to_ne_bytes()), Err(Malformed));
     }
 
+    fn refusal(flags: u16, echo: &[u8], attributes: &[u8]) -> Option<String> {
+        let body = [&(-1_i32).to_ne_bytes()[..], echo, attributes].concat();
+        let header = Header {
+            len: 0,
+            kind: 2,
+            flags,
+            seq: 0,
+            port: 0,
+        };
+        reason(&header, &body).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_words_of_a_refusal_are_found() {
+        let echo = message(0x10, b"12345678");
+        let words = b"\x08\0\x02\0abcd\x07\0\x01\0no\0\0";
+        assert_eq!(refusal(ACK_TLVS, &echo, words).as_deref(), Some("no"));
+        assert_eq!(
+            refusal(ACK_TLVS | CAPPED, &echo[..16], words).as_deref(),
+            Some("no")
+        );
+        assert_eq!(refusal(0, &echo, words), None);
+        assert_eq!(refusal(ACK_TLVS, &echo, b""), None);
+        assert_eq!(
+            refusal(ACK_TLVS, &echo, &[0; 40]),
+            None,
+            "an attribute without length"
+        );
+    }
+
     proptest! {
+        #[test]
+        fn any_refusal_is_read_to_an_end(
+            len in 0_u32..40,
+            flags: u16,
+            bytes in proptest::collection::vec(any::<u8>(), 0..100),
+        ) {
+            let echo = [&len.to_ne_bytes()[..], &bytes].concat();
+            refusal(flags | ACK_TLVS, &echo, &[]);
+        }
+
         #[test]
         fn an_event_comes_back_as_it_was_sent(
             seq: u64, slot: u32, vector in 0..VECTORS, flags: u32,
