@@ -52,7 +52,9 @@ impl Line {
             .custom_flags(libc::O_NOCTTY)
             .open(path)
             .with_context(|| format!("cannot open the control line {path}"))?;
-        let mut settings = tcgetattr(&file).with_context(|| format!("{path} is no tty"))?;
+        // The kernel makes four of them, whether the machine has them or not.
+        let mut settings = tcgetattr(&file)
+            .with_context(|| format!("the guest has no serial line {path} for control"))?;
         settings.make_raw();
         settings.control_modes |= ControlModes::CLOCAL | ControlModes::CREAD;
         settings.special_codes[SpecialCodeIndex::VMIN] = 1;

@@ -69,7 +69,8 @@ impl Sink {
             slot.close(verdict);
         }
         if self.print {
-            say(&describe(event, payload));
+            // Over the shell's prompt, if there is one.
+            say(&format!("\r{}", describe(event, payload)));
         }
     }
 
@@ -86,6 +87,11 @@ impl Sink {
     /// Publishes the port id of the receiver.
     pub fn set_port_id(&self, port_id: u32) {
         self.checks.stats.set(Figure::PortId, u64::from(port_id));
+    }
+
+    /// Publishes what the kernel dropped at the receiver up to its end.
+    pub fn set_drops(&self, drops: u64) {
+        self.checks.stats.set(Figure::KernelDrops, drops);
     }
 }
 

@@ -3,10 +3,7 @@
 //! from the agent's own binary with its wishes as argument, the shared figures
 //! as standard input, and standard output to hear when it is ready.
 
-use std::{
-    io::{self, Write},
-    process::exit,
-};
+use std::io::{self, Write};
 
 use anyhow::{Context, Result};
 use irqbed_abi::control::{Behaviour, ListenerSpec, Reply};
@@ -65,12 +62,17 @@ fn start(spec: &str) -> Result<Listener> {
 
 impl Listener {
     fn run(mut self) -> Result<()> {
-        if self.behaviour == Behaviour::Stall {
+        let result = if self.behaviour == Behaviour::Stall {
             // Returns when the handler of SIGTERM has said goodbye.
             rustix::event::pause();
-            exit(0);
+            Ok(())
+        } else {
+            self.receiver.run(&mut self.sink)
+        };
+        if let Some(drops) = self.receiver.drops() {
+            self.sink.set_drops(drops);
         }
-        self.receiver.run(&mut self.sink)
+        result
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Figure {
     OverrunSignals,
     /// [`ListenerReport::last_seq`].
     LastSeq,
+    /// [`ListenerReport::kernel_drops`], as read by the listener at its end.
+    KernelDrops,
 }
 
 /// The figures of one listener. The listener alone writes, PID 1 reads.
@@ -73,7 +75,8 @@ impl Stats {
         self.set(figure, self.get(figure).wrapping_add(1));
     }
 
-    /// All figures of the listener's own.
+    /// All figures. `kernel_drops` is what PID 1 read last; a listener that
+    /// ended cleanly knew better.
     pub fn report(&self, kernel_drops: u64, alive: bool) -> ListenerReport {
         ListenerReport {
             port_id: u32::try_from(self.get(Figure::PortId)).unwrap_or_default(),
@@ -82,7 +85,7 @@ impl Stats {
             out_of_order: self.get(Figure::OutOfOrder),
             malformed: self.get(Figure::Malformed),
             overrun_signals: self.get(Figure::OverrunSignals),
-            kernel_drops,
+            kernel_drops: kernel_drops.max(self.get(Figure::KernelDrops)),
             last_seq: self.get(Figure::LastSeq),
             alive,
         }

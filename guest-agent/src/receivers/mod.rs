@@ -16,6 +16,10 @@ pub trait Receiver {
     /// Number by which the driver and the kernel know it.
     fn port_id(&self) -> u32;
 
+    /// Messages that the kernel dropped on their way to it; `None` where this
+    /// cannot be, or cannot be known.
+    fn drops(&self) -> Option<u64>;
+
     /// Asks the driver for no more events, so that [`Receiver::run`] returns
     /// when it has taken those already sent. The result runs in a signal
     /// handler, so it may make system calls but neither allocate nor lock.

@@ -18,7 +18,7 @@ use zerocopy::IntoBytes;
 use super::{Kind, Receiver};
 use crate::{
     events::Sink,
-    netlink::{NLMSG_ERROR, Socket, request, unit},
+    netlink::{NLMSG_ERROR, Socket, drops, request, unit},
     tsc::{self, GuestTsc},
     wire,
 };
@@ -61,18 +61,21 @@ const DATAGRAM: usize = 64 << 10;
 
 struct Netlink {
     socket: Socket,
+    unit: u32,
     port_id: u32,
     buffer: Vec<u8>,
 }
 
 impl Netlink {
     fn open(spec: &ListenerSpec) -> Result<Self> {
-        let socket = Socket::open(unit()?)?;
+        let unit = unit()?;
+        let socket = Socket::open(unit)?;
         if let Some(size) = spec.receive_buffer {
             sockopt::set_socket_recv_buffer_size_force(&socket, usize::try_from(size)?)
                 .with_context(|| format!("cannot set a receive buffer of {size} bytes"))?;
         }
         Ok(Self {
+            unit,
             port_id: socket.port_id()?,
             socket,
             buffer: vec![0; DATAGRAM],
@@ -83,6 +86,10 @@ impl Netlink {
 impl Receiver for Netlink {
     fn port_id(&self) -> u32 {
         self.port_id
+    }
+
+    fn drops(&self) -> Option<u64> {
+        drops(self.unit, self.port_id)
     }
 
     /// The driver's answer wakes the receiver: it comes through the same
