@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Where the parts of a guest lie: QEMU, kernel, module, initramfs.
+//!
+//! `./just setup` puts them below `.irqbed/` at the root of the repository;
+//! `IRQBED_QEMU` and `IRQBED_KERNEL` put others in their place.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The folder at the root of the repository that holds what was fetched and built.
+const FOLDER: &str = ".irqbed";
+
+/// The parts of a guest.
+#[derive(Debug, Clone)]
+pub struct Artefacts {
+    /// The folder all of ours lie in.
+    pub folder: PathBuf,
+    /// `qemu-system-x86_64`.
+    pub qemu: PathBuf,
+    /// Kernel image, ELF with a PVH note or bzImage.
+    pub kernel: PathBuf,
+    /// Kernel headers the module was built against.
+    pub kernel_build: PathBuf,
+    /// The driver.
+    pub module: PathBuf,
+    /// Initial file system with agent, driver and busybox.
+    pub initramfs: PathBuf,
+}
+
+/// Why there is no guest to boot.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtefactError {
+    /// The repository was not found.
+    #[error(
+        "no {FOLDER} folder above {0} or above this program: run inside the repository, after `./just setup`"
+    )]
+    NoFolder(PathBuf),
+    /// A part is not there.
+    #[error("{what} is missing at {path}: {remedy}")]
+    Missing {
+        /// The part.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A part cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Unreadable {
+        /// The part.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The module will not load into the kernel.
+    #[error(
+        "the module {module} was built for kernel {built_for}, but {kernel} is {release}: \
+         set IRQBED_KERNEL and IRQBED_KDIR to a pair and run `./just setup`"
+    )]
+    WrongPair {
+        /// The driver.
+        module: PathBuf,
+        /// The release in its vermagic.
+        built_for: String,
+        /// The kernel image.
+        kernel: PathBuf,
+        /// The release in the image.
+        release: String,
+    },
+}
+
+impl Artefacts {
+    /// Names the parts, whether they are there or not.
+    ///
+    /// # Errors
+    /// [`ArtefactError::NoFolder`] outside a repository.
+    pub fn locate() -> Result<Self, ArtefactError> {
+        let here = env::current_dir().unwrap_or_default();
+        let exe = env::current_exe().unwrap_or_default();
+        let folder = here
+            .ancestors()
+            .chain(exe.ancestors())
+            .map(|folder| folder.join(FOLDER))
+            .find(|folder| folder.is_dir())
+            .ok_or(ArtefactError::NoFolder(here))?;
+        let or_own = |variable: &str, path: &str| {
+            env::var_os(variable).map_or_else(|| folder.join(path), PathBuf::from)
+        };
+        Ok(Self {
+            qemu: or_own("IRQBED_QEMU", "qemu/bin/qemu-system-x86_64"),
+            kernel: or_own("IRQBED_KERNEL", "kernel/vmlinux"),
+            kernel_build: or_own("IRQBED_KDIR", "kernel/build"),
+            module: folder.join("module/irqbed.ko"),
+            initramfs: folder.join("initramfs.cpio"),
+            folder,
+        })
+    }
+
+    /// Makes sure that everything is there and that module and kernel are a pair.
+    ///
+    /// # Errors
+    /// Names the first part that is missing or does not fit.
+    pub fn check(&self) -> Result<(), ArtefactError> {
+        const SETUP: &str = "run `./just setup`";
+        let parts = [
+            ("QEMU", &self.qemu, "run `./just setup`, or set IRQBED_QEMU"),
+            (
+                "the guest kernel",
+                &self.kernel,
+                "run `./just setup`, or set IRQBED_KERNEL",
+            ),
+            ("the driver", &self.module, SETUP),
+            ("the initramfs", &self.initramfs, SETUP),
+        ];
+        for (what, path, remedy) in parts {
+            if !path.is_file() {
+                let path = path.clone();
+                return Err(ArtefactError::Missing { what, path, remedy });
+            }
+        }
+        let built_for = module_release(&read(&self.module)?);
+        let release = kernel_release(&read(&self.kernel)?);
+        match (built_for, release) {
+            (Some(built_for), Some(release)) if built_for != release => {
+                Err(ArtefactError::WrongPair {
+                    module: self.module.clone(),
+                    built_for,
+                    kernel: self.kernel.clone(),
+                    release,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ArtefactError> {
+    fs::read(path).map_err(|error| ArtefactError::Unreadable {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+/// The word that follows `mark`, if it looks like a release.
+fn word_after(data: &[u8], mark: &[u8]) -> Option<String> {
+    let is_release = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-~".contains(byte);
+    let mut from = 0;
+    while let Some(found) = find(&data[from..], mark) {
+        let start = from + found + mark.len();
+        let word: Vec<u8> = data[start..].iter().copied().take_while(is_release).collect();
+        if word.first().is_some_and(u8::is_ascii_digit) {
+            return String::from_utf8(word).ok();
+        }
+        from = start;
+    }
+    None
+}
+
+fn find(data: &[u8], mark: &[u8]) -> Option<usize> {
+    data.windows(mark.len()).position(|window| window == mark)
+}
+
+/// The kernel release a module was built for, from its `vermagic`.
+fn module_release(module: &[u8]) -> Option<String> {
+    word_after(module, b"vermagic=")
+}
+
+/// The release of a kernel image: the banner of an ELF image, or the version
+/// string that a bzImage's setup header points to (Linux boot protocol 2.00,
+/// offset 0x20e, relative to 0x200).
+fn kernel_release(image: &[u8]) -> Option<String> {
+    if image.get(0x202..0x206) == Some(b"HdrS") {
+        let pointer = u16::from_le_bytes([*image.get(0x20e)?, *image.get(0x20f)?]);
+        let text = image.get(0x200 + usize::from(pointer)..)?;
+        return word_after(text, b"");
+    }
+    word_after(image, b"Linux version ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_of_an_elf_image_is_in_its_banner() {
+        let image = b"\0junk Linux version %s (%s)\0Linux version 6.12.117+deb12-amd64 (debian@x)\0";
+        assert_eq!(kernel_release(image).as_deref(), Some("6.12.117+deb12-amd64"));
+    }
+
+    #[test]
+    fn the_release_of_a_bzimage_is_behind_its_setup_header() {
+        let mut image = vec![0; 0x1000];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&0x300u16.to_le_bytes());
+        image[0x500..0x507].copy_from_slice(b"6.1.0-7");
+        assert_eq!(kernel_release(&image).as_deref(), Some("6.1.0-7"));
+    }
+
+    #[test]
+    fn a_bzimage_cut_short_has_no_release() {
+        let mut image = vec![0; 0x210];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&0xffffu16.to_le_bytes());
+        assert_eq!(kernel_release(&image), None);
+    }
+
+    #[test]
+    fn the_release_of_a_module_is_in_its_vermagic() {
+        let module = b"license=GPL\0vermagic=6.12.117+deb12-amd64 SMP preempt mod_unload \0";
+        assert_eq!(module_release(module).as_deref(), Some("6.12.117+deb12-amd64"));
+    }
+}

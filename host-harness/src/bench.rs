@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One benchmark: listeners, a calibrated clock, a run, and the account.
+
+use std::collections::BTreeMap;
+
+use device_model::event::DeviceCounters;
+use irqbed_abi::{
+    control::{Behaviour, Delivery, ListenerReport, ListenerSpec},
+    counters::Counters,
+};
+
+use crate::{
+    account::{Account, Loss},
+    clock::{Calibration, ClockError, WallClock},
+    measure::{self, MeasureError, Plan, Rate, Run, Trace},
+    progress::Progress,
+    qemu::{ClockKind, Machine},
+    result::{Clock, Listener, Parameters, RunResult, Stages},
+    session::{Session, SessionError},
+    stages::{Sample, StageHistograms},
+    units::{Nanos, Unit},
+};
+
+/// Results in wall time claim to be this good.
+pub const CLAIM: Nanos = Nanos(1_000);
+
+/// What to measure, and in which machine.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// The machine that the session was booted with.
+    pub machine: Machine,
+    /// Parameters for the driver.
+    pub module_parameters: BTreeMap<String, String>,
+    /// Events, rate, payload, vectors.
+    pub plan: Plan,
+    /// How the driver tells its listeners.
+    pub delivery: Delivery,
+    /// Listeners, at least 1; the first one stamps the trace slots.
+    pub listeners: u32,
+}
+
+/// Why a benchmark could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The clock could not be calibrated.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    /// The run failed.
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    /// The session failed.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// What device and driver have counted at one moment.
+type Counted = (DeviceCounters, Counters);
+
+impl Bench {
+    /// Name of the driver's notifier.
+    #[must_use]
+    pub fn mechanism(&self) -> &'static str {
+        match self.delivery {
+            Delivery::Unicast => "netlink",
+            Delivery::Broadcast => "netlink-broadcast",
+        }
+    }
+
+    /// Loads the driver as the benchmark wants it.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn load_module(&self, session: &mut Session) -> Result<(), SessionError> {
+        let notifier = ("notifier", self.mechanism().to_owned());
+        let own = self.module_parameters.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        session.load_module([notifier].into_iter().chain(own))
+    }
+
+    /// Measures in a guest whose driver is loaded, and ends its listeners again.
+    ///
+    /// # Errors
+    /// [`BenchError`].
+    pub fn run(&self, session: &mut Session, progress: &Progress) -> Result<RunResult, BenchError> {
+        let specs: Vec<_> = (0..self.listeners).map(|number| self.listener(number)).collect();
+        let listeners =
+            specs.iter().map(|spec| session.listen(spec.clone())).collect::<Result<Vec<_>, _>>()?;
+        let before = (session.source().counters(), session.flush()?);
+        let (run, wall) = self.timed_run(session, progress)?;
+        let after = (session.source().counters(), session.flush()?);
+        let reports = listeners
+            .into_iter()
+            .map(|listener| session.end_listener(listener, false))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(RunResult {
+            mechanism: self.mechanism().to_owned(),
+            context: "hardirq".to_owned(),
+            clock: wall.map_or(Clock::instructions(), |wall| {
+                Clock::wall(wall.error_bound, wall.drift, CLAIM)
+            }),
+            parameters: self.parameters(),
+            duration_ns: Nanos(u64::try_from(run.duration.as_nanos()).unwrap_or(u64::MAX)),
+            account: self.account(&run, &reports, &before, &after),
+            listeners: specs.iter().zip(&reports).map(|(spec, report)| Listener::new(spec, report)).collect(),
+            driver: Some(after.1),
+            stages: Stages::from(&histograms(&run.traces, wall.as_ref())),
+            notes: Vec::new(),
+        })
+    }
+
+    fn parameters(&self) -> Parameters {
+        let (rate_hz, window) = match self.plan.rate {
+            Rate::Hertz(hertz) => (Some(hertz), None),
+            Rate::Max { window } => (None, Some(window)),
+        };
+        Parameters {
+            events: self.plan.events,
+            rate_hz,
+            window,
+            payload_bytes: self.plan.payload,
+            vectors: self.plan.vectors,
+            delivery: self.delivery,
+            vcpus: self.machine.vcpus,
+            memory_mib: self.machine.memory_mib,
+            module_parameters: self.module_parameters.clone(),
+            kernel_parameters: self.machine.kernel_parameters.clone(),
+        }
+    }
+
+    fn listener(&self, number: u32) -> ListenerSpec {
+        ListenerSpec {
+            delivery: self.delivery,
+            behaviour: if number == 0 { Behaviour::Measure } else { Behaviour::Count },
+            vectors: u32::MAX,
+            receive_buffer: None,
+        }
+    }
+
+    fn timed_run(
+        &self,
+        session: &mut Session,
+        progress: &Progress,
+    ) -> Result<(Run, Option<WallClock>), BenchError> {
+        if self.machine.clock == ClockKind::Instructions {
+            return Ok((measure::run(session, &self.plan, progress)?, None));
+        }
+        progress.phase("calibrate");
+        let before = Calibration::take(session)?;
+        let run = measure::run(session, &self.plan, progress)?;
+        progress.phase("calibrate");
+        let after = Calibration::take(session)?;
+        Ok((run, Some(WallClock::between(&before, &after))))
+    }
+
+    /// The account, each term from where it was counted: device, driver,
+    /// agent, guest kernel. Every event counts once per listener.
+    fn account(&self, run: &Run, reports: &[ListenerReport], before: &Counted, after: &Counted) -> Account {
+        let listeners = u64::from(self.listeners);
+        let device = |count: fn(&DeviceCounters) -> u64| count(&after.0) - count(&before.0);
+        let driver = |count: fn(&Counters) -> u64| count(&after.1).saturating_sub(count(&before.1));
+        let others = reports.iter().skip(1);
+        let intact = |report: &ListenerReport| report.received - report.bad_payload - report.out_of_order;
+        let delivered = run.delivered() + others.clone().map(intact).sum::<u64>();
+
+        let mut account = Account::new(device(|c| c.raised) * listeners, delivered);
+        account
+            .lose(Loss::RingOverflow, device(|c| c.ring_overflow) * listeners)
+            .lose(Loss::BadRecord, driver(|c| c.bad_record) * listeners)
+            .lose(Loss::NoListener, driver(|c| c.no_listener) * listeners)
+            .lose(Loss::BadPayload, run.bad_payload() + others.clone().map(|r| r.bad_payload).sum::<u64>())
+            .lose(Loss::OutOfOrder, run.out_of_order() + others.map(|r| r.out_of_order).sum::<u64>());
+        match self.delivery {
+            Delivery::Unicast => account
+                .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
+                .lose(Loss::NoMemory, driver(|c| c.no_memory))
+                .lose(Loss::SocketFull, driver(|c| c.socket_full)),
+            // One send serves all, and says only that somebody's buffer was
+            // full; whose, the kernel counts at each socket.
+            Delivery::Broadcast => account
+                .lose(Loss::NoMemory, driver(|c| c.no_memory) * listeners)
+                .lose(Loss::SocketOverrun, reports.iter().map(|r| r.kernel_drops).sum()),
+        };
+        account
+    }
+}
+
+fn histograms(traces: &[Trace], wall: Option<&WallClock>) -> StageHistograms {
+    let unit = if wall.is_some() { Unit::Nanoseconds } else { Unit::Instructions };
+    let mut stages = StageHistograms::new(unit);
+    stages.extend(traces.iter().map(|trace| sample(trace, wall)));
+    stages
+}
+
+/// The stages of one event: nanoseconds, or instructions where there is no
+/// wall clock, and then only between stamps of the guest.
+fn sample(trace: &Trace, wall: Option<&WallClock>) -> Sample {
+    let within = |from, to| match (from, to, wall) {
+        (Some(from), Some(to), Some(wall)) => Some(wall.guest_to_guest(from, to)),
+        (Some(from), Some(to), None) => Some(to.0.wrapping_sub(from.0).cast_signed()),
+        _ => None,
+    };
+    let across = |to| Some(wall?.host_to_guest(trace.raise?, to?));
+    Sample {
+        raise_to_isr: across(trace.isr),
+        isr_to_notify: within(trace.isr, trace.notify),
+        notify_to_user: within(trace.notify, trace.user),
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The commands of `irqbed`. What the user asked for goes to standard output,
+//! everything else to standard error.
+//!
+//! Exit status: 0 when all went well, 1 when it did not, 2 for a command line
+//! that makes no sense, 130 after Ctrl-C.
+
+mod bench;
+mod doctor;
+mod raise;
+mod run_vm;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    interrupt::{self, Interrupted},
+    measure::MeasureError,
+    session::SessionError,
+};
+
+/// A QEMU-emulated testbed that measures how long an interrupt takes to reach
+/// a process.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    /// Say more: -v what the harness does, -vv the guest's console too
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Boot the guest, raise events, print how long each stage took
+    Bench(bench::Arguments),
+    /// Boot the guest with device and driver, and give a shell in it
+    RunVm(run_vm::Arguments),
+    /// Make the device of a running `run-vm` interrupt
+    Raise(raise::Arguments),
+    /// Say what this machine has, what will be used, and what to do
+    Doctor,
+}
+
+/// Runs the program: parses, calls, reports.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbose);
+    let outcome = interrupt::install().map_err(anyhow::Error::from).and_then(|()| match cli.command {
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::RunVm(arguments) => run_vm::run(&arguments),
+        Command::Raise(arguments) => raise::run(&arguments),
+        Command::Doctor => doctor::run(),
+    });
+    outcome.unwrap_or_else(|error| report(&error))
+}
+
+fn log_to_stderr(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_env("IRQBED_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+/// One line that says what went wrong; then the guest's last words, if any.
+fn report(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(|cause| cause.is::<Interrupted>()) {
+        eprintln!("irqbed: interrupted");
+        return ExitCode::from(130);
+    }
+    eprintln!("irqbed: error: {error:#}");
+    let session = error.chain().find_map(|cause| {
+        cause.downcast_ref::<SessionError>().or_else(|| match cause.downcast_ref::<MeasureError>() {
+            Some(MeasureError::Session(error)) => Some(error),
+            _ => None,
+        })
+    });
+    if let Some(console) = session.map(SessionError::console).filter(|lines| !lines.is_empty()) {
+        eprintln!("the guest's last lines:");
+        for line in console {
+            eprintln!("    {line}");
+        }
+    }
+    ExitCode::FAILURE
+}

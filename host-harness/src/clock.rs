@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From the guest's time stamps to the host's.
+//!
+//! Host and guest read the same counter; the guest's differs by a constant.
+//! For each exchange of a calibration the host notes the time, writes a ping,
+//! waits for the guest's pong with the guest's time in it, and notes the time
+//! again. The guest's reading was taken between the two, whatever delayed
+//! either side, so each exchange bounds the constant from both sides and the
+//! intersection of all bounds holds for certain.
+
+use std::{
+    hint,
+    time::{Duration, Instant},
+};
+
+use device_model::{GuestTsc, HostTsc};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::{
+    session::{Session, SessionError},
+    units::Nanos,
+};
+
+/// Exchanges of one calibration; a few are interrupted, most are not.
+const EXCHANGES: u64 = 20_000;
+/// A calibration ends by then, whatever it has got.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// What is known of guest time minus host time, in cycles: `low ..= high`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offset {
+    low: i64,
+    high: i64,
+}
+
+impl Offset {
+    const UNKNOWN: Self = Self { low: i64::MIN, high: i64::MAX };
+
+    /// Takes an exchange in: the guest read `guest` between `before` and `after`.
+    #[must_use]
+    fn narrowed(self, before: HostTsc, guest: GuestTsc, after: HostTsc) -> Self {
+        let minus = |host: HostTsc| guest.0.wrapping_sub(host.0).cast_signed();
+        Self { low: self.low.max(minus(after)), high: self.high.min(minus(before)) }
+    }
+
+    /// The middle, and how far it can be off, cycles; `None` when nothing is
+    /// known or the bounds contradict each other, which they do when guest
+    /// time stood still meanwhile.
+    fn estimate(self) -> Option<(i64, u64)> {
+        let width = u64::try_from(self.high.checked_sub(self.low)?).ok()?;
+        let middle = self.low.checked_add_unsigned(width / 2)?;
+        Some((middle, width.div_ceil(2)))
+    }
+}
+
+/// The clock could not be calibrated.
+#[derive(Debug, thiserror::Error)]
+pub enum ClockError {
+    /// The guest did not answer pings.
+    #[error("the guest answered none of the calibration pings within {LIMIT:?}")]
+    NoExchange,
+    /// The bounds contradict each other.
+    #[error("guest time and host time run apart within one calibration: was the guest paused?")]
+    Contradiction,
+    /// The session failed.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// One calibration: the offset, and when it was taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Calibration {
+    offset: i64,
+    bound: u64,
+    at: (HostTsc, Duration),
+}
+
+impl Calibration {
+    /// Plays ping-pong with the guest. Both sides spin meanwhile, so no event
+    /// may be in flight.
+    ///
+    /// # Errors
+    /// [`ClockError`].
+    pub fn take(session: &mut Session) -> Result<Self, ClockError> {
+        let (known, count) = session.while_calibrating(|source| {
+            let instrument = source.instrument();
+            instrument.clear_pings();
+            let deadline = Instant::now() + LIMIT;
+            let mut known = Offset::UNKNOWN;
+            let mut count = 0;
+            'exchanges: for number in 1..=EXCHANGES {
+                let before = HostTsc::now();
+                instrument.ping(number);
+                let guest = loop {
+                    let pong = instrument.pong();
+                    if pong.number == number {
+                        break pong.tsc;
+                    }
+                    if Instant::now() >= deadline {
+                        break 'exchanges;
+                    }
+                    hint::spin_loop();
+                };
+                known = known.narrowed(before, guest, HostTsc::now());
+                count += 1;
+            }
+            instrument.ping_stop();
+            (known, count)
+        })?;
+        if count == 0 {
+            return Err(ClockError::NoExchange);
+        }
+        let (offset, bound) = known.estimate().ok_or(ClockError::Contradiction)?;
+        tracing::debug!(offset, bound, count, "calibrated");
+        Ok(Self { offset, bound, at: moment() })
+    }
+}
+
+/// The same moment on both of the host's clocks: the counter, and the one
+/// that knows how long a second is.
+fn moment() -> (HostTsc, Duration) {
+    let mut best: Option<(u64, HostTsc, Duration)> = None;
+    for _ in 0..16 {
+        let before = HostTsc::now();
+        let time = clock_gettime(ClockId::MonotonicRaw);
+        let width = HostTsc::now().0.saturating_sub(before.0);
+        if best.is_none_or(|(narrowest, ..)| width < narrowest) {
+            let time = Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec.cast_unsigned() as u32);
+            best = Some((width, HostTsc(before.0 + width / 2), time));
+        }
+    }
+    best.map_or((HostTsc::now(), Duration::ZERO), |(_, tsc, time)| (tsc, time))
+}
+
+/// Guest time in terms of host time over a whole run.
+#[derive(Debug, Clone, Copy)]
+pub struct WallClock {
+    offset: i64,
+    nanos_per_cycle: f64,
+    /// How far a time that crosses from host to guest can be off.
+    pub error_bound: Nanos,
+    /// How far the two calibrations lie apart.
+    pub drift: Nanos,
+}
+
+impl WallClock {
+    /// From a calibration before the run and one after it.
+    #[must_use]
+    pub fn between(before: &Calibration, after: &Calibration) -> Self {
+        let cycles = after.at.0.0.saturating_sub(before.at.0.0);
+        let nanos = after.at.1.saturating_sub(before.at.1).as_nanos();
+        let nanos_per_cycle = nanos as f64 / (cycles.max(1)) as f64;
+        let drift = after.offset.abs_diff(before.offset);
+        let to_nanos = |cycles: u64| Nanos((cycles as f64 * nanos_per_cycle).ceil() as u64);
+        Self {
+            offset: before.offset.midpoint(after.offset),
+            nanos_per_cycle,
+            error_bound: to_nanos(before.bound.max(after.bound) + drift.div_ceil(2)),
+            drift: to_nanos(drift),
+        }
+    }
+
+    /// Whether results may be claimed to this accuracy.
+    #[must_use]
+    pub fn is_within(&self, claim: Nanos) -> bool {
+        self.error_bound <= claim && self.drift <= claim
+    }
+
+    /// Nanoseconds from a moment on the host to one in the guest.
+    #[must_use]
+    pub fn host_to_guest(&self, from: HostTsc, to: GuestTsc) -> i64 {
+        let to = to.0.wrapping_sub(self.offset.cast_unsigned());
+        self.nanos(to.wrapping_sub(from.0).cast_signed())
+    }
+
+    /// Nanoseconds between two moments in the guest.
+    #[must_use]
+    pub fn guest_to_guest(&self, from: GuestTsc, to: GuestTsc) -> i64 {
+        self.nanos(to.0.wrapping_sub(from.0).cast_signed())
+    }
+
+    fn nanos(&self, cycles: i64) -> i64 {
+        (cycles as f64 * self.nanos_per_cycle).round() as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_true_offset_is_always_within_the_bound(
+            offset in -1_000_000_000_000i64..1_000_000_000_000,
+            exchanges in prop::collection::vec((0u64..1_000_000, 1u64..5_000, 1u64..5_000), 1..50),
+        ) {
+            let mut known = Offset::UNKNOWN;
+            for (start, there, back) in exchanges {
+                let before = (1 << 50) + start;
+                let guest = (before + there).wrapping_add(offset.cast_unsigned());
+                known = known.narrowed(HostTsc(before), GuestTsc(guest), HostTsc(before + there + back));
+            }
+            let (middle, bound) = known.estimate().expect("consistent exchanges");
+            prop_assert!(middle.abs_diff(offset) <= bound);
+        }
+    }
+
+    #[test]
+    fn a_guest_that_was_paused_is_noticed() {
+        let known = Offset::UNKNOWN
+            .narrowed(HostTsc(1_000), GuestTsc(1_005), HostTsc(1_010))
+            .narrowed(HostTsc(9_000), GuestTsc(8_005), HostTsc(9_010));
+        assert_eq!(known.estimate(), None);
+    }
+
+    #[test]
+    fn drift_is_part_of_the_error_bound() {
+        let at = |tsc, nanos| (HostTsc(tsc), Duration::from_nanos(nanos));
+        let before = Calibration { offset: 100, bound: 10, at: at(0, 0) };
+        let after = Calibration { offset: 140, bound: 4, at: at(2_000, 1_000) };
+        let clock = WallClock::between(&before, &after);
+        assert_eq!((clock.drift, clock.error_bound), (Nanos(20), Nanos(15)));
+        assert_eq!(clock.host_to_guest(HostTsc(1_000), GuestTsc(1_140)), 10);
+    }
+}

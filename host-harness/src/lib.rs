@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The host's side of irqbed: boots a guest with the event device in it,
+//! drives the device, and turns the trace slots that host, driver and agent
+//! have stamped into one latency distribution per stage.
+//!
+//! A [`session::Session`] is a booted guest with a device; [`measure`] runs
+//! events through it; [`result`] is what comes out.
+
+pub mod account;
+pub mod accel;
+pub mod agent;
+pub mod artefacts;
+pub mod bench;
+pub mod cli;
+pub mod clock;
+pub mod console;
+pub mod doctor;
+pub mod environment;
+pub mod interrupt;
+pub mod measure;
+pub mod progress;
+pub mod qemu;
+pub mod result;
+pub mod session;
+pub mod stages;
+pub mod table;
+pub mod units;

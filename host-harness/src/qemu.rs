@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! QEMU: its command line, and its life as our child.
+//!
+//! Console and control line are descriptors that the child inherits. The
+//! kernel ends QEMU when this process ends, however it ends.
+
+mod child;
+
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::{net::UnixStream, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use command_fds::{CommandFdExt, FdMapping};
+
+use crate::{
+    accel::Accelerator,
+    artefacts::Artefacts,
+    console::Console,
+};
+
+/// Descriptor numbers in the child.
+const CONSOLE_FD: i32 = 3;
+const CONTROL_FD: i32 = 4;
+
+/// What the guest's time stamp counter counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ClockKind {
+    /// Host cycles.
+    Wall,
+    /// Executed guest instructions (`-icount shift=0`).
+    Instructions,
+}
+
+/// The machine to start.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Accelerator.
+    pub accelerator: Accelerator,
+    /// What the guest's clock counts; instructions need TCG.
+    pub clock: ClockKind,
+    /// Virtual processors, at least 1.
+    pub vcpus: u32,
+    /// Guest memory, MiB.
+    pub memory_mib: u32,
+    /// Put behind our own kernel parameters.
+    pub kernel_parameters: Vec<String>,
+}
+
+/// Where the guest's console goes.
+#[derive(Debug)]
+pub enum ConsoleTo {
+    /// To [`Qemu::console`].
+    Kept,
+    /// To the user's terminal, Ctrl-A X leaves.
+    Terminal,
+}
+
+/// QEMU could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {program}: {error}")]
+pub struct StartError {
+    /// The program.
+    program: PathBuf,
+    /// Why not.
+    error: io::Error,
+}
+
+impl Machine {
+    /// QEMU's arguments, as they are passed.
+    #[must_use]
+    pub fn arguments(&self, artefacts: &Artefacts, console: &ConsoleTo, device: &Path) -> Vec<OsString> {
+        let mut line = Line::default();
+        line.words("-nodefaults -no-user-config -display none -no-reboot");
+        line.words("-machine q35,hpet=off,memory-backend=ram -m").word(self.memory_mib);
+        // The device model reaches guest memory by its descriptor.
+        line.words("-object").word(format!("memory-backend-memfd,id=ram,share=on,size={}M", self.memory_mib));
+        line.words("-smp").word(self.vcpus);
+        match self.accelerator {
+            Accelerator::Kvm => line.words("-accel kvm -cpu host"),
+            Accelerator::Tcg => line.words("-accel tcg -cpu max"),
+        };
+        if self.clock == ClockKind::Instructions {
+            // The seed makes the guest's random numbers, and so the layout of
+            // its hash tables, the same in each run.
+            line.words("-icount shift=0 -seed 1");
+        }
+        line.words("-kernel").path(&artefacts.kernel);
+        line.words("-initrd").path(&artefacts.initramfs);
+        line.words("-append").word(self.kernel_command_line(console));
+        match console {
+            ConsoleTo::Kept => line.words("-chardev").word(format!("socket,id=console,fd={CONSOLE_FD}")),
+            ConsoleTo::Terminal => {
+                line.words("-chardev stdio,id=console,mux=on,signal=off -mon chardev=console")
+            }
+        };
+        line.words("-serial chardev:console");
+        line.words("-chardev").word(format!("socket,id=control,fd={CONTROL_FD}"));
+        line.words("-serial chardev:control");
+        let socket = serde_json::json!({ "type": "unix", "path": device });
+        line.words("-device").word(serde_json::json!({ "driver": "vfio-user-pci", "socket": socket }));
+        line.0
+    }
+
+    fn kernel_command_line(&self, console: &ConsoleTo) -> String {
+        let mode = match console {
+            ConsoleTo::Kept => "control",
+            ConsoleTo::Terminal => "shell",
+        };
+        let mut words = vec![
+            "console=ttyS0".to_owned(),
+            "quiet".to_owned(),
+            // A guest that panics ends QEMU, which is how we learn of it.
+            "panic=-1".to_owned(),
+            // The clock is the TSC, and nobody need watch it.
+            "tsc=reliable".to_owned(),
+            "nowatchdog".to_owned(),
+            format!("irqbed.mode={mode}"),
+        ];
+        words.extend(self.kernel_parameters.iter().cloned());
+        words.join(" ")
+    }
+}
+
+/// A command line in the making.
+#[derive(Default)]
+struct Line(Vec<OsString>);
+
+impl Line {
+    fn words(&mut self, words: &str) -> &mut Self {
+        self.0.extend(words.split_ascii_whitespace().map(OsString::from));
+        self
+    }
+
+    fn word(&mut self, word: impl ToString) -> &mut Self {
+        self.0.push(word.to_string().into());
+        self
+    }
+
+    fn path(&mut self, path: &Path) -> &mut Self {
+        self.0.push(path.into());
+        self
+    }
+}
+
+/// A running QEMU; dropping it ends it.
+#[derive(Debug)]
+pub struct Qemu {
+    child: Child,
+    /// The guest's console; empty when it goes to the terminal.
+    pub console: Console,
+    /// What QEMU itself says.
+    pub messages: Console,
+}
+
+impl Qemu {
+    /// Starts QEMU with the device that is served at the socket `device`.
+    /// Returns our end of the control line too.
+    ///
+    /// # Errors
+    /// [`StartError`] when the program cannot be run.
+    pub fn start(
+        machine: &Machine,
+        artefacts: &Artefacts,
+        console_to: &ConsoleTo,
+        device: &Path,
+    ) -> Result<(Self, UnixStream), StartError> {
+        let start = || -> io::Result<(Self, UnixStream)> {
+            let (control, control_theirs) = UnixStream::pair()?;
+            let mut descriptors = vec![(control_theirs.into(), CONTROL_FD)];
+            let mut command = Command::new(&artefacts.qemu);
+            command.args(machine.arguments(artefacts, console_to, device)).stderr(Stdio::piped());
+            let console = match console_to {
+                ConsoleTo::Terminal => Console::default(),
+                ConsoleTo::Kept => {
+                    let (ours, theirs) = UnixStream::pair()?;
+                    descriptors.push((theirs.into(), CONSOLE_FD));
+                    command.stdin(Stdio::null()).stdout(Stdio::null());
+                    // Out of the terminal's foreground group: Ctrl-C is ours.
+                    command.process_group(0);
+                    Console::follow("console", ours)
+                }
+            };
+            command
+                .fd_mappings(
+                    descriptors
+                        .into_iter()
+                        .map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd })
+                        .collect(),
+                )
+                .map_err(io::Error::other)?;
+            child::die_with_parent(&mut command);
+            let mut child = command.spawn()?;
+            let messages =
+                child.stderr.take().map_or_else(Console::default, |stderr| Console::follow("qemu", stderr));
+            Ok((Self { child, console, messages }, control))
+        };
+        start().map_err(|error| StartError { program: artefacts.qemu.clone(), error })
+    }
+
+    /// Process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `Some` once QEMU has ended.
+    ///
+    /// # Errors
+    /// When the child cannot be asked.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// When the child cannot be asked.
+    pub fn wait(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let status = self.ended()?;
+            if status.is_some() || Instant::now() >= deadline {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

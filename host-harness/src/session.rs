@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A booted guest with the event device in it: what benches, tests and
+//! `run-vm` stand on.
+//!
+//! ```no_run
+//! use host_harness::{accel, artefacts::Artefacts, qemu::{ClockKind, Machine}, session::Session};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let machine = Machine {
+//!     accelerator: accel::choose(accel::AccelRequest::Auto)?.accelerator,
+//!     clock: ClockKind::Wall,
+//!     vcpus: 1,
+//!     memory_mib: 256,
+//!     kernel_parameters: Vec::new(),
+//! };
+//! let mut session = Session::boot(&Artefacts::locate()?, &machine)?;
+//! session.load_module([])?;
+//! session.power_off()?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{
+    io,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use device_model::{
+    Server, ServerEnd, ServerHandle,
+    event::{EventDevice, EventSource},
+};
+use irqbed_abi::{
+    control::{Hello, ListenerReport, ListenerSpec, Reply, Request},
+    counters::Counters,
+};
+
+use crate::{
+    agent::{AgentError, AgentLine},
+    artefacts::{ArtefactError, Artefacts},
+    interrupt::{self, Interrupted},
+    qemu::{ConsoleTo, Machine, Qemu, StartError},
+};
+
+/// A guest that has not said hello by then hangs.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+/// An agent that has not answered by then hangs; its own limits are shorter.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// How long QEMU may take from the agent's last word to its end.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
+/// How long the device may take to be enabled by a driver that has loaded.
+const READY_LIMIT: Duration = Duration::from_secs(5);
+/// Console lines shown with an error.
+const SHOWN: usize = 15;
+
+/// Why a session could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// A part of the guest is not there.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+    /// The device could not be made or served.
+    #[error("the device model failed: {0}")]
+    Device(String),
+    /// QEMU could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// QEMU ended by itself.
+    #[error("QEMU ended ({status}){}", quoted("it said", .messages))]
+    QemuEnded {
+        /// How.
+        status: ExitStatus,
+        /// QEMU's own last lines.
+        messages: Vec<String>,
+        /// The guest's last lines.
+        console: Vec<String>,
+    },
+    /// The guest's kernel panicked.
+    #[error("the guest panicked: {line}")]
+    Panicked {
+        /// The line that says so.
+        line: String,
+        /// The guest's last lines.
+        console: Vec<String>,
+    },
+    /// The guest does not answer.
+    #[error("the guest hangs: no answer to {waiting_for} within {limit:?}")]
+    Hangs {
+        /// What we waited for.
+        waiting_for: String,
+        /// For how long.
+        limit: Duration,
+        /// The guest's last lines.
+        console: Vec<String>,
+    },
+    /// The agent refused, or said something odd.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// A child or a line failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The user asked us to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// Lines as part of an error of one line.
+fn quoted(what: &str, lines: &[String]) -> String {
+    if lines.is_empty() { String::new() } else { format!("; {what}: {}", lines.join(" | ")) }
+}
+
+impl SessionError {
+    /// The guest's last console lines, where they may help.
+    #[must_use]
+    pub fn console(&self) -> &[String] {
+        match self {
+            Self::QemuEnded { console, .. }
+            | Self::Panicked { console, .. }
+            | Self::Hangs { console, .. } => console,
+            _ => &[],
+        }
+    }
+}
+
+/// A booted guest with a device. Dropping it ends the guest and the device.
+#[derive(Debug)]
+pub struct Session {
+    // QEMU goes before the device it is connected to.
+    qemu: Qemu,
+    agent: AgentLine,
+    source: EventSource,
+    server: ServerHandle,
+    hello: Hello,
+    boot_time: Duration,
+}
+
+impl Session {
+    /// Boots a guest and waits for its agent.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is left running.
+    pub fn boot(artefacts: &Artefacts, machine: &Machine) -> Result<Self, SessionError> {
+        Self::boot_with(artefacts, machine, &ConsoleTo::Kept)
+    }
+
+    /// [`Session::boot`] with the console where the caller wants it.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is left running.
+    pub fn boot_with(
+        artefacts: &Artefacts,
+        machine: &Machine,
+        console: &ConsoleTo,
+    ) -> Result<Self, SessionError> {
+        interrupt::check()?;
+        artefacts.check()?;
+        let started = Instant::now();
+        let device = EventDevice::new().map_err(|error| SessionError::Device(error.to_string()))?;
+        let source = device.source();
+        // QEMU takes a path only. It is gone as soon as QEMU has connected.
+        let folder = tempfile::Builder::new().prefix("irqbed-").tempdir()?;
+        let socket = folder.path().join("device.sock");
+        let server = Server::bind(&socket)
+            .and_then(|server| server.serve(device))
+            .map_err(|error| SessionError::Device(format!("{error:#}")))?;
+        let (mut qemu, control) = Qemu::start(machine, artefacts, console, &socket)?;
+        let mut agent = AgentLine::new(control)?;
+        let hello = agent
+            .hello(BOOT_LIMIT, || alive(&mut qemu))
+            .map_err(|error| in_words(error, "boot", &mut qemu))?;
+        let boot_time = started.elapsed();
+        drop(folder);
+        tracing::info!(?boot_time, kernel = hello.kernel, "guest is up");
+        Ok(Self { qemu, agent, source, server, hello, boot_time })
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn source(&self) -> &EventSource {
+        &self.source
+    }
+
+    /// What the agent said of the guest.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// From the start of QEMU to the agent's hello.
+    #[must_use]
+    pub fn boot_time(&self) -> Duration {
+        self.boot_time
+    }
+
+    /// Process id of QEMU.
+    #[must_use]
+    pub fn qemu_id(&self) -> u32 {
+        self.qemu.id()
+    }
+
+    /// `Err` when the guest is gone, or the user wants to stop.
+    ///
+    /// # Errors
+    /// [`SessionError`] that says why.
+    pub fn alive(&mut self) -> Result<(), SessionError> {
+        alive(&mut self.qemu)?;
+        match self.server.ended() {
+            Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => Err(SessionError::Device(why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the guest ends by itself.
+    ///
+    /// # Errors
+    /// [`SessionError`] when it does not end well.
+    pub fn wait_for_end(&mut self) -> Result<ExitStatus, SessionError> {
+        loop {
+            if let Some(status) = self.qemu.wait(Duration::from_millis(50))? {
+                return Ok(status);
+            }
+            interrupt::check()?;
+        }
+    }
+
+    /// Asks the agent.
+    ///
+    /// # Errors
+    /// [`SessionError::Agent`] with its words when it refuses.
+    pub fn ask(&mut self, request: Request) -> Result<Reply, SessionError> {
+        self.agent.send(&request)?;
+        self.answer(&request)
+    }
+
+    fn answer(&mut self, request: &Request) -> Result<Reply, SessionError> {
+        let Self { agent, qemu, .. } = self;
+        agent
+            .reply(ANSWER_LIMIT, || alive(qemu))
+            .map_err(|error| in_words(error, &format!("{request:?}"), qemu))
+    }
+
+    fn expect_done(&mut self, request: Request) -> Result<(), SessionError> {
+        match self.ask(request.clone())? {
+            Reply::Done => Ok(()),
+            answer => Err(AgentError::Unexpected { request, answer }.into()),
+        }
+    }
+
+    /// Loads the driver and waits until it has enabled the device.
+    ///
+    /// # Errors
+    /// [`SessionError::Agent`] with the driver's own message when it refuses.
+    pub fn load_module<'a>(
+        &mut self,
+        parameters: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Result<(), SessionError> {
+        let parameters =
+            parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.expect_done(Request::LoadModule { parameters })?;
+        if self.source.wait_ready(READY_LIMIT) {
+            Ok(())
+        } else {
+            Err(SessionError::Device(format!(
+                "the driver has loaded but did not enable the device within {READY_LIMIT:?}{}",
+                quoted("the guest said", &self.kernel_log()?)
+            )))
+        }
+    }
+
+    /// Unloads the driver.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn unload_module(&mut self) -> Result<(), SessionError> {
+        self.expect_done(Request::UnloadModule)
+    }
+
+    /// Starts a listener; it is subscribed on return. Returns its number.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn listen(&mut self, spec: ListenerSpec) -> Result<u32, SessionError> {
+        let request = Request::Listen(spec);
+        match self.ask(request.clone())? {
+            Reply::Listening { listener, .. } => Ok(listener),
+            answer => Err(AgentError::Unexpected { request, answer }.into()),
+        }
+    }
+
+    /// What a listener has seen.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn report(&mut self, listener: u32) -> Result<ListenerReport, SessionError> {
+        self.listener_report(Request::Report { listener })
+    }
+
+    /// Ends a listener, by `SIGKILL` if told so.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn end_listener(&mut self, listener: u32, kill: bool) -> Result<ListenerReport, SessionError> {
+        self.listener_report(Request::EndListener { listener, kill })
+    }
+
+    fn listener_report(&mut self, request: Request) -> Result<ListenerReport, SessionError> {
+        match self.ask(request.clone())? {
+            Reply::Listener(report) => Ok(report),
+            answer => Err(AgentError::Unexpected { request, answer }.into()),
+        }
+    }
+
+    /// The driver's counters, once it has handed on every record there is.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn flush(&mut self) -> Result<Counters, SessionError> {
+        self.counters_by(Request::Flush)
+    }
+
+    /// The driver's counters as they are.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn counters(&mut self) -> Result<Counters, SessionError> {
+        self.counters_by(Request::Counters)
+    }
+
+    fn counters_by(&mut self, request: Request) -> Result<Counters, SessionError> {
+        match self.ask(request.clone())? {
+            Reply::Counters(counters) => Ok(counters),
+            answer => Err(AgentError::Unexpected { request, answer }.into()),
+        }
+    }
+
+    /// Kernel messages of level warning and worse.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn kernel_log(&mut self) -> Result<Vec<String>, SessionError> {
+        match self.ask(Request::KernelLog)? {
+            Reply::KernelLog { lines } => Ok(lines),
+            answer => Err(AgentError::Unexpected { request: Request::KernelLog, answer }.into()),
+        }
+    }
+
+    /// Runs a program in the guest: exit status, standard output, standard error.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn run(&mut self, argv: &[&str]) -> Result<(i32, String, String), SessionError> {
+        let request = Request::Run { argv: argv.iter().map(ToString::to_string).collect() };
+        match self.ask(request.clone())? {
+            Reply::Ran { status, stdout, stderr } => Ok((status, stdout, stderr)),
+            answer => Err(AgentError::Unexpected { request, answer }.into()),
+        }
+    }
+
+    /// Has the agent answer calibration pings while `exchange` runs, which
+    /// must end with a ping of `PING_STOP`.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn while_calibrating<T>(
+        &mut self,
+        exchange: impl FnOnce(&EventSource) -> T,
+    ) -> Result<T, SessionError> {
+        let request = Request::Calibrate;
+        match self.ask(request.clone())? {
+            Reply::Calibrating => {}
+            answer => return Err(AgentError::Unexpected { request, answer }.into()),
+        }
+        let outcome = exchange(&self.source);
+        match self.answer(&request)? {
+            Reply::Done => Ok(outcome),
+            answer => Err(AgentError::Unexpected { request, answer }.into()),
+        }
+    }
+
+    /// Ends the guest in good order.
+    ///
+    /// # Errors
+    /// [`SessionError`] when it does not go.
+    pub fn power_off(mut self) -> Result<(), SessionError> {
+        self.agent.send(&Request::PowerOff)?;
+        match self.qemu.wait(POWER_OFF_LIMIT)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(ended(status, &mut self.qemu)),
+            None => Err(SessionError::Hangs {
+                waiting_for: "power off".to_owned(),
+                limit: POWER_OFF_LIMIT,
+                console: self.qemu.console.tail(SHOWN),
+            }),
+        }
+    }
+}
+
+fn alive(qemu: &mut Qemu) -> Result<(), SessionError> {
+    interrupt::check()?;
+    match qemu.ended()? {
+        Some(status) => Err(ended(status, qemu)),
+        None => Ok(()),
+    }
+}
+
+fn ended(status: ExitStatus, qemu: &mut Qemu) -> SessionError {
+    // The readers may be a moment behind the process.
+    std::thread::sleep(Duration::from_millis(50));
+    let console = qemu.console.tail(SHOWN);
+    for sign in ["irqbed-agent: fatal", "Kernel panic"] {
+        if let Some(line) = qemu.console.find(sign) {
+            return SessionError::Panicked { line, console };
+        }
+    }
+    SessionError::QemuEnded { status, messages: qemu.messages.tail(3), console }
+}
+
+/// Puts what only the session knows into an error of the control line.
+fn in_words(error: SessionError, waiting_for: &str, qemu: &mut Qemu) -> SessionError {
+    match error {
+        SessionError::Agent(AgentError::Silent(limit)) => SessionError::Hangs {
+            waiting_for: waiting_for.to_owned(),
+            limit,
+            console: qemu.console.tail(SHOWN),
+        },
+        SessionError::Agent(AgentError::Closed) => match qemu.wait(Duration::from_secs(2)) {
+            Ok(Some(status)) => ended(status, qemu),
+            _ => error,
+        },
+        error => error,
+    }
+}

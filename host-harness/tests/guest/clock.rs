@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The numbers: a delay of known length must show where it was put, and
+//! nowhere else.
+
+use host_harness::{
+    measure::{Plan, Rate, Run},
+    qemu::ClockKind,
+};
+
+use crate::support::{Guest, machine, unicast};
+
+/// Median of a stage in guest time units, from its two stamps.
+fn medians(run: &Run) -> (u64, u64) {
+    let mut isr_to_notify = Vec::new();
+    let mut notify_to_user = Vec::new();
+    for trace in &run.traces {
+        let (Some(isr), Some(notify), Some(user)) = (trace.isr, trace.notify, trace.user) else {
+            panic!("an event was lost: {trace:?}");
+        };
+        isr_to_notify.push(notify.0 - isr.0);
+        notify_to_user.push(user.0 - notify.0);
+    }
+    isr_to_notify.sort_unstable();
+    notify_to_user.sort_unstable();
+    (isr_to_notify[isr_to_notify.len() / 2], notify_to_user[notify_to_user.len() / 2])
+}
+
+fn set_delay(guest: &mut Guest, parameter: &str, value: u64) {
+    let file = format!("echo {value} > /sys/module/irqbed/parameters/{parameter}");
+    let (status, _, error) = guest.session.run(&["sh", "-c", &file]).expect("sh runs");
+    assert_eq!((status, error.as_str()), (0, ""));
+}
+
+#[test]
+fn a_delay_in_instructions_shows_exactly_in_isr_to_notify() {
+    let mut guest = Guest::boot_bare(&machine(ClockKind::Instructions));
+    guest.session.load_module([]).expect("the driver loads");
+    guest.session.listen(unicast()).expect("a listener");
+    let plan = Plan { events: 300, rate: Rate::Hertz(500.0), payload: 16, vectors: 1 };
+    let (isr_to_notify, notify_to_user) = medians(&guest.run(&plan));
+    for delay in [2, 1000, 20_000] {
+        set_delay(&mut guest, "delay_insns", delay);
+        assert_eq!(medians(&guest.run(&plan)), (isr_to_notify + delay, notify_to_user), "delay of {delay}");
+    }
+    guest.assert_quiet();
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Tests that boot the real guest: real QEMU, real kernel, real driver, real
+//! netlink. Each asserts on what the guest and the host both saw.
+
+mod clock;
+mod failures;
+mod lifecycle;
+mod listeners;
+mod support;

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the guest tests share.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use host_harness::{
+    accel::{AccelRequest, choose},
+    artefacts::Artefacts,
+    measure::{self, Plan, Rate, Run},
+    progress::Progress,
+    qemu::{ClockKind, Machine},
+    session::Session,
+};
+use irqbed_abi::{
+    control::{Behaviour, Delivery, ListenerSpec},
+    counters::Counters,
+};
+
+/// Two guests on two cores would wait for each other: one at a time.
+static ONE_GUEST: Mutex<()> = Mutex::new(());
+
+/// A booted guest that has the machine to itself.
+pub struct Guest {
+    pub session: Session,
+    _turn: MutexGuard<'static, ()>,
+}
+
+pub fn artefacts() -> Artefacts {
+    Artefacts::locate().expect("the tests run after `./just setup`")
+}
+
+pub fn machine(clock: ClockKind) -> Machine {
+    Machine {
+        accelerator: choose(AccelRequest::Tcg).expect("TCG always works").accelerator,
+        clock,
+        vcpus: 1,
+        memory_mib: 256,
+        kernel_parameters: Vec::new(),
+    }
+}
+
+impl Guest {
+    /// Boots with the driver loaded.
+    pub fn boot() -> Self {
+        let mut guest = Self::boot_bare(&machine(ClockKind::Wall));
+        guest.session.load_module([]).expect("the driver loads");
+        guest
+    }
+
+    /// Boots without the driver.
+    pub fn boot_bare(machine: &Machine) -> Self {
+        let turn = ONE_GUEST.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = Session::boot(&artefacts(), machine).expect("the guest boots");
+        Self { session, _turn: turn }
+    }
+
+    /// Raises events at a rate the guest easily takes.
+    pub fn raise(&mut self, events: u64, payload: u32) -> Run {
+        self.run(&Plan { events, rate: Rate::Hertz(1000.0), payload, vectors: 1 })
+    }
+
+    pub fn run(&mut self, plan: &Plan) -> Run {
+        measure::run(&mut self.session, plan, &Progress::hidden()).expect("the run ends")
+    }
+
+    pub fn flush(&mut self) -> Counters {
+        self.session.flush().expect("the driver answers")
+    }
+
+    /// The kernel had nothing to complain of.
+    pub fn assert_quiet(&mut self) {
+        let log = self.session.kernel_log().expect("the agent reads the log");
+        assert_eq!(log, Vec::<String>::new(), "kernel warnings");
+    }
+}
+
+pub fn listener(delivery: Delivery, behaviour: Behaviour) -> ListenerSpec {
+    ListenerSpec { delivery, behaviour, vectors: u32::MAX, receive_buffer: None }
+}
+
+pub fn unicast() -> ListenerSpec {
+    listener(Delivery::Unicast, Behaviour::Measure)
+}
