@@ -5,6 +5,7 @@
 #include <linux/kernel.h>
 #include <linux/math64.h>
 #include <linux/moduleparam.h>
+#include <linux/string.h>
 #include <linux/time64.h>
 
 #include "irqbed_delay.h"
@@ -23,6 +24,7 @@ u64 irqbed_delay_cycles;
 static unsigned int delay_ns;
 static unsigned int delay_insns;
 
+/* In messages a value ends before the line end that the shell adds. */
 static int delay_ns_set(const char *val, const struct kernel_param *kp)
 {
 	unsigned int ns;
@@ -30,8 +32,8 @@ static int delay_ns_set(const char *val, const struct kernel_param *kp)
 
 	err = kstrtouint(val, 0, &ns);
 	if (err || ns > IRQBED_DELAY_NS_MAX) {
-		pr_err("delay_ns=%s is not a number from 0 to %ld\n",
-		       val, IRQBED_DELAY_NS_MAX);
+		pr_err("delay_ns=%.*s is not a number from 0 to %ld\n",
+		       (int)strcspn(val, "\n"), val, IRQBED_DELAY_NS_MAX);
 		return -EINVAL;
 	}
 	if (ns && !tsc_khz) {
@@ -51,8 +53,8 @@ static int delay_insns_set(const char *val, const struct kernel_param *kp)
 
 	err = kstrtouint(val, 0, &insns);
 	if (err || insns > IRQBED_DELAY_INSNS_MAX || insns % 2) {
-		pr_err("delay_insns=%s is not an even number from 0 to %d\n",
-		       val, IRQBED_DELAY_INSNS_MAX);
+		pr_err("delay_insns=%.*s is not an even number from 0 to %d\n",
+		       (int)strcspn(val, "\n"), val, IRQBED_DELAY_INSNS_MAX);
 		return -EINVAL;
 	}
 	WRITE_ONCE(irqbed_delay_turns, insns / 2);
