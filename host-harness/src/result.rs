@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What comes out of a bench: the document that `--json` writes, and that
+//! other commands read. `docs/json.md` describes it field by field.
+//!
+//! ```
+//! use host_harness::{
+//!     account::{Account, Loss},
+//!     result::{Clock, Stages},
+//!     stages::{Sample, Stage, StageHistograms},
+//!     units::{Nanos, Unit},
+//! };
+//!
+//! let mut histograms = StageHistograms::new(Unit::Nanoseconds);
+//! histograms.record(&Sample {
+//!     raise_to_isr: Some(80_000),
+//!     isr_to_notify: Some(900),
+//!     notify_to_user: Some(150_000),
+//! });
+//! let stages = Stages::from(&histograms);
+//! assert_eq!(stages[&Stage::RaiseToUser].p50, 230_900);
+//!
+//! let mut account = Account::new(2, 1);
+//! account.lose(Loss::RingOverflow, 1);
+//! assert!(account.balances());
+//!
+//! // Error bound and drift, and what the result claims to be right within.
+//! let clock = Clock::wall(Nanos(310), Nanos(40), Nanos(1_000));
+//! assert!(clock.is_valid());
+//! ```
+//!
+//! These go into a [`RunResult`], results and an
+//! [`Environment`] into a [`Document`].
+
+#[cfg(test)]
+pub(crate) mod examples;
+mod file;
+mod histogram;
+mod stats;
+
+use std::collections::BTreeMap;
+
+use irqbed_abi::{
+    control::{Behaviour, Delivery, ListenerReport, ListenerSpec},
+    counters::Counters,
+};
+use serde::{Deserialize, Serialize};
+
+pub use file::{JsonTarget, ReadError, WriteError};
+pub use histogram::HistogramError;
+pub use stats::{StageStats, Stages};
+
+use crate::{
+    account::Account,
+    environment::Environment,
+    units::{Nanos, Unit},
+};
+
+/// Name of the schema: `irqbed/` and the version. Fields may be added within
+/// a version; a changed meaning or a removed field makes a new one.
+pub const SCHEMA: &str = "irqbed/1";
+
+/// A whole document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// [`SCHEMA`].
+    schema: String,
+    /// Where it was measured.
+    pub environment: Environment,
+    /// One entry per pair of mechanism and context.
+    pub results: Vec<RunResult>,
+}
+
+impl Document {
+    /// A document of the current schema.
+    #[must_use]
+    pub fn new(environment: Environment, results: Vec<RunResult>) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            environment,
+            results,
+        }
+    }
+}
+
+/// One run: events of one kind, told by one mechanism in one context.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// How the driver tells the process, e.g. `netlink`.
+    pub mechanism: String,
+    /// Where in the kernel it does so, e.g. `hardirq`.
+    pub context: String,
+    /// The clock behind the figures.
+    pub clock: Clock,
+    /// What was asked for.
+    pub parameters: Parameters,
+    /// From the first event to the last.
+    pub duration_ns: Nanos,
+    /// What became of the events, as the measuring listener saw them.
+    pub account: Account,
+    /// Every listener of the run.
+    pub listeners: Vec<Listener>,
+    /// The driver's counters after the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<Counters>,
+    /// The stages that events went through.
+    pub stages: Stages,
+    /// What a reader of the figures should know, one sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+impl RunResult {
+    /// Why the figures must not be believed, one sentence each; empty for a
+    /// valid result.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<String> = self.clock.problem().into_iter().collect();
+        let unexplained = self.account.unexplained();
+        if unexplained != 0 {
+            problems.push(format!(
+                "the account does not balance: {unexplained} events unexplained"
+            ));
+        }
+        for (number, listener) in self.listeners.iter().enumerate() {
+            let left = listener.account.as_ref().map_or(0, Account::unexplained);
+            if left != 0 {
+                problems.push(format!(
+                    "the account of listener {number} does not balance: {left} events unexplained"
+                ));
+            }
+        }
+        problems
+    }
+}
+
+/// The clock behind the figures of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Clock {
+    /// Wall time of the host. The error applies to the stages that begin on
+    /// the host; the others are differences of readings of one clock.
+    Wall {
+        /// How far a time that crosses from host to guest can be off.
+        error_bound_ns: Nanos,
+        /// How far the calibrations before and after the run lie apart.
+        drift_ns: Nanos,
+        /// Largest error bound and drift of a valid result.
+        claim_ns: Nanos,
+        /// Whether both are within the claim.
+        valid: bool,
+    },
+    /// Executed guest instructions; exact.
+    Instructions {},
+}
+
+impl Clock {
+    /// Wall time, valid when neither error bound nor drift exceeds `claim`.
+    #[must_use]
+    pub fn wall(error_bound: Nanos, drift: Nanos, claim: Nanos) -> Self {
+        Self::Wall {
+            error_bound_ns: error_bound,
+            drift_ns: drift,
+            claim_ns: claim,
+            valid: error_bound <= claim && drift <= claim,
+        }
+    }
+
+    /// Guest instructions.
+    #[must_use]
+    pub const fn instructions() -> Self {
+        Self::Instructions {}
+    }
+
+    /// The unit of the figures.
+    #[must_use]
+    pub const fn unit(&self) -> Unit {
+        match self {
+            Self::Wall { .. } => Unit::Nanoseconds,
+            Self::Instructions {} => Unit::Instructions,
+        }
+    }
+
+    /// Whether the clock was as good as the result claims.
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        match self {
+            Self::Wall { valid, .. } => *valid,
+            Self::Instructions {} => true,
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        match self {
+            Self::Wall {
+                error_bound_ns,
+                drift_ns,
+                claim_ns,
+                valid: false,
+            } => Some(format!(
+                "the clock is not good enough: error bound {error_bound_ns}, drift {drift_ns}, \
+                 at most {claim_ns} each is claimed"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Events to raise.
+    pub events: u64,
+    /// Events a second; `None` for as fast as the guest takes them.
+    pub rate_hz: Option<f64>,
+    /// Most events on their way at once, where no rate is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+    /// Payload of each event, bytes.
+    pub payload_bytes: u32,
+    /// MSI-X vectors that take turns.
+    pub vectors: u32,
+    /// How events are addressed to listeners.
+    pub delivery: Delivery,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Guest memory, MiB.
+    pub memory_mib: u32,
+    /// Parameters the driver was loaded with.
+    #[serde(default)]
+    pub module_parameters: BTreeMap<String, String>,
+    /// Kernel parameters the user added.
+    #[serde(default)]
+    pub kernel_parameters: Vec<String>,
+}
+
+/// One listener, and what it has seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// How it gets its events.
+    pub delivery: Delivery,
+    /// What it does with them.
+    pub behaviour: Behaviour,
+    /// Events received, good and bad.
+    pub received: u64,
+    /// Events whose payload was not what was sent.
+    pub bad_payload: u64,
+    /// Events that came after a later one of the same vector.
+    pub out_of_order: u64,
+    /// Datagrams that were no event.
+    pub malformed: u64,
+    /// Times it was told that its buffer had overrun.
+    pub overrun_signals: u64,
+    /// Messages the kernel dropped at its socket.
+    pub kernel_drops: u64,
+    /// Whether it lived to the end of the run.
+    pub alive: bool,
+    /// Its own account, where there is more than one listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
+}
+
+impl Listener {
+    /// From what was asked for and what the agent reports.
+    #[must_use]
+    pub fn new(spec: &ListenerSpec, report: &ListenerReport) -> Self {
+        Self {
+            delivery: spec.delivery,
+            behaviour: spec.behaviour,
+            received: report.received,
+            bad_payload: report.bad_payload,
+            out_of_order: report.out_of_order,
+            malformed: report.malformed,
+            overrun_signals: report.overrun_signals,
+            kernel_drops: report.kernel_drops,
+            alive: report.alive,
+            account: None,
+        }
+    }
+}

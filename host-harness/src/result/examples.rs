@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Made-up results for the tests of tables and documents.
+
+use std::collections::BTreeMap;
+
+use irqbed_abi::control::{Behaviour, Delivery};
+
+use super::{Clock, Document, Listener, Parameters, RunResult, Stages};
+use crate::{
+    accel::Accelerator,
+    account::Account,
+    environment::Environment,
+    stages::{Sample, StageHistograms},
+    units::{Nanos, Unit},
+};
+
+pub(crate) fn document(result: RunResult) -> Document {
+    Document::new(environment(), vec![result])
+}
+
+fn environment() -> Environment {
+    Environment {
+        irqbed: "0.1.0".to_owned(),
+        date: "2026-02-03T04:05:06Z".to_owned(),
+        command_line: ["irqbed", "bench", "--events", "1000"]
+            .map(str::to_owned)
+            .to_vec(),
+        qemu: "11.1.3 (Debian 1:11.1.3+ds-1)".to_owned(),
+        guest_kernel: "6.12.117+deb12-amd64".to_owned(),
+        accelerator: Accelerator::Tcg,
+        accelerator_reason:
+            "KVM opens but cannot run a 64-bit guest: emulation failure at cmpxchg16b".to_owned(),
+        cpu: "AMD EPYC".to_owned(),
+        cores: 2,
+        memory_mib: 8_192,
+        host_kernel: "6.1.0-40-amd64".to_owned(),
+    }
+}
+
+/// 1,000 events that get slower.
+pub(crate) fn wall() -> RunResult {
+    result(Clock::wall(Nanos(310), Nanos(40), Nanos(1_000)), |event| {
+        Sample {
+            raise_to_isr: Some(75_000 + event * event / 4),
+            isr_to_notify: Some(900 + event),
+            notify_to_user: Some(150_000 + 10 * event),
+        }
+    })
+}
+
+/// 1,000 events on one path, the last one on another.
+pub(crate) fn instructions() -> RunResult {
+    result(Clock::instructions(), |event| Sample {
+        raise_to_isr: None,
+        isr_to_notify: Some(412),
+        notify_to_user: Some(if event == 999 { 65_747 } else { 6_311 }),
+    })
+}
+
+fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
+    let mut histograms = StageHistograms::new(clock.unit());
+    histograms.extend((0..1000).map(sample));
+    debug_assert!(clock.unit() != Unit::Nanoseconds || clock.is_valid());
+    RunResult {
+        mechanism: "netlink".to_owned(),
+        context: "hardirq".to_owned(),
+        clock,
+        parameters: Parameters {
+            events: 1000,
+            rate_hz: Some(1000.0),
+            window: None,
+            payload_bytes: 16,
+            vectors: 1,
+            delivery: Delivery::Unicast,
+            vcpus: 1,
+            memory_mib: 256,
+            module_parameters: BTreeMap::new(),
+            kernel_parameters: Vec::new(),
+        },
+        duration_ns: Nanos(1_000_250_000),
+        account: Account::new(1000, 1000),
+        listeners: vec![Listener {
+            delivery: Delivery::Unicast,
+            behaviour: Behaviour::Measure,
+            received: 1000,
+            bad_payload: 0,
+            out_of_order: 0,
+            malformed: 0,
+            overrun_signals: 0,
+            kernel_drops: 0,
+            alive: true,
+            account: None,
+        }],
+        driver: None,
+        stages: Stages::from(&histograms),
+        notes: Vec::new(),
+    }
+}

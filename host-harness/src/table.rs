@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The document as a person reads it on a terminal: per run one line that
+//! says what was measured, one row per stage, the clock, and the account.
+
+use std::fmt::Write;
+
+use irqbed_abi::control::Delivery;
+
+use crate::{
+    account::Account,
+    environment::Environment,
+    result::{Clock, Document, RunResult, StageStats},
+    stages::Stage,
+    units::{Unit, thousands},
+};
+
+/// Columns of a terminal.
+const WIDTH: usize = 80;
+/// Width of the stages' names.
+const STAGE_WIDTH: usize = 14;
+/// Least width of a column of figures; two more than its longest figure.
+const COLUMN_WIDTH: usize = 8;
+const HEADINGS: [&str; 7] = ["count", "min", "p50", "p90", "p99", "p99.9", "max"];
+
+/// The document as text, at most 80 columns wide as long as values stay below
+/// ten seconds or ten million instructions; ends in a line feed.
+#[must_use]
+pub fn render(document: &Document) -> String {
+    let mut text = String::new();
+    for result in &document.results {
+        run(&mut text, result);
+        text.push('\n');
+    }
+    environment(&mut text, &document.environment);
+    text
+}
+
+fn run(text: &mut String, result: &RunResult) {
+    paragraph(text, "", &heading(result));
+    text.push('\n');
+    stages(text, result);
+    paragraph(text, "clock: ", &clock(&result.clock));
+    paragraph(text, "account: ", &account(&result.account));
+    for (number, listener) in result.listeners.iter().enumerate() {
+        if let Some(own) = &listener.account {
+            paragraph(text, &format!("listener {number}: "), &account(own));
+        }
+    }
+    for (stage, stats) in result.stages.iter().filter(|(_, stats)| stats.clamped > 0) {
+        let clamped = thousands(stats.clamped);
+        paragraph(
+            text,
+            "note: ",
+            &format!("{clamped} of {stage} were negative and count as 0"),
+        );
+    }
+    for note in &result.notes {
+        paragraph(text, "note: ", note);
+    }
+    for problem in result.problems() {
+        paragraph(text, "INVALID: ", &problem);
+    }
+}
+
+/// Mechanism, context, clock, events, duration.
+fn heading(result: &RunResult) -> String {
+    let parameters = &result.parameters;
+    let clock = match result.clock {
+        Clock::Wall { .. } => "wall clock",
+        Clock::Instructions {} => "instructions",
+    };
+    let plural = if parameters.events == 1 { "" } else { "s" };
+    let rate = match parameters.rate_hz {
+        Some(rate) => format!("at {}/s", number(rate)),
+        None => format!("at up to {}/s", number(achieved_rate(result))),
+    };
+    let vectors = match parameters.vectors {
+        1 => String::new(),
+        vectors => format!(", {vectors} vectors"),
+    };
+    let listeners = match (result.listeners.len(), parameters.delivery) {
+        (0 | 1, _) => String::new(),
+        (listeners, Delivery::Unicast) => format!(", unicast to {listeners} listeners"),
+        (listeners, Delivery::Broadcast) => format!(", broadcast to {listeners} listeners"),
+    };
+    let vcpus = match parameters.vcpus {
+        1 => String::new(),
+        vcpus => format!(", {vcpus} vCPUs"),
+    };
+    format!(
+        "{} in {}, {clock}: {} event{plural} of {} bytes {rate} in {}{vectors}{listeners}{vcpus}",
+        result.mechanism,
+        result.context,
+        thousands(parameters.events),
+        thousands(parameters.payload_bytes.into()),
+        result.duration_ns,
+    )
+}
+
+/// Events a second over the whole run.
+fn achieved_rate(result: &RunResult) -> f64 {
+    let seconds = result.duration_ns.0 as f64 / 1e9;
+    if seconds > 0.0 {
+        (result.parameters.events as f64 / seconds).round()
+    } else {
+        0.0
+    }
+}
+
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 && (0.0..1e15).contains(&value) {
+        thousands(value as u64)
+    } else {
+        value.to_string()
+    }
+}
+
+fn stages(text: &mut String, result: &RunResult) {
+    let unit = result.clock.unit();
+    let title = match unit {
+        Unit::Nanoseconds => "stage, µs",
+        Unit::Instructions => "stage, instr.",
+    };
+    let largest = result
+        .stages
+        .values()
+        .map(|stats| stats.max)
+        .max()
+        .unwrap_or(0);
+    let rows: Vec<(&Stage, [String; 7])> = result
+        .stages
+        .iter()
+        .map(|(stage, stats)| (stage, figures(stats, largest)))
+        .collect();
+    let widths: [usize; 7] = std::array::from_fn(|column| {
+        let longest = rows
+            .iter()
+            .map(|(_, row)| row[column].len())
+            .max()
+            .unwrap_or(0);
+        COLUMN_WIDTH.max(longest + 2)
+    });
+    let mut row = |name: &str, cells: [&str; 7]| {
+        let mut line = format!("{name:STAGE_WIDTH$}");
+        for (cell, width) in cells.iter().zip(widths) {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "{cell:>width$}");
+        }
+        text.push_str(&line);
+        text.push('\n');
+    };
+    row(title, HEADINGS);
+    for (stage, cells) in &rows {
+        row(stage.as_str(), cells.each_ref().map(String::as_str));
+    }
+    if rows.is_empty() {
+        text.push_str("no event arrived at any stage\n");
+    }
+}
+
+/// The cells of a row. All rows have the same number of decimals, as many as
+/// the largest value of the table leaves room for.
+fn figures(stats: &StageStats, largest: u64) -> [String; 7] {
+    let value = |value: u64| match stats.unit {
+        Unit::Instructions => thousands(value),
+        Unit::Nanoseconds => {
+            let decimals = match largest {
+                0..10_000_000 => 2,
+                10_000_000..100_000_000 => 1,
+                _ => 0,
+            };
+            format!("{:.decimals$}", value as f64 / 1e3)
+        }
+    };
+    [
+        thousands(stats.count),
+        value(stats.min),
+        value(stats.p50),
+        value(stats.p90),
+        value(stats.p99),
+        value(stats.p99_9),
+        value(stats.max),
+    ]
+}
+
+fn clock(clock: &Clock) -> String {
+    match clock {
+        Clock::Wall {
+            error_bound_ns,
+            drift_ns,
+            claim_ns,
+            ..
+        } => format!(
+            "error bound {error_bound_ns}, drift {drift_ns} (each at most {claim_ns} in a valid \
+             result)"
+        ),
+        Clock::Instructions {} => {
+            "executed guest instructions, exact; the way from the host is not counted".to_owned()
+        }
+    }
+}
+
+fn account(account: &Account) -> String {
+    let mut text = format!(
+        "raised {} = delivered {} + lost {}",
+        thousands(account.raised),
+        thousands(account.delivered),
+        thousands(account.total_lost())
+    );
+    if !account.lost.is_empty() {
+        let named: Vec<String> = account
+            .lost
+            .iter()
+            .map(|(name, &count)| format!("{name} {}", thousands(count)))
+            .collect();
+        let _ = write!(text, " ({})", named.join(", "));
+    }
+    match account.unexplained() {
+        0 => {}
+        left => {
+            let sign = if left < 0 { '-' } else { '+' };
+            let _ = write!(
+                text,
+                " {sign} unexplained {}",
+                thousands(left.unsigned_abs())
+            );
+        }
+    }
+    text
+}
+
+fn environment(text: &mut String, environment: &Environment) {
+    let or_unknown = |text: &'static str, value: &str| {
+        if value.is_empty() {
+            format!("{text} unknown")
+        } else {
+            format!("{text} {value}")
+        }
+    };
+    let cores = match environment.cores {
+        1 => "1 core".to_owned(),
+        cores => format!("{cores} cores"),
+    };
+    let guest = or_unknown("Linux", &environment.guest_kernel);
+    let qemu = or_unknown("QEMU", &environment.qemu);
+    paragraph(text, "guest: ", &format!("{guest} in {qemu}"));
+    let why = &environment.accelerator_reason;
+    paragraph(
+        text,
+        "accelerator: ",
+        &format!("{} ({why})", environment.accelerator),
+    );
+    let cpu = or_unknown("CPU", &environment.cpu);
+    let host = or_unknown("Linux", &environment.host_kernel);
+    let memory = thousands(environment.memory_mib);
+    paragraph(
+        text,
+        "host: ",
+        &format!("{cpu}, {cores}, {memory} MiB, {host}"),
+    );
+    paragraph(
+        text,
+        "irqbed: ",
+        &format!("{}, {}", environment.irqbed, environment.date),
+    );
+}
+
+/// Appends a paragraph whose further lines begin below its first word.
+fn paragraph(text: &mut String, label: &str, words: &str) {
+    let mut column = label.chars().count();
+    let indent = column;
+    text.push_str(label);
+    for word in words.split_ascii_whitespace() {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > WIDTH {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if column > indent {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Whole tables, as they should look.
+
+use super::*;
+use crate::{account::Loss, result::examples, stages::Sample, units::Nanos};
+
+/// Compares with what stands in the test, which begins with a line feed.
+fn shows(document: &Document, expected: &str) {
+    let found = render(document);
+    assert_eq!(
+        found,
+        expected.trim_start_matches('\n'),
+        "it shows\n{found}"
+    );
+    for line in found.lines() {
+        assert!(line.chars().count() <= WIDTH, "too wide: {line}");
+    }
+}
+
+#[test]
+fn a_run_in_wall_time() {
+    shows(
+        &examples::document(examples::wall()),
+        "
+netlink in hardirq, wall clock: 1,000 events of 16 bytes at 1,000/s in 1.00 s
+
+stage, µs        count     min     p50     p90     p99   p99.9     max
+raise_to_isr     1,000   75.00  137.25  277.05  319.53  324.00  324.50
+isr_to_notify    1,000    0.90    1.40    1.80    1.89    1.90    1.90
+notify_to_user   1,000  150.00  154.99  158.99  159.89  159.98  159.99
+isr_to_user      1,000  150.90  156.39  160.79  161.78  161.88  161.89
+raise_to_user    1,000  225.90  293.64  437.84  481.31  485.88  486.39
+clock: error bound 310 ns, drift 40 ns (each at most 1.00 µs in a valid result)
+account: raised 1,000 = delivered 1,000 + lost 0
+
+guest: Linux 6.12.117+deb12-amd64 in QEMU 11.1.3 (Debian 1:11.1.3+ds-1)
+accelerator: tcg (KVM opens but cannot run a 64-bit guest: emulation failure at
+             cmpxchg16b)
+host: CPU AMD EPYC, 2 cores, 8,192 MiB, Linux 6.1.0-40-amd64
+irqbed: 0.1.0, 2026-02-03T04:05:06Z
+",
+    );
+}
+
+#[test]
+fn a_run_in_instructions() {
+    let mut result = examples::instructions();
+    result
+        .notes
+        .push("1 event of 1,000 met the guest's scheduler tick".to_owned());
+    shows(
+        &examples::document(result),
+        "
+netlink in hardirq, instructions: 1,000 events of 16 bytes at 1,000/s in 1.00 s
+
+stage, instr.    count     min     p50     p90     p99   p99.9     max
+isr_to_notify    1,000     412     412     412     412     412     412
+notify_to_user   1,000   6,311   6,311   6,311   6,311   6,311  65,747
+isr_to_user      1,000   6,723   6,723   6,723   6,723   6,723  66,159
+clock: executed guest instructions, exact; the way from the host is not counted
+account: raised 1,000 = delivered 1,000 + lost 0
+note: 1 event of 1,000 met the guest's scheduler tick
+
+guest: Linux 6.12.117+deb12-amd64 in QEMU 11.1.3 (Debian 1:11.1.3+ds-1)
+accelerator: tcg (KVM opens but cannot run a 64-bit guest: emulation failure at
+             cmpxchg16b)
+host: CPU AMD EPYC, 2 cores, 8,192 MiB, Linux 6.1.0-40-amd64
+irqbed: 0.1.0, 2026-02-03T04:05:06Z
+",
+    );
+}
+
+#[test]
+fn a_run_that_lost_events_names_each_loss() {
+    let mut result = examples::wall();
+    result.account.delivered = 960;
+    result
+        .account
+        .lose(Loss::SocketFull, 30)
+        .lose(Loss::RingOverflow, 8);
+    result.parameters.rate_hz = None;
+    result.clock = Clock::wall(Nanos(310), Nanos(1_500), Nanos(1_000));
+    let found = render(&examples::document(result));
+    for line in [
+        "account: raised 1,000 = delivered 960 + lost 38 (ring_overflow 8, socket_full\n         \
+         30) + unexplained 2\n",
+        "INVALID: the clock is not good enough: error bound 310 ns, drift 1.50 µs, at\n         \
+         most 1.00 µs each is claimed\n",
+        "INVALID: the account does not balance: 2 events unexplained\n",
+    ] {
+        assert!(found.contains(line), "{found}");
+    }
+}
+
+#[test]
+fn values_of_many_digits_still_fit() {
+    for (unit, value) in [
+        (Unit::Nanoseconds, 9_999_999_999),
+        (Unit::Instructions, 9_999_999),
+    ] {
+        let mut histograms = crate::stages::StageHistograms::new(unit);
+        for leg in (0..1000).map(|event| if event < 980 { 5_000 } else { value }) {
+            histograms.record(&Sample {
+                notify_to_user: Some(leg),
+                ..Sample::default()
+            });
+        }
+        let mut result = if unit == Unit::Nanoseconds {
+            examples::wall()
+        } else {
+            examples::instructions()
+        };
+        result.stages = (&histograms).into();
+        for line in render(&examples::document(result)).lines() {
+            assert!(line.chars().count() <= WIDTH, "too wide: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_run_without_any_event_says_so() {
+    let mut result = examples::wall();
+    result.stages = crate::result::Stages::default();
+    assert!(render(&examples::document(result)).contains("no event arrived at any stage"));
+}
