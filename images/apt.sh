@@ -11,7 +11,7 @@ SUITE_NAMES='(buster|bullseye|bookworm|trixie|forky|duke|(old)*stable|testing|un
 # mirror_of main|security: what the user names, else where the system itself
 # gets Debian from. Empty if neither is known.
 mirror_of() {
-  local suites=$SUITE_NAMES mirror='' info
+  local suites=$SUITE_NAMES mirror
   [ "$1" = main ] || suites="$SUITE_NAMES(-security|/updates)"
   if [ -n "${IRQBED_DEBIAN_MIRROR:-}" ]; then
     mirror=${IRQBED_DEBIAN_MIRROR%/}
@@ -21,16 +21,17 @@ mirror_of() {
   fi
   # A system whose lists were never fetched cannot say whose a suite is. Should
   # the guess be wrong, the signatures do not fit.
-  for info in --release-info --no-release-info; do
-    mirror=$(apt-get indextargets "$info" --format '$(RELEASE) $(COMPONENT) $(REPO_URI) $(ORIGIN)' 2>/dev/null |
-      awk -v suites="^$suites\$" '
-        $1 ~ suites && $2 == "main" {
-          if ($4 == "Debian") sure = $3
-          else if ($4 ~ /^\$/ && (guess == "" || $3 ~ /\/debian(-security)?\/$/)) guess = $3
-        }
-        END { print sure == "" ? guess : sure }')
-    [ -z "$mirror" ] || break
-  done
+  TARGETS=${TARGETS:-$(
+    for info in --release-info --no-release-info; do
+      apt-get indextargets "$info" --format '$(RELEASE) $(COMPONENT) $(REPO_URI) $(ORIGIN)' 2>/dev/null || true
+    done
+  )}
+  mirror=$(awk -v suites="^$suites\$" '
+    $1 ~ suites && $2 == "main" {
+      if ($4 == "Debian") sure = $3
+      else if ($4 ~ /^\$/ && (guess == "" || $3 ~ /\/debian(-security)?\/$/)) guess = $3
+    }
+    END { print sure == "" ? guess : sure }' <<<"$TARGETS")
   mirror=${mirror%/}
   if [ -z "$mirror" ] && [ "$1" = security ]; then
     mirror=$(mirror_of main)
@@ -51,6 +52,8 @@ apt_ready() {
     die "/usr/share/keyrings/debian-archive-keyring.gpg is missing, by which packages are verified: install debian-archive-keyring"
   mkdir -p "$APT/lists/partial" "$APT/archives/partial"
   : >"$APT/status"
+  # Both answers come from one question.
+  mirror_of main >/dev/null
   for suite in ${!suites}; do
     mirror=$(mirror_of "${suite%%/*}")
     [ -n "$mirror" ] ||
@@ -126,7 +129,7 @@ closure_of() {
 # fetch PART FOLDER PACKAGE...: these packages, into a folder, verified. What an
 # earlier run left there is used as far as it is sound.
 fetch() {
-  local part=$1 folder=$2 sums file name log=$1-fetch
+  local part=$1 folder=$2 sums file name log=${1%%:*}-fetch
   shift 2
   mkdir -p "$folder"
   # 'URI' NAME SIZE SHA256:HASH

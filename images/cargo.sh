@@ -17,14 +17,14 @@ quiet=()
 wanted=${1:-}
 [ $# -eq 0 ] || shift
 case $wanted in
-  host) exec cargo build "${quiet[@]}" --release --locked -p host-harness -p device-model ;;
+  host) exec cargo build "${quiet[@]}" --release -p host-harness -p device-model ;;
   agent)
     target=x86_64-unknown-linux-gnu
     # The user's flags would come before these.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
-    exec cargo build "${quiet[@]}" --release --locked -p guest-agent --target "$target" \
+    exec cargo build "${quiet[@]}" --release -p guest-agent --target "$target" \
       --config "target.$target.rustflags=['-C', 'target-feature=+crt-static']"
     ;;
-  test) exec cargo test --release --workspace --locked "$@" ;;
+  test) exec cargo test --release --workspace "$@" ;;
   *) die "usage: cargo.sh host|agent|test" ;;
 esac

@@ -11,7 +11,7 @@ wanted=
 [ -n "${IRQBED_KERNEL:-}" ] || wanted=image
 [ -n "${IRQBED_KDIR:-}" ] || wanted+=headers
 [ -n "$wanted" ] || exit 0
-recipe="2 $KERNEL_RELEASE"
+recipe="3 $KERNEL_RELEASE"
 is_there() { sealed "$STORE/kernel" "$recipe $wanted" || sealed "$STORE/kernel" "$recipe imageheaders"; }
 is_there && exit 0
 lock
@@ -73,6 +73,8 @@ if [[ $wanted == *headers* ]]; then
   kbuild=$new/usr/lib/linux-kbuild-$common
   # shellcheck disable=SC2016 # make's variables, not ours
   printf 'include $(dir $(lastword $(MAKEFILE_LIST)))../linux-headers-%s-common/Makefile\n' "$common" >"$new/$headers/Makefile"
+  # Most of the files are for other processors.
+  find "$new/usr/src/linux-headers-$common-common/arch" -mindepth 1 -maxdepth 1 -type d ! -name x86 ! -name um -exec rm -rf {} +
   # objtool finds the library that a small system lacks.
   mkdir "$kbuild/lib"
   cp -P "$new"/usr/lib/x86_64-linux-gnu/libelf* "$kbuild/lib/"
