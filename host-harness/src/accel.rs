@@ -110,7 +110,7 @@ impl KvmError {
             }
             Self::Denied => "join the group kvm (sudo usermod -aG kvm \"$USER\") and log in again",
             Self::SetUp { .. } | Self::CannotRun(_) | Self::Hangs(_) => {
-                "none on this machine; the guest runs under TCG"
+                "nothing to do on this machine: the guest runs under TCG"
             }
         }
     }
