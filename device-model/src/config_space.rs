@@ -180,3 +180,7 @@ impl ConfigSpace {
         u16::from_le_bytes(data)
     }
 }
+
+#[cfg(test)]
+#[path = "config_space_tests.rs"]
+mod tests;

@@ -390,6 +390,12 @@ fn open(
         reason,
     };
     let len = usize::try_from(size).map_err(|error| failed(error.to_string()))?;
+    // An access behind the end of the file would end this process (SIGBUS).
+    let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
+    let found = metadata.len();
+    if metadata.is_file() && offset.checked_add(size).is_none_or(|end| end > found) {
+        return Err(failed(format!("the file has {found:#x} bytes")));
+    }
     let protection = if writable {
         libc_prot::READ | libc_prot::WRITE
     } else {
@@ -414,3 +420,7 @@ mod libc_prot {
     pub const MAP_SHARED_NORESERVE: i32 =
         MapFlags::SHARED.bits() as i32 | MapFlags::NORESERVE.bits() as i32;
 }
+
+#[cfg(test)]
+#[path = "dma_tests.rs"]
+mod tests;

@@ -12,8 +12,8 @@ use std::{
 use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_INFO_AUTOMASKED, VFIO_IRQ_INFO_EVENTFD, VFIO_IRQ_INFO_MASKABLE,
     VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK,
-    VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_INTX_IRQ_INDEX,
-    VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_NUM_IRQS,
+    VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_ERR_IRQ_INDEX,
+    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_NUM_IRQS,
 };
 use vfio_user::IrqInfo;
 
@@ -120,6 +120,15 @@ pub struct Irqs {
 struct Lines {
     intx: Vec<Mutex<Line>>,
     msix: Vec<Mutex<Line>>,
+    /// By which a device would report its own end. None does, but QEMU warns
+    /// about a device that could not.
+    error: [Mutex<Line>; 1],
+}
+
+impl Lines {
+    fn iter(&self) -> impl Iterator<Item = &Mutex<Line>> {
+        self.intx.iter().chain(&self.msix).chain(&self.error)
+    }
 }
 
 fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
@@ -139,6 +148,7 @@ impl Irqs {
             lines: Arc::new(Lines {
                 intx: spec.intx.iter().map(|_| Mutex::new(level())).collect(),
                 msix: (0..vectors).map(|_| Mutex::default()).collect(),
+                error: Default::default(),
             }),
         }
     }
@@ -172,16 +182,14 @@ impl Irqs {
 
     /// Forgets every eventfd and everything pending.
     pub fn disconnect(&self) {
-        let Lines { intx, msix } = &*self.lines;
-        for line in intx.iter().chain(msix) {
+        for line in self.lines.iter() {
             lock(line).disconnect();
         }
     }
 
     /// Forgets what is pending, as a reset does.
     pub fn clear_pending(&self) {
-        let Lines { intx, msix } = &*self.lines;
-        for line in intx.iter().chain(msix) {
+        for line in self.lines.iter() {
             lock(line).pending = false;
         }
     }
@@ -190,12 +198,13 @@ impl Irqs {
         match index {
             VFIO_PCI_INTX_IRQ_INDEX => &self.lines.intx,
             VFIO_PCI_MSIX_IRQ_INDEX => &self.lines.msix,
+            VFIO_PCI_ERR_IRQ_INDEX => &self.lines.error,
             _ => &[],
         }
     }
 
     /// What the hypervisor is told about each kind of interrupt: INTx, MSI,
-    /// MSI-X, error and request, the last two and MSI with no vectors.
+    /// MSI-X, error and request; of MSI and request there are none.
     #[must_use]
     pub fn info(&self) -> Vec<IrqInfo> {
         (0..VFIO_PCI_NUM_IRQS)
@@ -289,3 +298,7 @@ impl Irqs {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "irq_tests.rs"]
+mod tests;

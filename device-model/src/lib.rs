@@ -14,6 +14,7 @@
 
 pub mod bar;
 pub mod config_space;
+pub mod control;
 
 pub mod device;
 pub mod dma;

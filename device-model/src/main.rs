@@ -1,3 +1,129 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! placeholder
-fn main() {}
+//! `device-model DEVICE --socket PATH`: serves a device on a socket, for
+//! people who start QEMU themselves.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::{Parser, ValueEnum};
+use device_model::{Server, ServerEnd, Stopper, control::ControlServer, event::EventDevice};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    low_level::pipe,
+};
+use tracing_subscriber::EnvFilter;
+
+/// How long the device may take to end after a signal.
+const STOP_BOUND: Duration = Duration::from_secs(5);
+
+/// Serves a PCI device to QEMU over vfio-user, until QEMU leaves or Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The device to serve.
+    device: Device,
+    /// Socket for QEMU; must not exist yet, is removed at the end.
+    #[arg(long, value_name = "PATH")]
+    socket: PathBuf,
+    /// Socket for `irqbed raise` and the like; must not be in use, is removed
+    /// at the end.
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Device {
+    /// The event device of irqbed.
+    Event,
+}
+
+fn main() -> ExitCode {
+    // A usage error ends the process here, with status 2.
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::WARN.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "device-model: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    // Before the socket exists, so that no signal can leave it behind.
+    let signals = signals().context("cannot watch for signals")?;
+    let device = match arguments.device {
+        Device::Event => EventDevice::new()?,
+    };
+    let source = device.source();
+    let socket = &arguments.socket;
+    let server = Server::bind(socket)?.serve(device)?;
+    let control = arguments.control.as_deref();
+    let _control = control
+        .map(|path| ControlServer::bind(path, source))
+        .transpose()?;
+    stop_at_signal(signals, server.stopper()).context("cannot watch for signals")?;
+    // That nobody reads it is no error.
+    let mut stdout = io::stdout();
+    let _ = stdout.write_all(instructions(socket, control).as_bytes());
+    let _ = stdout.flush();
+    match server.join() {
+        Some(ServerEnd::ClientLeft) => eprintln!("device-model: QEMU has left"),
+        Some(ServerEnd::Stopped) | None => eprintln!("device-model: stopped"),
+        Some(ServerEnd::Failed(error)) => bail!("the connection to QEMU broke: {error}"),
+        Some(ServerEnd::Panicked(error)) => bail!("the device failed: {error}"),
+    }
+    Ok(())
+}
+
+/// A stream that becomes readable at SIGINT or SIGTERM.
+fn signals() -> io::Result<UnixStream> {
+    let (reader, writer) = UnixStream::pair()?;
+    pipe::register(SIGINT, writer.try_clone()?)?;
+    pipe::register(SIGTERM, writer)?;
+    Ok(reader)
+}
+
+fn stop_at_signal(mut signals: UnixStream, stopper: Stopper) -> io::Result<()> {
+    let watch = move || {
+        if signals.read_exact(&mut [0]).is_ok() && stopper.stop(STOP_BOUND).is_none() {
+            eprintln!("device-model: the device does not end; leaving it");
+            std::process::exit(1);
+        }
+    };
+    let thread = thread::Builder::new().name("signals".into());
+    thread.spawn(watch).map(drop)
+}
+
+fn instructions(socket: &Path, control: Option<&Path>) -> String {
+    // Debug quotes a string as JSON does, for all that a path should contain.
+    let path = format!("{:?}", socket.display().to_string());
+    let mut text = format!(
+        "Serving on {}. Start QEMU 10.1 or newer with:\n\
+         \n  \
+         -object memory-backend-memfd,id=mem,size=256M,share=on \\\n  \
+         -machine q35,memory-backend=mem -m 256M \\\n  \
+         -device '{{\"driver\":\"vfio-user-pci\",\"socket\":{{\"type\":\"unix\",\"path\":{path}}}}}'\n\n",
+        socket.display()
+    );
+    if let Some(control) = control {
+        text += &format!("Control socket: {}\n", control.display());
+    }
+    text + "Ctrl-C ends the device.\n"
+}

@@ -6,14 +6,13 @@ use std::{
     fs, io,
     os::{
         fd::OwnedFd,
-        unix::fs::{FileTypeExt, MetadataExt},
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::{
-    fs::Mode,
+    fs::{Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
@@ -56,8 +55,8 @@ pub enum SocketError {
         source: io::Error,
     },
     /// The system refused a socket without a path.
-    #[error("cannot make a pair of connected sockets")]
-    Pair(#[source] io::Error),
+    #[error("cannot make a socket in the folder for temporary files (TMPDIR)")]
+    Unnamed(#[source] io::Error),
 }
 
 /// A listening socket and its path, which is removed on drop if it still is
@@ -146,28 +145,27 @@ impl Drop for BoundSocket {
     }
 }
 
-/// A listening socket without a path, and a connection to it: whoever is
-/// given the second talks to whoever accepts at the first.
+/// A listening socket without a path, and the handle by which it can be
+/// reached: whoever inherits the second as file descriptor `N` connects to
+/// `/proc/self/fd/N`. Nobody else can, and nothing is left on a disk.
 ///
-/// The name is an abstract one, so nothing is ever on a disk. The queue has
-/// room for our own connection alone: had a stranger been faster, ours would
-/// be refused.
-pub(crate) fn connected_pair() -> Result<(OwnedFd, OwnedFd), SocketError> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("irqbed-device/{}/{number}", std::process::id());
-    let connect = || {
-        let address = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
-        let listener = new_socket()?;
-        rustix::net::bind(&listener, &address)?;
-        rustix::net::listen(&listener, 0)?;
-        let client = new_socket()?;
-        rustix::io::ioctl_fionbio(&client, true)?;
-        rustix::net::connect(&client, &address)?;
-        rustix::io::ioctl_fionbio(&client, false)?;
-        Ok((listener, client))
-    };
-    connect().map_err(|errno: Errno| SocketError::Pair(errno.into()))
+/// The socket has a path for a moment, in a folder of its own, and keeps its
+/// inode when that is removed; the handle (`O_PATH`) stands for the inode.
+pub(crate) fn unnamed() -> Result<(OwnedFd, OwnedFd), SocketError> {
+    let folder = tempfile::Builder::new()
+        .prefix("irqbed-")
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .map_err(SocketError::Unnamed)?;
+    let bound = BoundSocket::bind(&folder.path().join("device"))?;
+    let handle = rustix::fs::open(
+        bound.path(),
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| SocketError::Unnamed(errno.into()))?;
+    let listener = bound.listener().try_clone();
+    Ok((listener.map_err(SocketError::Unnamed)?, handle))
 }
 
 fn new_socket() -> Result<OwnedFd, Errno> {

@@ -20,7 +20,7 @@ pub use stop::Stopper;
 use self::backend::Backend;
 use crate::{
     device::PciDevice,
-    socket::{BoundSocket, SocketError, connected_pair},
+    socket::{BoundSocket, SocketError, unnamed},
     spec::SpecError,
 };
 
@@ -122,17 +122,19 @@ impl Server {
     }
 }
 
-/// Serves a device over a connection that is there already, and returns the
-/// client's end of it for the hypervisor. No file is made on any disk.
+/// Serves a device on a socket without a path, and returns the handle by
+/// which the hypervisor reaches it. Nothing is left on a disk, whoever dies
+/// when.
 ///
-/// QEMU takes file descriptor `N` as
-/// `-device '{"driver":"vfio-user-pci","socket":{"type":"fd","str":"N"}}'`.
+/// QEMU takes no connected socket for this, but it takes the handle: let it
+/// inherit the file descriptor, as number `N`, and name the socket
+/// `/proc/self/fd/N`. The handle is of no use after QEMU has connected.
 ///
 /// # Errors
 /// When the device's description is wrong, or no socket or thread can be had.
 pub fn serve(device: impl PciDevice) -> Result<(ServerHandle, OwnedFd), ServeError> {
-    let (listener, client) = connected_pair()?;
-    Ok((start(Box::new(device), listener, None)?, client))
+    let (listener, handle) = unnamed()?;
+    Ok((start(Box::new(device), listener, None)?, handle))
 }
 
 fn start(
@@ -172,11 +174,25 @@ fn run(mut backend: Backend, listener: OwnedFd) -> ServerEnd {
     let result = catch_unwind(AssertUnwindSafe(|| server.run(&mut backend)));
     let end = match result {
         Ok(Ok(())) => ServerEnd::ClientLeft,
+        Ok(Err(error)) if is_hang_up(&error) => ServerEnd::ClientLeft,
         Ok(Err(error)) => ServerEnd::Failed(error.to_string()),
         Err(panic) => ServerEnd::Panicked(panic_message(&*panic)),
     };
     backend.disconnect();
     end
+}
+
+/// Whether the client died with an answer unread, or one still to come.
+fn is_hang_up(error: &vfio_user::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    let kind = match error {
+        vfio_user::Error::StreamWrite(error) | vfio_user::Error::StreamRead(error) => error.kind(),
+        vfio_user::Error::ReceiveWithFd(error) | vfio_user::Error::SendWithFd(error) => {
+            io::Error::from_raw_os_error(error.errno()).kind()
+        }
+        _ => return false,
+    };
+    matches!(kind, BrokenPipe | ConnectionReset)
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -178,4 +178,20 @@ impl Guest {
             .write_all_at(&index.to_le_bytes(), consumer_offset(vector).into())
             .unwrap();
     }
+
+    /// A word of the instrument BAR, as the guest reads it.
+    pub fn instrument_u64(&self, offset: u32) -> u64 {
+        let mut bytes = [0; 8];
+        self.instrument
+            .read_exact_at(&mut bytes, offset.into())
+            .unwrap();
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Writes a word of the instrument BAR, as the guest does.
+    pub fn set_instrument_u64(&self, offset: u32, value: u64) {
+        self.instrument
+            .write_all_at(&value.to_le_bytes(), offset.into())
+            .unwrap();
+    }
 }

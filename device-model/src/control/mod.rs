@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Asking a running device from another process: a unix socket of its own,
+//! one line of JSON a request, one a reply. It is how a second terminal makes
+//! the device interrupt.
+//!
+//! ```text
+//! {"irqbed":1,"do":"raise","vector":0,"count":1,"payload":"text"}
+//! {"is":"raised","first_seq":1,"count":1,"ring_overflow":0}
+//! {"irqbed":1,"do":"counters"}
+//! {"is":"counters","raised":1,"published":1,"ring_overflow":0,...}
+//! ```
+
+mod client;
+mod raise;
+mod server;
+
+use serde::{Deserialize, Serialize};
+
+pub use client::{ClientError, ControlClient};
+pub use server::{ControlError, ControlServer};
+
+use crate::event::DeviceCounters;
+
+/// Version of these messages; a request of another one is refused.
+pub const VERSION: u32 = 1;
+/// Longest line in either direction, its end included, bytes.
+pub const MAX_LINE: usize = 64 << 10;
+/// Most events of one request.
+pub const MAX_COUNT: u32 = 1_000_000;
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Request {
+    /// Raise events. Answer: [`Reply::Raised`].
+    Raise {
+        /// MSI-X vector.
+        #[serde(default)]
+        vector: u32,
+        /// How many, 1 to [`MAX_COUNT`].
+        #[serde(default = "one")]
+        count: u32,
+        /// Payload of each, as UTF-8 bytes.
+        #[serde(default)]
+        payload: String,
+    },
+    /// The device's account. Answer: [`Reply::Counters`].
+    Counters,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Reply {
+    /// Events took their numbers.
+    Raised {
+        /// Number of the first. Where others raise events too, the numbers of
+        /// one request need not follow each other.
+        first_seq: u64,
+        /// How many: fewer than asked for where the guest took no more.
+        count: u32,
+        /// How many of them were lost because the ring stayed full.
+        ring_overflow: u32,
+    },
+    /// The device's account.
+    Counters(DeviceCounters),
+    /// The request was not carried out.
+    Failed {
+        /// Why, in one line.
+        error: String,
+    },
+}
+
+/// A request with the version in front.
+#[derive(Debug, Serialize, Deserialize)]
+struct Versioned {
+    irqbed: u32,
+    #[serde(flatten)]
+    request: Request,
+}

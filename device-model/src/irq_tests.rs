@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+
+use std::io::Read;
+
+use proptest::prelude::*;
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::*;
+use crate::{Bar, BarIndex, Identity, IntxPin, Msix};
+
+const TRIGGER_FD: u32 = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+const TRIGGER_NONE: u32 = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+const UNMASK: u32 = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK;
+const MASK: u32 = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK;
+const MSIX: u32 = VFIO_PCI_MSIX_IRQ_INDEX;
+const INTX: u32 = VFIO_PCI_INTX_IRQ_INDEX;
+
+fn irqs() -> Irqs {
+    let bar = BarIndex::new(4).unwrap();
+    let identity = Identity {
+        vendor: 1,
+        device: 2,
+        revision: 3,
+        class: [0xff, 0, 0],
+        subsystem_vendor: 0,
+        subsystem: 0,
+    };
+    let spec = DeviceSpec::new(identity)
+        .bar(bar, Bar::trapped(0x1000))
+        .msix(Msix {
+            bar,
+            vectors: 4,
+            table_offset: 0,
+            pba_offset: 0x800,
+        })
+        .intx(IntxPin::A);
+    spec.check().unwrap();
+    Irqs::new(&spec)
+}
+
+fn listener() -> (File, File) {
+    let ours: File = eventfd(0, EventfdFlags::NONBLOCK).unwrap().into();
+    (ours.try_clone().unwrap(), ours)
+}
+
+fn count(mut eventfd: &File) -> u64 {
+    let mut count = [0; 8];
+    eventfd
+        .read(&mut count)
+        .map_or(0, |_| u64::from_ne_bytes(count))
+}
+
+#[test]
+fn a_signal_goes_to_its_own_vector() {
+    let irqs = irqs();
+    let (theirs, ours): (Vec<_>, Vec<_>) = (0..2).map(|_| listener()).unzip();
+    irqs.set(MSIX, TRIGGER_FD, 1, 2, theirs).unwrap();
+    assert_eq!(irqs.signal_msix(2).unwrap(), Signalled::Sent);
+    assert_eq!((count(&ours[0]), count(&ours[1])), (0, 1));
+    assert!(matches!(
+        irqs.signal_msix(4),
+        Err(IrqError::NoVector {
+            vector: 4,
+            count: 4
+        })
+    ));
+}
+
+#[test]
+fn a_signal_to_nobody_is_sent_when_somebody_comes() {
+    let irqs = irqs();
+    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Pending);
+    let (theirs, ours) = listener();
+    irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    assert_eq!(count(&ours), 1);
+    irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![]).unwrap();
+    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Pending);
+    irqs.clear_pending();
+    let (theirs, ours) = listener();
+    irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    assert_eq!(count(&ours), 0);
+}
+
+#[test]
+fn a_trigger_without_data_signals_and_with_no_vectors_disconnects() {
+    let irqs = irqs();
+    let (theirs, ours) = listener();
+    irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    irqs.set(MSIX, TRIGGER_NONE, 0, 4, vec![]).unwrap();
+    assert_eq!(count(&ours), 1);
+    irqs.set(MSIX, TRIGGER_NONE, 0, 0, vec![]).unwrap();
+    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Pending);
+    assert_eq!(count(&ours), 0);
+}
+
+#[test]
+fn intx_masks_itself_until_it_is_unmasked() {
+    let irqs = irqs();
+    let (theirs, ours) = listener();
+    irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    assert_eq!(irqs.signal_intx().unwrap(), Signalled::Sent);
+    assert_eq!(irqs.signal_intx().unwrap(), Signalled::Pending);
+    assert_eq!(count(&ours), 1);
+    irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
+    assert_eq!(count(&ours), 1);
+    irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
+    assert_eq!(count(&ours), 0);
+}
+
+#[test]
+fn a_masked_vector_waits() {
+    let irqs = irqs();
+    let (theirs, ours) = listener();
+    irqs.set(MSIX, TRIGGER_FD, 3, 1, vec![theirs]).unwrap();
+    irqs.set(MSIX, MASK, 3, 1, vec![]).unwrap();
+    assert_eq!(irqs.signal_msix(3).unwrap(), Signalled::Pending);
+    irqs.set(MSIX, UNMASK, 3, 1, vec![]).unwrap();
+    assert_eq!(count(&ours), 1);
+}
+
+#[test]
+fn a_saturated_eventfd_is_a_signal_all_the_same() {
+    let irqs = irqs();
+    let (theirs, ours) = listener();
+    (&ours).write_all(&(u64::MAX - 1).to_ne_bytes()).unwrap();
+    irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Sent);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_request_about_interrupts_panics(
+        index in 0_u32..7,
+        flags in 0_u32..64,
+        start in prop_oneof![0_u32..6, any::<u32>()],
+        count in prop_oneof![0_u32..6, any::<u32>()],
+        fds in 0_usize..3,
+    ) {
+        let irqs = irqs();
+        let fds = (0..fds).map(|_| listener().0).collect();
+        let _ = irqs.set(index, flags, start, count, fds);
+    }
+}
