@@ -15,12 +15,6 @@
 #include "irqbed_delay.h"
 #include "notify.h"
 
-/* The phase that record number @n carries once it is written. */
-static inline u32 irqbed_phase(const struct irqbed_ring *ring, u32 n)
-{
-	return n & ring->entries ? 0 : 1;
-}
-
 /* Where record number @n lies, or will. */
 static inline const struct irqbed_event_record *
 irqbed_record(const struct irqbed_ring *ring, u32 n)
@@ -28,10 +22,11 @@ irqbed_record(const struct irqbed_ring *ring, u32 n)
 	return &ring->records[n & (ring->entries - 1)];
 }
 
-static inline bool irqbed_record_ready(const struct irqbed_ring *ring, u32 n)
+/* Whether @record carries the phase that record number @n is written with. */
+static inline bool irqbed_record_ready(const struct irqbed_ring *ring, u32 n,
+				       const struct irqbed_event_record *record)
 {
-	return READ_ONCE(irqbed_record(ring, n)->phase) ==
-	       irqbed_phase(ring, n);
+	return READ_ONCE(record->phase) == (n & ring->entries ? 0 : 1);
 }
 
 /*
@@ -44,25 +39,30 @@ static inline void irqbed_take_record(struct irqbed_ring *ring,
 				      u64 stamp)
 {
 	u32 offset = READ_ONCE(record->payload_offset);
+	u32 len = READ_ONCE(record->payload_len);
+	u32 slot = READ_ONCE(record->slot);
 	struct irqbed_trace_slot *trace;
 	struct irqbed_event event;
 
-	event.message.seq = READ_ONCE(record->seq);
-	event.message.slot = READ_ONCE(record->slot);
-	event.message.vector = ring->vector;
-	event.message.payload_len = READ_ONCE(record->payload_len);
-	event.message.flags = READ_ONCE(record->flags);
-
 	/* The area is never smaller than the longest payload: no underflow. */
-	if (unlikely(event.message.payload_len > ring->max_payload ||
-		     offset > ring->payload_area - event.message.payload_len ||
-		     event.message.slot >= ring->slots)) {
+	if (unlikely(len > ring->max_payload ||
+		     offset > ring->payload_area - len ||
+		     slot >= ring->slots)) {
 		ring->counters.bad_record++;
 		return;
 	}
-	event.payload = ring->payloads + offset;
+	event = (struct irqbed_event) {
+		.message = {
+			.seq = READ_ONCE(record->seq),
+			.slot = slot,
+			.vector = ring->vector,
+			.payload_len = len,
+			.flags = READ_ONCE(record->flags),
+		},
+		.payload = ring->payloads + offset,
+	};
 
-	trace = &ring->trace[event.message.slot];
+	trace = &ring->trace[slot];
 	WRITE_ONCE(trace->isr, stamp);
 	irqbed_delay();
 	WRITE_ONCE(trace->notify, rdtsc_ordered());
@@ -81,15 +81,24 @@ static inline void irqbed_take_record(struct irqbed_ring *ring,
  */
 static u32 irqbed_ring_drain(struct irqbed_ring *ring, u64 stamp)
 {
+	const struct irqbed_event_record *record;
 	u32 first = ring->consumer;
 	u32 n = first;
 
-	while (irqbed_record_ready(ring, n)) {
+	for (;;) {
+		record = irqbed_record(ring, n);
+		if (!irqbed_record_ready(ring, n, record))
+			break;
 		/* The record was complete before its phase was. */
 		dma_rmb();
+		/*
+		 * The first event was taken by the interrupt, each later one
+		 * is from here: not earlier, or it could be taken before it
+		 * was raised.
+		 */
 		if (n != first)
 			stamp = rdtsc_ordered();
-		irqbed_take_record(ring, irqbed_record(ring, n), stamp);
+		irqbed_take_record(ring, record, stamp);
 		ring->counters.events++;
 		n++;
 		/*
@@ -136,7 +145,7 @@ bool irqbed_ring_flushed(const struct irqbed_ring *ring)
 
 	if (n - ring->flush_from >= ring->entries)
 		return true;
-	if (irqbed_record_ready(ring, n))
+	if (irqbed_record_ready(ring, n, irqbed_record(ring, n)))
 		return false;
 	/*
 	 * The record may look unready because the drain took it and the device
