@@ -35,6 +35,8 @@
 pub(crate) mod examples;
 mod file;
 mod histogram;
+#[cfg(test)]
+mod schema_tests;
 mod stats;
 
 use std::collections::BTreeMap;
