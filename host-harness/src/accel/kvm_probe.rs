@@ -28,6 +28,8 @@ use super::KvmError;
 const LIMIT: Duration = Duration::from_secs(2);
 
 const MEMORY: usize = 0x40_0000;
+/// Three pages that KVM wants for itself on Intel's processors, far from ours.
+const TSS: usize = 0xfffb_d000;
 const PML4: u64 = 0x1000;
 const PDPT: u64 = 0x2000;
 const PD: u64 = 0x3000;
@@ -117,9 +119,14 @@ fn code() -> &'static [u8] {
     unsafe { slice::from_raw_parts(start, end.addr() - start.addr()) }
 }
 
-/// Runs the guest on a thread of its own, which a signal gets out of KVM when
-/// the guest does not end.
+/// Runs the guest; it is given up after 2 s.
 pub(super) fn run() -> Result<(), KvmError> {
+    run_within(LIMIT, code())
+}
+
+/// Runs a guest on a thread of its own, which a signal gets out of KVM when
+/// the guest does not end.
+fn run_within(limit: Duration, code: &'static [u8]) -> Result<(), KvmError> {
     let kick = SIGRTMIN();
     extern "C" fn nothing(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
     register_signal_handler(kick, nothing).map_err(|error| set_up("take a signal", error))?;
@@ -128,10 +135,10 @@ pub(super) fn run() -> Result<(), KvmError> {
         .name("kvm-probe".to_owned())
         .spawn(move || {
             // Nobody listens any more only when the limit is over.
-            let _ = tell.send(run_guest());
+            let _ = tell.send(run_guest(code));
         })
         .map_err(|error| set_up("start a thread", error))?;
-    let mut outcome = told.recv_timeout(LIMIT);
+    let mut outcome = told.recv_timeout(limit);
     let mut kicks = 0;
     // A signal that comes just before the thread enters KVM is lost.
     while outcome == Err(RecvTimeoutError::Timeout) && kicks < 100 {
@@ -142,7 +149,7 @@ pub(super) fn run() -> Result<(), KvmError> {
     }
     match outcome {
         Ok(outcome) if kicks == 0 => outcome,
-        _ => Err(KvmError::Hangs(LIMIT)),
+        _ => Err(KvmError::Hangs(limit)),
     }
 }
 
@@ -153,7 +160,7 @@ fn set_up(step: &'static str, error: impl ToString) -> KvmError {
     }
 }
 
-fn run_guest() -> Result<(), KvmError> {
+fn run_guest(code: &[u8]) -> Result<(), KvmError> {
     let kvm = Kvm::new().map_err(|error| match error.errno() {
         libc::ENOENT | libc::ENXIO | libc::ENODEV => KvmError::Missing,
         libc::EACCES | libc::EPERM => KvmError::Denied,
@@ -162,9 +169,11 @@ fn run_guest() -> Result<(), KvmError> {
     let vm = kvm
         .create_vm()
         .map_err(|error| set_up("create a virtual machine", error))?;
+    vm.set_tss_address(TSS)
+        .map_err(|error| set_up("set aside its own pages", error))?;
     let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), MEMORY)])
         .map_err(|error| set_up("allocate guest memory", error))?;
-    fill(&memory).map_err(|error| set_up("fill guest memory", error))?;
+    fill(&memory, code).map_err(|error| set_up("fill guest memory", error))?;
     let userspace_addr = memory
         .get_host_address(GuestAddress(0))
         .map_err(|error| set_up("find guest memory", error))?
@@ -197,13 +206,13 @@ fn run_guest() -> Result<(), KvmError> {
 }
 
 /// Page tables that map the first 2 MiB to themselves, the code and its data.
-fn fill(memory: &GuestMemoryMmap) -> Result<(), vm_memory::GuestMemoryError> {
+fn fill(memory: &GuestMemoryMmap, code: &[u8]) -> Result<(), vm_memory::GuestMemoryError> {
     const PRESENT_WRITABLE: u64 = 0b11;
     const LARGE_PAGE: u64 = 1 << 7;
     memory.write_obj(PDPT | PRESENT_WRITABLE, GuestAddress(PML4))?;
     memory.write_obj(PD | PRESENT_WRITABLE, GuestAddress(PDPT))?;
     memory.write_obj(PRESENT_WRITABLE | LARGE_PAGE, GuestAddress(PD))?;
-    memory.write_slice(code(), GuestAddress(CODE))?;
+    memory.write_slice(code, GuestAddress(CODE))?;
     memory.write_obj([1u64, 2, 0, 0], GuestAddress(DATA))
 }
 
@@ -276,5 +285,40 @@ fn internal_error(vcpu: &mut VcpuFd) -> String {
     match error {
         KVM_INTERNAL_ERROR_EMULATION => "emulation failure".to_owned(),
         _ => format!("internal error {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What any KVM must find in a guest that does as told; a machine without
+    /// KVM has nothing to say.
+    fn outcome(code: &'static [u8]) -> Option<KvmError> {
+        match run_within(Duration::from_millis(200), code) {
+            Err(KvmError::Missing | KvmError::Denied | KvmError::SetUp { .. }) => None,
+            Err(error) => Some(error),
+            Ok(()) => panic!("it reports nothing good"),
+        }
+    }
+
+    #[test]
+    fn a_guest_that_does_not_end_is_given_up() {
+        const SPIN: &[u8] = &[0xeb, 0xfe];
+        if let Some(error) = outcome(SPIN) {
+            assert_eq!(error, KvmError::Hangs(Duration::from_millis(200)));
+        }
+    }
+
+    #[test]
+    fn a_guest_that_halts_early_says_where() {
+        // mov r12d, 3; hlt
+        const HALT: &[u8] = &[0x41, 0xbc, 3, 0, 0, 0, 0xf4];
+        if let Some(error) = outcome(HALT) {
+            assert_eq!(
+                error,
+                KvmError::CannotRun("unexpected exit Hlt at swapgs".to_owned())
+            );
+        }
     }
 }
