@@ -91,15 +91,19 @@ Dir::Etc::SourceParts "/dev/null";
 Dir::Etc::Preferences "/dev/null";
 Dir::Etc::PreferencesParts "/dev/null";
 CONF
-  [ -n "$(find "$APT/updated" -mmin -60 2>/dev/null)" ] || update || update_from_nothing ||
+  is_fresh || update || update_from_nothing ||
     die "cannot fetch Debian's package lists: $(why "$1-update")"
+}
+
+is_fresh() {
+  [ -n "$(find "$APT/updated" -mmin -60 2>/dev/null)" ] && [ "$(cat "$APT/updated")" = "$(content_of "$APT/lists")" ]
 }
 
 update() {
   rm -f "$APT/updated"
   mkdir -p "$APT/lists/partial"
   run "${APT##*/}-update" apt-get -c "$APT/apt.conf" -q -o APT::Update::Error-Mode=any update || return 1
-  : >"$APT/updated"
+  content_of "$APT/lists" >"$APT/updated"
 }
 
 # Lists that were damaged are no base for new ones.

@@ -19,7 +19,7 @@ is_there && exit 0
 # shellcheck source=images/apt.sh
 . "$IMAGES/apt.sh"
 started=$SECONDS
-room 700 'the guest kernel'
+room 450 'the guest kernel'
 apt_ready bookworm
 release=$KERNEL_RELEASE
 if [ -z "$(newest "linux-image-$release")" ]; then

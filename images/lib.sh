@@ -44,8 +44,10 @@ why() {
     echo "the disk is full ($(megabytes_free) MB left for $STORE): make room and run again"
     return
   fi
-  cause=$(grep -sE '(^E: |error: |\*\*\* )' "$log" | tail -n 1 || true)
+  # apt and compilers name the cause first.
+  cause=$(grep -sE '(^E: |error: |\*\*\* )' "$log" | head -n 1 || true)
   [ -n "$cause" ] || cause=$(tail -n 1 "$log" 2>/dev/null || true)
+  ! grep -qsE 'onnect|resolv|timed out' "$log" || cause+=': is the network there?'
   echo "${cause:-no reason given} (log: .irqbed/log/$1.log)"
 }
 
@@ -82,7 +84,7 @@ sealed() {
 
 # Number and sizes of files: enough to notice what was lost or cut short.
 content_of() {
-  find "$1" -type f ! -name .complete -printf '%s\n' | awk '{ n++; size += $1 } END { printf "%d files, %.0f bytes", n, size }'
+  find "$1" -type f ! -name .complete -printf '%s\n' | awk '{ n++; size += $1 } END { printf "%d files, %.0f bytes\n", n, size }'
 }
 
 # plain FILE.xz|FILE.zst: its content. apt unpacks what packages are made of.
