@@ -192,8 +192,9 @@
 #define IRQBED_RING_PAYLOAD_SIZE 20
 
 /*
- * Read-write: 1 arms the ring with an empty producer; reads back 0 when its
- * geometry or its addresses were refused. 0 disarms it.
+ * Read-write: 1 arms the ring with an empty producer and clears its consumer
+ * index; reads back 0 when its geometry or its addresses were refused. 0
+ * disarms it.
  */
 #define IRQBED_RING_ARM 24
 

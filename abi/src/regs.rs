@@ -58,8 +58,9 @@ pub const RING_ENTRIES: u32 = 0x10;
 /// Read-write: size of the payload area in bytes, a multiple of
 /// [`crate::ring::PAYLOAD_ALIGN`], at least [`crate::ring::MIN_PAYLOAD_AREA`].
 pub const RING_PAYLOAD_SIZE: u32 = 0x14;
-/// Read-write: 1 arms the ring with an empty producer; reads back 0 when its
-/// geometry or its addresses were refused. 0 disarms it.
+/// Read-write: 1 arms the ring with an empty producer and clears its consumer
+/// index; reads back 0 when its geometry or its addresses were refused. 0
+/// disarms it.
 pub const RING_ARM: u32 = 0x18;
 /// Read-only: events lost because the ring or its payload area was full.
 pub const RING_OVERFLOWS: u32 = 0x1c;

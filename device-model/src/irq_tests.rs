@@ -46,8 +46,8 @@ fn listener() -> (File, File) {
 fn count(mut eventfd: &File) -> u64 {
     let mut count = [0; 8];
     eventfd
-        .read(&mut count)
-        .map_or(0, |_| u64::from_ne_bytes(count))
+        .read_exact(&mut count)
+        .map_or(0, |()| u64::from_ne_bytes(count))
 }
 
 #[test]

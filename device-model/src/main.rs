@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use device_model::{Server, ServerEnd, Stopper, control::ControlServer, event::EventDevice};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     low_level::pipe,
 };
 use tracing_subscriber::EnvFilter;
@@ -92,11 +92,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A stream that becomes readable at SIGINT or SIGTERM.
+/// A stream that becomes readable when the user or the system ends us.
 fn signals() -> io::Result<UnixStream> {
     let (reader, writer) = UnixStream::pair()?;
-    pipe::register(SIGINT, writer.try_clone()?)?;
-    pipe::register(SIGTERM, writer)?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        pipe::register(signal, writer.try_clone()?)?;
+    }
     Ok(reader)
 }
 

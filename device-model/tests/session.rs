@@ -16,7 +16,9 @@ use device_model::{
 use irqbed_abi::{
     pattern, pci, regs,
     ring::{EVENT_PATTERN, MAX_PAYLOAD},
-    trace::{PING_STOP, PONG_OFFSET, PONG_TSC_OFFSET, VERDICT_NONE, slot_offset},
+    trace::{
+        PING_STOP, PONG_OFFSET, PONG_TSC_OFFSET, SLOTS, VERDICT_NONE, VERDICT_OK, slot_offset,
+    },
 };
 use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_CONFIG_REGION_INDEX,
@@ -379,4 +381,24 @@ fn a_region_of_a_foreign_file_that_is_too_short_is_not_mapped() {
     // The protocol's client does not look at the error of the reply.
     guest.client.dma_map(0, RAM_AT, RAM_SIZE, fd).unwrap();
     assert!(!guest.arm(0, 4, 8192));
+}
+
+#[test]
+fn slots_are_reused_in_a_circle() {
+    let mut guest = Guest::boot();
+    guest.arm(0, 2, 8192);
+    guest.enable();
+    let first = guest.source.raise(V0, Payload::Pattern(0)).unwrap().seq;
+    // Events that find no room have a number and a slot too.
+    for _ in 1..SLOTS {
+        guest.source.raise(V0, Payload::Pattern(0)).unwrap();
+    }
+    guest.set_instrument_u64(slot_offset(0) + 40, VERDICT_OK.into());
+    let instrument = guest.source.instrument();
+    assert_eq!(instrument.event(first).unwrap().verdict, VERDICT_OK);
+    let last = guest.source.raise(V0, Payload::Pattern(0)).unwrap().seq;
+    assert_eq!((last.get(), last.slot()), (u64::from(SLOTS) + 1, 0));
+    assert!(instrument.event(first).is_none());
+    let slot = instrument.event(last).unwrap();
+    assert_eq!((slot.raise, slot.verdict), (0, VERDICT_NONE));
 }

@@ -124,8 +124,8 @@ impl Instrument {
     }
 
     /// Stamps the moment an event is published.
-    pub(super) fn stamp_raise(&self, seq: Seq, now: HostTsc) {
-        let at = slot_offset(seq.slot()) + std::mem::offset_of!(TraceSlot, raise) as u32;
+    pub(super) fn stamp_raise(&self, slot: u32, now: HostTsc) {
+        let at = slot_offset(slot) + std::mem::offset_of!(TraceSlot, raise) as u32;
         self.store_u64(at, now.0, Ordering::Release);
     }
 

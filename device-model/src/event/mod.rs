@@ -4,17 +4,20 @@
 //! trace slots, mapped straight into the guest, take the time stamps. The
 //! contract with the driver is the crate `irqbed-abi`.
 
+mod counters;
 mod instrument;
+mod raise;
 mod registers;
 mod ring;
 mod source;
 mod state;
 
-use irqbed_abi::{pci, ring::MAX_PAYLOAD, trace::SLOTS};
+use irqbed_abi::{pci, trace::SLOTS};
 
+pub use counters::DeviceCounters;
 pub use instrument::{Instrument, InstrumentError, Pong};
-pub use source::{EventSource, Outcome, Payload, RaiseError, Raised};
-pub use state::DeviceCounters;
+pub use raise::{Outcome, Payload, RaiseError, Raised};
+pub use source::EventSource;
 
 use crate::{
     bar::{Bar, BarIndex},
@@ -195,6 +198,3 @@ impl PciDevice for EventDevice {
         self.source.lock().reset();
     }
 }
-
-/// Longest payload, as a length of a slice.
-const MAX_PAYLOAD_LEN: usize = MAX_PAYLOAD as usize;

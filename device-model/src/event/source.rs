@@ -12,98 +12,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use irqbed_abi::{
-    pattern,
-    ring::{EVENT_PATTERN, EventRecord, MAX_PAYLOAD},
-};
+use irqbed_abi::ring::{EVENT_PATTERN, EventRecord};
 use zerocopy::IntoBytes;
 
 use super::{
-    DeviceCounters, Instrument, Seq, Vector, registers::Register, ring::Place, state::State,
+    DeviceCounters, Instrument, Seq, Vector,
+    raise::{Outcome, Payload, RaiseError, Raised},
+    registers::Register,
+    ring::{Geometry, Place, Producer},
+    state::State,
 };
 use crate::{
     device::Bus,
-    dma::DmaError,
+    dma::{Dma, DmaError, GuestAddr},
     irq::{IrqError, Signalled},
     tsc::HostTsc,
 };
 
 /// Offset of the phase in a record, bytes.
 const PHASE_OFFSET: u64 = std::mem::offset_of!(EventRecord, phase) as u64;
-
-/// What an event carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payload<'a> {
-    /// That many bytes of [`irqbed_abi::pattern`], which the receiver checks.
-    Pattern(u32),
-    /// These bytes.
-    Bytes(&'a [u8]),
-}
-
-impl Payload<'_> {
-    /// Length, bytes.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        match self {
-            Self::Pattern(len) => *len as usize,
-            Self::Bytes(bytes) => bytes.len(),
-        }
-    }
-
-    /// Whether it carries nothing.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// An event that took a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raised {
-    /// Its number.
-    pub seq: Seq,
-    /// How far it came.
-    pub outcome: Outcome,
-}
-
-/// How far an event came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Its record is in the ring and its vector was signalled.
-    Signalled,
-    /// Its record is in the ring, but its vector is connected to nothing yet.
-    Pending,
-    /// The ring or its payload area was full; the event is lost, and its
-    /// trace slot has no stamp.
-    RingOverflow,
-}
-
-/// An event that could not be raised.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RaiseError {
-    /// The driver has not enabled the device.
-    #[error(
-        "the event device is not enabled: no driver has loaded in the guest, or it has unloaded"
-    )]
-    NotEnabled,
-    /// The driver has not armed that ring.
-    #[error("vector {0} has no armed ring: the driver does not use it")]
-    NotArmed(Vector),
-    /// A DMA access failed before; only a reset by the driver clears that.
-    #[error("the event device has stopped after a failed DMA access: reload the driver")]
-    DmaStopped,
-    /// Longer than any payload may be.
-    #[error("a payload of {0} bytes is too long: the most is {MAX_PAYLOAD}")]
-    PayloadTooLong(usize),
-    /// The event took a number, but could not be written to the guest.
-    #[error("event {seq} is lost, and the event device has stopped")]
-    Dma {
-        /// Number of the event.
-        seq: Seq,
-        /// The access that failed.
-        source: DmaError,
-    },
-}
 
 #[derive(Debug)]
 struct Shared {
@@ -169,71 +96,38 @@ impl EventSource {
         payload: Payload<'_>,
     ) -> Result<Raised, RaiseError> {
         let instrument = &self.shared.instrument;
-        let len = match u32::try_from(payload.len()) {
-            Ok(len) if len <= MAX_PAYLOAD => len,
-            _ => return Err(RaiseError::PayloadTooLong(payload.len())),
-        };
-        if state.dma_error {
-            return Err(RaiseError::DmaStopped);
-        }
-        if !state.is_ready() {
-            return Err(RaiseError::NotEnabled);
-        }
-        let ring = state.ring_mut(vector);
-        let Some(producer) = ring.and_then(|ring| ring.producer.as_mut()) else {
-            return Err(RaiseError::NotArmed(vector));
-        };
+        let len = payload.checked_len()?;
+        let producer = state.producer(vector)?;
         producer.observe(instrument.consumer(vector));
         let (place, geometry) = (producer.place(len), *producer.geometry());
 
-        // At one event a nanosecond the number lasts for 584 years.
-        let seq = Seq(state.last_seq.wrapping_add(1));
-        state.last_seq = seq.get();
-        state.counters.raised += 1;
+        let seq = state.next_seq();
         instrument.open_slot(seq, vector);
         let Some(place) = place else {
-            state.counters.ring_overflow += 1;
-            if let Some(ring) = state.ring_mut(vector) {
-                ring.overflows = ring.overflows.saturating_add(1);
-            }
+            state.count_overflow(vector);
             let outcome = Outcome::RingOverflow;
             return Ok(Raised { seq, outcome });
         };
-
-        let mut publish = || {
-            let (bytes, flags) = match payload {
-                Payload::Bytes(bytes) => (bytes, 0),
-                Payload::Pattern(_) => {
-                    let (bytes, _) = state.pattern.split_at_mut(len as usize);
-                    pattern::fill(seq.get(), bytes);
-                    (&*bytes, EVENT_PATTERN)
-                }
-            };
-            let record = record(seq, &place, len, flags);
-            // Both areas end inside the address space, as the ring was armed.
-            let record_at = at(geometry.records, place.record_offset);
-            if !bytes.is_empty() {
-                let payload_at = at(geometry.payload, u64::from(place.payload_offset));
-                bus.dma.write(payload_at, bytes)?;
-            }
-            bus.dma.write(record_at, record.as_bytes())?;
-            instrument.stamp_raise(seq, HostTsc::now());
-            bus.dma
-                .store_release(at(record_at, PHASE_OFFSET), place.phase)
+        let (bytes, flags) = match payload {
+            Payload::Bytes(bytes) => (bytes, 0),
+            Payload::Pattern(_) => (state.pattern(seq, len), EVENT_PATTERN),
         };
-        if let Err(source) = publish() {
-            state.counters.dma_errors += 1;
-            state.dma_error = true;
+        let record = EventRecord {
+            seq: seq.get(),
+            payload_offset: place.payload_offset,
+            payload_len: len,
+            slot: seq.slot(),
+            flags,
+            reserved: 0,
+            // Of the lap before: the record is not there yet.
+            phase: place.phase ^ 1,
+        };
+        if let Err(source) = publish(&bus.dma, instrument, &geometry, &place, &record, bytes) {
+            state.stop_after_dma_error();
             tracing::error!("event {seq} is lost and the device stops: {source}");
             return Err(RaiseError::Dma { seq, source });
         }
-        if let Some(producer) = state
-            .ring_mut(vector)
-            .and_then(|ring| ring.producer.as_mut())
-        {
-            producer.commit(place);
-        }
-        state.counters.published += 1;
+        state.commit(vector, place);
         // The record must be visible before the guest can be interrupted.
         fence(Ordering::SeqCst);
         let outcome = match bus.irqs.signal_msix(vector.get()) {
@@ -257,7 +151,7 @@ impl EventSource {
         if let Some(vector) = raise {
             match self.raise_locked(&mut state, bus, vector, Payload::Bytes(&[])) {
                 Ok(_) => state.counters.self_raised += 1,
-                Err(error) => tracing::warn!("the driver raised an event in vain: {error}"),
+                Err(error) => tracing::debug!("the driver raised an event in vain: {error}"),
             }
         }
         if state.is_ready() {
@@ -265,32 +159,31 @@ impl EventSource {
         }
     }
 
+    /// Looks at the producer of a vector as it stands now.
+    fn with_producer<T>(&self, vector: Vector, look: impl FnOnce(&Producer) -> T) -> Option<T> {
+        let mut state = self.lock();
+        let producer = state.ring_mut(vector)?.producer.as_mut()?;
+        producer.observe(self.shared.instrument.consumer(vector));
+        Some(look(producer))
+    }
+
     /// Whether an event with that payload would find room now. False also
     /// while the ring is not armed.
     #[must_use]
     pub fn has_room(&self, vector: Vector, len: usize) -> bool {
-        let consumer = self.shared.instrument.consumer(vector);
-        let mut state = self.lock();
-        let ring = state.ring_mut(vector);
-        let Some(producer) = ring.and_then(|ring| ring.producer.as_mut()) else {
+        let Ok(len) = u32::try_from(len) else {
             return false;
         };
-        producer.observe(consumer);
-        u32::try_from(len).is_ok_and(|len| producer.place(len).is_some())
+        let room = self.with_producer(vector, |producer| producer.place(len).is_some());
+        room == Some(true)
     }
 
     /// Records of a vector that the driver has not consumed; 0 while its ring
     /// is not armed.
     #[must_use]
     pub fn in_flight(&self, vector: Vector) -> u32 {
-        let consumer = self.shared.instrument.consumer(vector);
-        let mut state = self.lock();
-        let ring = state.ring_mut(vector);
-        ring.and_then(|ring| ring.producer.as_mut())
-            .map_or(0, |producer| {
-                producer.observe(consumer);
-                producer.in_flight()
-            })
+        let in_flight = self.with_producer(vector, Producer::in_flight);
+        in_flight.unwrap_or_default()
     }
 
     /// Events lost on a vector since the last reset, as the driver reads it.
@@ -341,22 +234,28 @@ impl EventSource {
     }
 }
 
-/// The record of an event, still with the phase of the lap before, which says
-/// that it is not there yet.
-fn record(seq: Seq, place: &Place, len: u32, flags: u32) -> EventRecord {
-    EventRecord {
-        seq: seq.get(),
-        payload_offset: place.payload_offset,
-        payload_len: len,
-        slot: seq.slot(),
-        flags,
-        reserved: 0,
-        phase: place.phase ^ 1,
+/// Writes an event to the guest: payload, record, time stamp, phase.
+fn publish(
+    dma: &Dma,
+    instrument: &Instrument,
+    geometry: &Geometry,
+    place: &Place,
+    record: &EventRecord,
+    payload: &[u8],
+) -> Result<(), DmaError> {
+    if !payload.is_empty() {
+        let payload_at = at(geometry.payload, u64::from(place.payload_offset));
+        dma.write(payload_at, payload)?;
     }
+    let record_at = at(geometry.records, place.record_offset);
+    dma.write(record_at, record.as_bytes())?;
+    instrument.stamp_raise(record.slot, HostTsc::now());
+    dma.store_release(at(record_at, PHASE_OFFSET), place.phase)
 }
 
-fn at(base: crate::GuestAddr, offset: u64) -> crate::GuestAddr {
-    crate::GuestAddr(base.0.wrapping_add(offset))
+/// Both areas end inside the address space, so the sum does not wrap.
+fn at(base: GuestAddr, offset: u64) -> GuestAddr {
+    GuestAddr(base.0.wrapping_add(offset))
 }
 
 /// An eventfd that takes no signal is as good as none; the record is there.

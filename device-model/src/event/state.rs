@@ -3,6 +3,7 @@
 //! account of what it raised.
 
 use irqbed_abi::{
+    pattern,
     pci::VECTORS,
     regs::{ABI_VERSION, CTRL_ENABLE, CTRL_RESET, MAGIC, STATUS_DMA_ERROR, STATUS_READY},
     ring::MAX_PAYLOAD,
@@ -10,46 +11,11 @@ use irqbed_abi::{
 };
 
 use super::{
-    Instrument, MAX_PAYLOAD_LEN, Vector,
+    DeviceCounters, Instrument, RaiseError, Seq, Vector,
     registers::{Register, RingRegister},
-    ring::{Geometry, Producer},
+    ring::{Geometry, Place, Producer},
 };
 use crate::dma::{Dma, GuestAddr};
-
-/// The device's part of the account, since it was made; no reset clears it.
-///
-/// `raised = published + ring_overflow + dma_errors`, always.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct DeviceCounters {
-    /// Events that took a number.
-    pub raised: u64,
-    /// Events whose record was handed to the driver.
-    pub published: u64,
-    /// Events dropped because the ring or its payload area was full.
-    pub ring_overflow: u64,
-    /// Events dropped because guest memory could not be written.
-    pub dma_errors: u64,
-    /// Events that the driver raised itself; counted above as well.
-    pub self_raised: u64,
-    /// Published events whose vector was connected to nothing: they lie in
-    /// the ring, and the interrupt follows when the vector is connected.
-    pub unsignalled: u64,
-}
-
-impl DeviceCounters {
-    /// What was counted after `earlier` was read.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        Self {
-            raised: self.raised.saturating_sub(earlier.raised),
-            published: self.published.saturating_sub(earlier.published),
-            ring_overflow: self.ring_overflow.saturating_sub(earlier.ring_overflow),
-            dma_errors: self.dma_errors.saturating_sub(earlier.dma_errors),
-            self_raised: self.self_raised.saturating_sub(earlier.self_raised),
-            unsignalled: self.unsignalled.saturating_sub(earlier.unsignalled),
-        }
-    }
-}
 
 /// One ring: what the driver wrote about it, and the producer while it is
 /// armed.
@@ -61,18 +27,21 @@ pub(super) struct Ring {
     pub overflows: u32,
 }
 
+/// Longest payload, as the length of a slice.
+const MAX_PAYLOAD_LEN: usize = MAX_PAYLOAD as usize;
+
 /// Everything behind the device's one lock.
 #[derive(Debug)]
 pub(super) struct State {
     enabled: bool,
-    pub dma_error: bool,
+    dma_error: bool,
     scratch: u32,
     rings: [Ring; VECTORS as usize],
     /// Number of the last event; 0 before the first.
     pub last_seq: u64,
     pub counters: DeviceCounters,
     /// Where a pattern is made before it is copied to the guest.
-    pub pattern: Box<[u8; MAX_PAYLOAD_LEN]>,
+    pattern: Box<[u8; MAX_PAYLOAD_LEN]>,
 }
 
 impl State {
@@ -98,6 +67,60 @@ impl State {
 
     pub fn ring_mut(&mut self, vector: Vector) -> Option<&mut Ring> {
         self.rings.get_mut(vector.get() as usize)
+    }
+
+    /// The producer of a vector, if events may be raised on it now.
+    pub fn producer(&mut self, vector: Vector) -> Result<&mut Producer, RaiseError> {
+        if self.dma_error {
+            return Err(RaiseError::DmaStopped);
+        }
+        if !self.enabled {
+            return Err(RaiseError::NotEnabled);
+        }
+        let producer = self
+            .ring_mut(vector)
+            .and_then(|ring| ring.producer.as_mut());
+        producer.ok_or(RaiseError::NotArmed(vector))
+    }
+
+    /// The number of the next event, which is raised with that.
+    pub fn next_seq(&mut self) -> Seq {
+        self.counters.raised += 1;
+        // At one event a nanosecond the numbers last for 584 years.
+        self.last_seq = self.last_seq.wrapping_add(1);
+        Seq(self.last_seq)
+    }
+
+    /// The first `len` bytes of the pattern of an event.
+    pub fn pattern(&mut self, seq: Seq, len: u32) -> &[u8] {
+        let bytes = self.pattern.get_mut(..len as usize).unwrap_or_default();
+        pattern::fill(seq.get(), bytes);
+        bytes
+    }
+
+    /// An event found no room.
+    pub fn count_overflow(&mut self, vector: Vector) {
+        self.counters.ring_overflow += 1;
+        if let Some(ring) = self.ring_mut(vector) {
+            ring.overflows = ring.overflows.saturating_add(1);
+        }
+    }
+
+    /// An event could not be written to the guest; nothing is raised any more.
+    pub fn stop_after_dma_error(&mut self) {
+        self.counters.dma_errors += 1;
+        self.dma_error = true;
+    }
+
+    /// An event was written to its place.
+    pub fn commit(&mut self, vector: Vector, place: Place) {
+        self.counters.published += 1;
+        let producer = self
+            .ring_mut(vector)
+            .and_then(|ring| ring.producer.as_mut());
+        if let Some(producer) = producer {
+            producer.commit(place);
+        }
     }
 
     /// Bit `v` is set where ring `v` is armed.

@@ -111,8 +111,8 @@ impl Guest {
     /// Interrupts of a vector since the last look.
     pub fn interrupts(&self, vector: usize) -> u64 {
         let mut count = [0; 8];
-        match (&self.eventfds[vector]).read(&mut count) {
-            Ok(_) => u64::from_ne_bytes(count),
+        match (&self.eventfds[vector]).read_exact(&mut count) {
+            Ok(()) => u64::from_ne_bytes(count),
             Err(_) => 0,
         }
     }

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The guest's memory as a device sees it: the hypervisor maps it piece by
+//! piece, each with the file it lies in, and takes pieces away again while
+//! the device runs.
+
+mod error;
+mod map;
+
+use std::{
+    fmt,
+    fs::File,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
+
+pub use error::{DmaError, MapError};
+
+use self::map::{Access, Map, Region, open};
+
+/// An address of the guest's memory as devices see it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuestAddr(pub u64);
+
+impl GuestAddr {
+    /// The address `bytes` further, unless that overflows.
+    #[must_use]
+    pub const fn checked_add(self, bytes: u64) -> Option<Self> {
+        match self.0.checked_add(bytes) {
+            Some(sum) => Some(Self(sum)),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Display for GuestAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// The guest's memory. Clones speak of the same memory.
+///
+/// Accesses hold a shared lock, mapping and unmapping an exclusive one: when
+/// the hypervisor is told that memory is unmapped, no access to it is under
+/// way any more.
+#[derive(Debug, Clone, Default)]
+pub struct Dma {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    map: RwLock<Map>,
+    bus_master: AtomicBool,
+}
+
+impl Dma {
+    /// A view of no memory at all, with bus mastering off.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn read_map(&self) -> RwLockReadGuard<'_, Map> {
+        let map = self.shared.map.read();
+        map.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_map(&self) -> RwLockWriteGuard<'_, Map> {
+        let map = self.shared.map.write();
+        map.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn may_start(&self, addr: GuestAddr) -> Result<(), DmaError> {
+        if self.shared.bus_master.load(Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err(DmaError::BusMasterOff { addr })
+        }
+    }
+
+    /// Allows or forbids every access, as the command register says.
+    pub fn set_bus_master(&self, allowed: bool) {
+        self.shared.bus_master.store(allowed, Ordering::Release);
+    }
+
+    /// Writes bytes. They may cross from one region to the next.
+    ///
+    /// # Errors
+    /// Names the first address that cannot be written; what lies before it may
+    /// have been.
+    pub fn write(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
+        self.may_start(addr)?;
+        let map = self.read_map();
+        map.writable
+            .write_slice(data, GuestAddress(addr.0))
+            .map_err(|_| map.explain(addr, data.len(), true))
+    }
+
+    /// Reads bytes. They may cross from one region to the next.
+    ///
+    /// # Errors
+    /// Names the first address that cannot be read.
+    pub fn read(&self, addr: GuestAddr, data: &mut [u8]) -> Result<(), DmaError> {
+        self.may_start(addr)?;
+        let map = self.read_map();
+        map.readable
+            .read_slice(data, GuestAddress(addr.0))
+            .map_err(|_| map.explain(addr, data.len(), false))
+    }
+
+    /// Stores a little-endian word in one piece, after everything written
+    /// before it.
+    ///
+    /// # Errors
+    /// When the word is not aligned or cannot be written.
+    pub fn store_release(&self, addr: GuestAddr, word: u32) -> Result<(), DmaError> {
+        self.may_start(addr)?;
+        let map = self.read_map();
+        map.writable
+            .store(word.to_le(), GuestAddress(addr.0), Ordering::Release)
+            .map_err(|_| map.explain(addr, size_of::<u32>(), true))
+    }
+
+    /// Whether all of a range can be written, bus mastering aside.
+    ///
+    /// # Errors
+    /// Names the first address that cannot.
+    pub fn check_writable(&self, addr: GuestAddr, len: usize) -> Result<(), DmaError> {
+        let map = self.read_map();
+        let inside = addr.0.checked_add(len as u64).is_some();
+        if inside && GuestMemoryBackend::check_range(&map.writable, GuestAddress(addr.0), len) {
+            Ok(())
+        } else {
+            Err(map.explain(addr, len, true))
+        }
+    }
+
+    /// Makes `size` bytes at `offset` of a file appear at `addr`. Without a
+    /// file the range is remembered, but cannot be accessed.
+    ///
+    /// # Errors
+    /// When the range is impossible or taken, or the file does not hold it.
+    pub fn map(
+        &self,
+        addr: GuestAddr,
+        size: u64,
+        file: Option<(File, u64)>,
+        writable: bool,
+    ) -> Result<(), MapError> {
+        let bad_range = MapError::BadRange { addr, size };
+        let last = match size.checked_sub(1).map(|less| addr.0.checked_add(less)) {
+            Some(Some(last)) => last,
+            _ => return Err(bad_range),
+        };
+        let memory = match file {
+            Some((file, offset)) => Some(Arc::new(open(addr, size, file, offset, writable)?)),
+            None => None,
+        };
+        let access = match (&memory, writable) {
+            (None, _) => Access::None,
+            (Some(_), true) => Access::ReadWrite,
+            (Some(_), false) => Access::ReadOnly,
+        };
+        let mut map = self.write_map();
+        if let Some((other, _)) = map.overlapping(addr.0, last) {
+            let other = GuestAddr(other);
+            return Err(MapError::Overlap { addr, size, other });
+        }
+        map.regions.insert(
+            addr.0,
+            Region {
+                last,
+                access,
+                memory,
+            },
+        );
+        map.rebuild();
+        Ok(())
+    }
+
+    /// Removes every mapping in a range, of which there may be none.
+    ///
+    /// # Errors
+    /// When the range would split a mapping; nothing is removed then.
+    pub fn unmap(&self, addr: GuestAddr, size: u64) -> Result<(), MapError> {
+        let Some(less) = size.checked_sub(1) else {
+            return Err(MapError::BadRange { addr, size });
+        };
+        // A range up to the very end, or said to go beyond it, means the rest.
+        let last = addr.0.saturating_add(less);
+        let mut map = self.write_map();
+        let splits = [map.overlapping(addr.0, addr.0), map.overlapping(last, last)];
+        for (start, region) in splits.into_iter().flatten() {
+            if start < addr.0 || region.last > last {
+                let other = GuestAddr(start);
+                return Err(MapError::Split { addr, size, other });
+            }
+        }
+        map.regions
+            .retain(|start, _| !(addr.0..=last).contains(start));
+        map.rebuild();
+        Ok(())
+    }
+
+    /// Removes every mapping and forbids every access: the hypervisor is gone.
+    pub fn disconnect(&self) {
+        self.set_bus_master(false);
+        *self.write_map() = Map::default();
+    }
+}
+
+#[cfg(test)]
+mod tests;
