@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# Everything that can be said about the sources without running them.
+# Everything that can be said about the sources without running them. All is
+# said, whatever comes first.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -9,14 +10,21 @@ export CARGO_TARGET_DIR=$ROOT/target
 "$IMAGES/kernel.sh"
 "$IMAGES/tools.sh" make sparse shellcheck
 
-say 'lint: rustfmt'
-cargo fmt --all --check
-say 'lint: clippy'
-cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
-say 'lint: the module, with W=1 and sparse'
-log=$STORE/log/lint-module.log
-"$IMAGES/module.sh" W=1 C=2 >"$log" 2>&1 || { cat "$log"; die "the module does not build"; }
-# A compiler of another release is no fault of the module's.
-if grep -E '(warning|error):' "$log" | grep -v 'the compiler differs'; then die "the module has warnings"; fi
-say 'lint: shellcheck'
-shellcheck -x just .ci/run images/*.sh images/versions
+faulty=()
+check() {
+  printf 'lint: %s\n' "$1"
+  "${@:2}" || faulty+=("$1")
+}
+
+module() {
+  local log=$STORE/log/lint-module.log
+  "$IMAGES/module.sh" W=1 C=2 >"$log" 2>&1 || { cat "$log" && return 1; }
+  # A compiler of another release is no fault of the module's.
+  ! grep -E '(warning|error):|^WARNING' "$log" | grep -v 'the compiler differs'
+}
+
+check rustfmt cargo fmt --all --check
+check clippy cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+check 'module, with W=1 and sparse' module
+check shellcheck shellcheck -x just .ci/run images/*.sh images/versions
+[ ${#faulty[@]} -eq 0 ] || die "lint: not clean: $(printf '%s; ' "${faulty[@]}" | sed 's/; $//')"
