@@ -48,12 +48,12 @@ pub enum AgentError {
     #[error("{0}")]
     Failed(String),
     /// The agent answered something else.
-    #[error("the agent answered {answer:?} to {request:?}")]
+    #[error("the agent answered {answer} to {request}")]
     Unexpected {
         /// What was asked.
-        request: Request,
+        request: String,
         /// What came.
-        answer: Reply,
+        answer: String,
     },
 }
 
@@ -71,7 +71,10 @@ impl AgentLine {
     /// When the stream refuses a time limit.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(SLICE))?;
-        Ok(Self { stream, pending: Vec::new() })
+        Ok(Self {
+            stream,
+            pending: Vec::new(),
+        })
     }
 
     /// Waits for the agent's first line. `alive` is asked every now and then
@@ -88,7 +91,10 @@ impl AgentLine {
         if hello.irqbed == CONTROL_VERSION {
             Ok(hello)
         } else {
-            Err(AgentError::Version { found: hello.irqbed }.into())
+            Err(AgentError::Version {
+                found: hello.irqbed,
+            }
+            .into())
         }
     }
 
@@ -154,8 +160,12 @@ impl AgentLine {
                 Ok(())
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => Ok(()),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Err(AgentError::Closed),
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::Interrupted => Ok(()),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                    Err(AgentError::Closed)
+                }
                 _ => Err(error.into()),
             },
         }
@@ -186,18 +196,26 @@ mod tests {
     #[test]
     fn another_version_is_refused() {
         let mut line = line_with(b"{\"irqbed\":99,\"kernel\":\"6\",\"agent\":\"0\"}\n");
-        assert!(matches!(hello(&mut line), Err(AgentError::Version { found: 99 })));
+        assert!(matches!(
+            hello(&mut line),
+            Err(AgentError::Version { found: 99 })
+        ));
     }
 
     #[test]
     fn a_line_of_no_meaning_is_shown() {
         let mut line = line_with(b"oops\n");
-        assert!(matches!(hello(&mut line), Err(AgentError::Garbled { line, .. }) if line == "oops\n"));
+        assert!(
+            matches!(hello(&mut line), Err(AgentError::Garbled { line, .. }) if line == "oops\n")
+        );
     }
 
     #[test]
     fn a_closed_line_is_told_from_a_silent_one() {
-        assert!(matches!(hello(&mut line_with(b"")), Err(AgentError::Closed)));
+        assert!(matches!(
+            hello(&mut line_with(b"")),
+            Err(AgentError::Closed)
+        ));
         let (ours, _theirs) = UnixStream::pair().expect("a socket pair");
         let mut line = AgentLine::new(ours).expect("a time limit");
         assert!(matches!(hello(&mut line), Err(AgentError::Silent(_))));
@@ -215,6 +233,9 @@ mod tests {
     fn a_refusal_is_an_error() {
         let mut line = line_with(b"{\"is\":\"failed\",\"error\":\"unit 16 is taken\"}\n");
         let answer = line.reply::<AgentError>(SLICE, || Ok(()));
-        assert_eq!(answer.expect_err("a refusal").to_string(), "unit 16 is taken");
+        assert_eq!(
+            answer.expect_err("a refusal").to_string(),
+            "unit 16 is taken"
+        );
     }
 }

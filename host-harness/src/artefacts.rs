@@ -144,23 +144,30 @@ fn read(path: &Path) -> Result<Vec<u8>, ArtefactError> {
     })
 }
 
-/// The word that follows `mark`, if it looks like a release.
+/// The first release that stands behind `mark`.
 fn word_after(data: &[u8], mark: &[u8]) -> Option<String> {
-    let is_release = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-~".contains(byte);
     let mut from = 0;
-    while let Some(found) = find(&data[from..], mark) {
-        let start = from + found + mark.len();
-        let word: Vec<u8> = data[start..].iter().copied().take_while(is_release).collect();
-        if word.first().is_some_and(u8::is_ascii_digit) {
-            return String::from_utf8(word).ok();
+    while let Some(found) = data
+        .get(from..)?
+        .windows(mark.len())
+        .position(|window| window == mark)
+    {
+        from += found + mark.len();
+        let word = release(data.get(from..)?);
+        if word.is_some() {
+            return word;
         }
-        from = start;
     }
     None
 }
 
-fn find(data: &[u8], mark: &[u8]) -> Option<usize> {
-    data.windows(mark.len()).position(|window| window == mark)
+/// The release that a text begins with.
+fn release(text: &[u8]) -> Option<String> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-~".contains(byte);
+    let word: Vec<u8> = text.iter().copied().take_while(is_part).collect();
+    String::from_utf8(word)
+        .ok()
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// The kernel release a module was built for, from its `vermagic`.
@@ -175,7 +182,7 @@ fn kernel_release(image: &[u8]) -> Option<String> {
     if image.get(0x202..0x206) == Some(b"HdrS") {
         let pointer = u16::from_le_bytes([*image.get(0x20e)?, *image.get(0x20f)?]);
         let text = image.get(0x200 + usize::from(pointer)..)?;
-        return word_after(text, b"");
+        return release(text);
     }
     word_after(image, b"Linux version ")
 }
@@ -186,8 +193,12 @@ mod tests {
 
     #[test]
     fn the_release_of_an_elf_image_is_in_its_banner() {
-        let image = b"\0junk Linux version %s (%s)\0Linux version 6.12.117+deb12-amd64 (debian@x)\0";
-        assert_eq!(kernel_release(image).as_deref(), Some("6.12.117+deb12-amd64"));
+        let image =
+            b"\0junk Linux version %s (%s)\0Linux version 6.12.117+deb12-amd64 (debian@x)\0";
+        assert_eq!(
+            kernel_release(image).as_deref(),
+            Some("6.12.117+deb12-amd64")
+        );
     }
 
     #[test]
@@ -210,6 +221,9 @@ mod tests {
     #[test]
     fn the_release_of_a_module_is_in_its_vermagic() {
         let module = b"license=GPL\0vermagic=6.12.117+deb12-amd64 SMP preempt mod_unload \0";
-        assert_eq!(module_release(module).as_deref(), Some("6.12.117+deb12-amd64"));
+        assert_eq!(
+            module_release(module).as_deref(),
+            Some("6.12.117+deb12-amd64")
+        );
     }
 }

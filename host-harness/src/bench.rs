@@ -14,7 +14,7 @@ use crate::{
     clock::{Calibration, ClockError, WallClock},
     measure::{self, MeasureError, Plan, Rate, Run, Trace},
     progress::Progress,
-    qemu::{ClockKind, Machine},
+    qemu::{ClockKind, Machine, STEADY},
     result::{Clock, Listener, Parameters, RunResult, Stages},
     session::{Session, SessionError},
     stages::{Sample, StageHistograms},
@@ -66,13 +66,20 @@ impl Bench {
         }
     }
 
-    /// Loads the driver as the benchmark wants it.
+    /// Makes the guest steady where instructions are counted, and loads the
+    /// driver as the benchmark wants it.
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn load_module(&self, session: &mut Session) -> Result<(), SessionError> {
+    pub fn prepare(&self, session: &mut Session) -> Result<(), SessionError> {
+        if self.machine.clock == ClockKind::Instructions {
+            session.steady()?;
+        }
         let notifier = ("notifier", self.mechanism().to_owned());
-        let own = self.module_parameters.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let own = self
+            .module_parameters
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()));
         session.load_module([notifier].into_iter().chain(own))
     }
 
@@ -81,9 +88,13 @@ impl Bench {
     /// # Errors
     /// [`BenchError`].
     pub fn run(&self, session: &mut Session, progress: &Progress) -> Result<RunResult, BenchError> {
-        let specs: Vec<_> = (0..self.listeners).map(|number| self.listener(number)).collect();
-        let listeners =
-            specs.iter().map(|spec| session.listen(spec.clone())).collect::<Result<Vec<_>, _>>()?;
+        let specs: Vec<_> = (0..self.listeners)
+            .map(|number| self.listener(number))
+            .collect();
+        let listeners = specs
+            .iter()
+            .map(|spec| session.listen(spec.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
         let before = (session.source().counters(), session.flush()?);
         let (run, wall) = self.timed_run(session, progress)?;
         let after = (session.source().counters(), session.flush()?);
@@ -100,16 +111,34 @@ impl Bench {
             parameters: self.parameters(),
             duration_ns: Nanos(u64::try_from(run.duration.as_nanos()).unwrap_or(u64::MAX)),
             account: self.account(&run, &reports, &before, &after),
-            listeners: specs.iter().zip(&reports).map(|(spec, report)| Listener::new(spec, report)).collect(),
+            listeners: specs
+                .iter()
+                .zip(&reports)
+                .map(|(spec, report)| Listener::new(spec, report))
+                .collect(),
             driver: Some(after.1),
             stages: Stages::from(&histograms(&run.traces, wall.as_ref())),
-            notes: Vec::new(),
+            notes: self.notes(),
         })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        if self.machine.clock == ClockKind::Wall {
+            return Vec::new();
+        }
+        vec![
+            format!(
+                "the guest was made steady: {}, no deadline server for fair tasks",
+                STEADY.join(" ")
+            ),
+            "each event was raised when the one before had arrived and the guest was idle"
+                .to_owned(),
+        ]
     }
 
     fn parameters(&self) -> Parameters {
         let (rate_hz, window) = match self.plan.rate {
-            Rate::Hertz(hertz) => (Some(hertz), None),
+            Rate::Hertz(hertz) | Rate::WhenIdle(hertz) => (Some(hertz), None),
             Rate::Max { window } => (None, Some(window)),
         };
         Parameters {
@@ -129,7 +158,11 @@ impl Bench {
     fn listener(&self, number: u32) -> ListenerSpec {
         ListenerSpec {
             delivery: self.delivery,
-            behaviour: if number == 0 { Behaviour::Measure } else { Behaviour::Count },
+            behaviour: if number == 0 {
+                Behaviour::Measure
+            } else {
+                Behaviour::Count
+            },
             vectors: u32::MAX,
             receive_buffer: None,
         }
@@ -153,12 +186,19 @@ impl Bench {
 
     /// The account, each term from where it was counted: device, driver,
     /// agent, guest kernel. Every event counts once per listener.
-    fn account(&self, run: &Run, reports: &[ListenerReport], before: &Counted, after: &Counted) -> Account {
+    fn account(
+        &self,
+        run: &Run,
+        reports: &[ListenerReport],
+        before: &Counted,
+        after: &Counted,
+    ) -> Account {
         let listeners = u64::from(self.listeners);
         let device = |count: fn(&DeviceCounters) -> u64| count(&after.0) - count(&before.0);
         let driver = |count: fn(&Counters) -> u64| count(&after.1).saturating_sub(count(&before.1));
         let others = reports.iter().skip(1);
-        let intact = |report: &ListenerReport| report.received - report.bad_payload - report.out_of_order;
+        let intact =
+            |report: &ListenerReport| report.received - report.bad_payload - report.out_of_order;
         let delivered = run.delivered() + others.clone().map(intact).sum::<u64>();
 
         let mut account = Account::new(device(|c| c.raised) * listeners, delivered);
@@ -166,8 +206,14 @@ impl Bench {
             .lose(Loss::RingOverflow, device(|c| c.ring_overflow) * listeners)
             .lose(Loss::BadRecord, driver(|c| c.bad_record) * listeners)
             .lose(Loss::NoListener, driver(|c| c.no_listener) * listeners)
-            .lose(Loss::BadPayload, run.bad_payload() + others.clone().map(|r| r.bad_payload).sum::<u64>())
-            .lose(Loss::OutOfOrder, run.out_of_order() + others.map(|r| r.out_of_order).sum::<u64>());
+            .lose(
+                Loss::BadPayload,
+                run.bad_payload() + others.clone().map(|r| r.bad_payload).sum::<u64>(),
+            )
+            .lose(
+                Loss::OutOfOrder,
+                run.out_of_order() + others.map(|r| r.out_of_order).sum::<u64>(),
+            );
         match self.delivery {
             Delivery::Unicast => account
                 .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
@@ -177,14 +223,21 @@ impl Bench {
             // full; whose, the kernel counts at each socket.
             Delivery::Broadcast => account
                 .lose(Loss::NoMemory, driver(|c| c.no_memory) * listeners)
-                .lose(Loss::SocketOverrun, reports.iter().map(|r| r.kernel_drops).sum()),
+                .lose(
+                    Loss::SocketOverrun,
+                    reports.iter().map(|r| r.kernel_drops).sum(),
+                ),
         };
         account
     }
 }
 
 fn histograms(traces: &[Trace], wall: Option<&WallClock>) -> StageHistograms {
-    let unit = if wall.is_some() { Unit::Nanoseconds } else { Unit::Instructions };
+    let unit = if wall.is_some() {
+        Unit::Nanoseconds
+    } else {
+        Unit::Instructions
+    };
     let mut stages = StageHistograms::new(unit);
     stages.extend(traces.iter().map(|trace| sample(trace, wall)));
     stages

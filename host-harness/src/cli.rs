@@ -50,12 +50,14 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
-    let outcome = interrupt::install().map_err(anyhow::Error::from).and_then(|()| match cli.command {
-        Command::Bench(arguments) => bench::run(&arguments),
-        Command::RunVm(arguments) => run_vm::run(&arguments),
-        Command::Raise(arguments) => raise::run(&arguments),
-        Command::Doctor => doctor::run(),
-    });
+    let outcome = interrupt::install()
+        .map_err(anyhow::Error::from)
+        .and_then(|()| match cli.command {
+            Command::Bench(arguments) => bench::run(&arguments),
+            Command::RunVm(arguments) => run_vm::run(&arguments),
+            Command::Raise(arguments) => raise::run(&arguments),
+            Command::Doctor => Ok(doctor::run()),
+        });
     outcome.unwrap_or_else(|error| report(&error))
 }
 
@@ -82,12 +84,17 @@ fn report(error: &anyhow::Error) -> ExitCode {
     }
     eprintln!("irqbed: error: {error:#}");
     let session = error.chain().find_map(|cause| {
-        cause.downcast_ref::<SessionError>().or_else(|| match cause.downcast_ref::<MeasureError>() {
-            Some(MeasureError::Session(error)) => Some(error),
-            _ => None,
+        cause.downcast_ref::<SessionError>().or_else(|| {
+            match cause.downcast_ref::<MeasureError>() {
+                Some(MeasureError::Session(error)) => Some(error),
+                _ => None,
+            }
         })
     });
-    if let Some(console) = session.map(SessionError::console).filter(|lines| !lines.is_empty()) {
+    if let Some(console) = session
+        .map(SessionError::console)
+        .filter(|lines| !lines.is_empty())
+    {
         eprintln!("the guest's last lines:");
         for line in console {
             eprintln!("    {line}");

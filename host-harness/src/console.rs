@@ -39,7 +39,10 @@ impl Console {
     fn read_all(&self, stream: impl Read) {
         let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
-        while matches!((&mut stream).take(LINE).read_until(b'\n', &mut line), Ok(1..)) {
+        while matches!(
+            (&mut stream).take(LINE).read_until(b'\n', &mut line),
+            Ok(1..)
+        ) {
             let text = String::from_utf8_lossy(&line);
             let text = printable(text.trim_end());
             tracing::debug!(target: "guest", "{text}");
@@ -56,19 +59,29 @@ impl Console {
     #[must_use]
     pub fn tail(&self, count: usize) -> Vec<String> {
         let lines = self.lines();
-        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(count))
+            .cloned()
+            .collect()
     }
 
     /// The newest line that holds `text`.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<String> {
-        self.lines().iter().rev().find(|line| line.contains(text)).cloned()
+        self.lines()
+            .iter()
+            .rev()
+            .find(|line| line.contains(text))
+            .cloned()
     }
 }
 
 /// A guest's console must not steer the user's terminal.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || *c == '\t').collect()
+    text.chars()
+        .filter(|c| !c.is_control() || *c == '\t')
+        .collect()
 }
 
 #[cfg(test)]

@@ -42,7 +42,11 @@ pub fn install() -> io::Result<()> {
 /// # Errors
 /// [`Interrupted`].
 pub fn check() -> Result<(), Interrupted> {
-    if FLAG.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+    if FLAG.load(Ordering::Relaxed) {
+        Err(Interrupted)
+    } else {
+        Ok(())
+    }
 }
 
 /// Sleeps until a moment.

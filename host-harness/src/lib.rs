@@ -6,8 +6,8 @@
 //! A [`session::Session`] is a booted guest with a device; [`measure`] runs
 //! events through it; [`result`] is what comes out.
 
-pub mod account;
 pub mod accel;
+pub mod account;
 pub mod agent;
 pub mod artefacts;
 pub mod bench;
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod console;
 pub mod doctor;
 pub mod environment;
+pub mod idle;
 pub mod interrupt;
 pub mod measure;
 pub mod progress;

@@ -20,6 +20,7 @@ use irqbed_abi::{
 };
 
 use crate::{
+    idle::Processors,
     interrupt::{self, Interrupted},
     progress::Progress,
     session::{Session, SessionError},
@@ -38,11 +39,18 @@ const STUCK: Duration = Duration::from_secs(20);
 /// Sleep of the thread that raises when the guest has enough to do.
 const BACK_OFF: Duration = Duration::from_micros(50);
 
+/// A guest that has done nothing for so long finds each event in the same
+/// state.
+const IDLE: Duration = Duration::from_millis(2);
+
 /// How fast events are raised.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rate {
     /// So many a second, evenly; a late event does not hurry the next.
     Hertz(f64),
+    /// So many a second at most, and each only when the one before has arrived
+    /// and the guest is idle: every event finds the guest in the same state.
+    WhenIdle(f64),
     /// As fast as the guest takes them, at most `window` not yet received.
     Max {
         /// Events, at least 1.
@@ -140,7 +148,7 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
     }
     progress.phase_of("measure", plan.events);
     let mut traces = Vec::with_capacity(usize::try_from(plan.events).unwrap_or(0));
-    let mut pace = Pace::new(plan.rate);
+    let mut pace = Pace::new(plan.rate, session)?;
     let started = Instant::now();
     let mut ended = started;
     let mut done = 0;
@@ -155,7 +163,10 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
         done += count;
         pace.rest();
     }
-    Ok(Run { traces, duration: ended.duration_since(started) })
+    Ok(Run {
+        traces,
+        duration: ended.duration_since(started),
+    })
 }
 
 /// Events raised one after the other.
@@ -192,20 +203,33 @@ fn raise_chunk(
         first.get_or_insert(last);
         progress.at(index + 1);
     }
-    Ok(Chunk { first: first.unwrap_or(last), last })
+    Ok(Chunk {
+        first: first.unwrap_or(last),
+        last,
+    })
 }
 
 /// Says when the next event is due.
 struct Pace {
     rate: Rate,
+    processors: Option<Processors>,
     due: Option<Instant>,
     /// Every event up to this one has a verdict.
     received: u64,
 }
 
 impl Pace {
-    fn new(rate: Rate) -> Self {
-        Self { rate, due: None, received: 0 }
+    fn new(rate: Rate, session: &Session) -> Result<Self, SessionError> {
+        let processors = match rate {
+            Rate::WhenIdle(_) => Some(Processors::of(session.qemu_id())?),
+            _ => None,
+        };
+        Ok(Self {
+            rate,
+            processors,
+            due: None,
+            received: 0,
+        })
     }
 
     /// The slots were read: the schedule begins anew.
@@ -215,20 +239,34 @@ impl Pace {
 
     fn wait(&mut self, source: &EventSource, last: u64) -> Result<(), Interrupted> {
         match self.rate {
-            Rate::Hertz(hertz) => {
-                let now = Instant::now();
-                let due = self.due.unwrap_or(now);
-                interrupt::sleep_until(due)?;
-                self.due = Some(due.max(now) + Duration::from_secs_f64(1.0 / hertz));
-                Ok(())
+            Rate::Hertz(hertz) => self.wait_for_time(hertz),
+            Rate::WhenIdle(hertz) => {
+                self.wait_for_window(source, last, 1)?;
+                self.wait_for_time(hertz)?;
+                self.processors
+                    .as_ref()
+                    .map_or(Ok(()), |all| all.wait_until_idle(IDLE))
             }
             Rate::Max { window } => self.wait_for_window(source, last, window),
         }
     }
 
+    fn wait_for_time(&mut self, hertz: f64) -> Result<(), Interrupted> {
+        let now = Instant::now();
+        let due = self.due.unwrap_or(now);
+        interrupt::sleep_until(due)?;
+        self.due = Some(due.max(now) + Duration::from_secs_f64(1.0 / hertz));
+        Ok(())
+    }
+
     /// Sleeps while `window` events are on their way. Events arrive in order,
     /// so one that has a verdict settles all before it, lost ones too.
-    fn wait_for_window(&mut self, source: &EventSource, last: u64, window: u64) -> Result<(), Interrupted> {
+    fn wait_for_window(
+        &mut self,
+        source: &EventSource,
+        last: u64,
+        window: u64,
+    ) -> Result<(), Interrupted> {
         let oldest_known = last.saturating_sub(window);
         let mut news = Instant::now();
         while last > 0 && last.saturating_sub(self.received) >= window {
@@ -289,7 +327,10 @@ fn arrived(source: &EventSource, chunk: Chunk) -> u64 {
 }
 
 fn has_verdict(source: &EventSource, seq: Seq) -> bool {
-    source.instrument().event(seq).is_some_and(|slot| slot.verdict != VERDICT_NONE)
+    source
+        .instrument()
+        .event(seq)
+        .is_some_and(|slot| slot.verdict != VERDICT_NONE)
 }
 
 impl Trace {

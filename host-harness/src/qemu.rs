@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! QEMU: its command line, and its life as our child.
 //!
-//! Console and control line are descriptors that the child inherits. The
-//! kernel ends QEMU when this process ends, however it ends.
+//! Every connection is a descriptor that the child inherits, so there is no
+//! socket to leave behind; the kernel ends QEMU when this process ends,
+//! however it ends.
 
 mod child;
 
 use std::{
     ffi::OsString,
     io,
-    os::unix::{net::UnixStream, process::CommandExt},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::CommandExt},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -17,15 +21,28 @@ use std::{
 
 use command_fds::{CommandFdExt, FdMapping};
 
-use crate::{
-    accel::Accelerator,
-    artefacts::Artefacts,
-    console::Console,
-};
+use crate::{accel::Accelerator, artefacts::Artefacts, console::Console};
 
 /// Descriptor numbers in the child.
 const CONSOLE_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;
+const DEVICE_FD: i32 = 5;
+
+/// Parts of a stock kernel that take long to set up and that the guest never
+/// uses: a random number generator that tests itself, certificates for
+/// signed modules, congestion control in BPF.
+const UNUSED_INITCALLS: [&str; 4] = [
+    "jent_mod_init",
+    "load_system_certificate_list",
+    "bpf_tcp_ca_kfunc_init",
+    "bpf_dummy_struct_ops_init",
+];
+
+/// Kernel parameters that make the same path take the same number of
+/// instructions: without the first, leaving the idle loop sometimes starts
+/// the tick again; without the second, a buffer may lie on the first page of a
+/// slab or on another, and two checks take an instruction more.
+pub const STEADY: [&str; 2] = ["nohz=off", "slab_max_order=0"];
 
 /// What the guest's time stamp counter counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -73,16 +90,25 @@ pub struct StartError {
 impl Machine {
     /// QEMU's arguments, as they are passed.
     #[must_use]
-    pub fn arguments(&self, artefacts: &Artefacts, console: &ConsoleTo, device: &Path) -> Vec<OsString> {
+    pub fn arguments(&self, artefacts: &Artefacts, console: &ConsoleTo) -> Vec<OsString> {
         let mut line = Line::default();
-        line.words("-nodefaults -no-user-config -display none -no-reboot");
-        line.words("-machine q35,hpet=off,memory-backend=ram -m").word(self.memory_mib);
+        line.words(
+            "-nodefaults -no-user-config -display none -no-reboot -name irqbed,debug-threads=on",
+        );
+        line.words("-machine q35,hpet=off,memory-backend=ram -m")
+            .word(self.memory_mib);
         // The device model reaches guest memory by its descriptor.
-        line.words("-object").word(format!("memory-backend-memfd,id=ram,share=on,size={}M", self.memory_mib));
+        line.words("-object").word(format!(
+            "memory-backend-memfd,id=ram,share=on,size={}M",
+            self.memory_mib
+        ));
         line.words("-smp").word(self.vcpus);
         match self.accelerator {
             Accelerator::Kvm => line.words("-accel kvm -cpu host"),
-            Accelerator::Tcg => line.words("-accel tcg -cpu max"),
+            // Without the fast string features the kernel clears and copies
+            // by loops of 8 bytes; with them `-icount` counts each byte of a
+            // `rep stosb` as an instruction.
+            Accelerator::Tcg => line.words("-accel tcg -cpu max,-erms,-fsrm,-fsrs"),
         };
         if self.clock == ClockKind::Instructions {
             // The seed makes the guest's random numbers, and so the layout of
@@ -91,18 +117,24 @@ impl Machine {
         }
         line.words("-kernel").path(&artefacts.kernel);
         line.words("-initrd").path(&artefacts.initramfs);
-        line.words("-append").word(self.kernel_command_line(console));
+        line.words("-append")
+            .word(self.kernel_command_line(console));
         match console {
-            ConsoleTo::Kept => line.words("-chardev").word(format!("socket,id=console,fd={CONSOLE_FD}")),
+            ConsoleTo::Kept => line
+                .words("-chardev")
+                .word(format!("socket,id=console,fd={CONSOLE_FD}")),
             ConsoleTo::Terminal => {
                 line.words("-chardev stdio,id=console,mux=on,signal=off -mon chardev=console")
             }
         };
         line.words("-serial chardev:console");
-        line.words("-chardev").word(format!("socket,id=control,fd={CONTROL_FD}"));
+        line.words("-chardev")
+            .word(format!("socket,id=control,fd={CONTROL_FD}"));
         line.words("-serial chardev:control");
-        let socket = serde_json::json!({ "type": "unix", "path": device });
-        line.words("-device").word(serde_json::json!({ "driver": "vfio-user-pci", "socket": socket }));
+        // QEMU takes no descriptor here, but a path to one.
+        line.words("-device").word(format!(
+            r#"{{"driver":"vfio-user-pci","socket":{{"type":"unix","path":"/proc/self/fd/{DEVICE_FD}"}}}}"#
+        ));
         line.0
     }
 
@@ -119,8 +151,15 @@ impl Machine {
             // The clock is the TSC, and nobody need watch it.
             "tsc=reliable".to_owned(),
             "nowatchdog".to_owned(),
+            // The kernel would test its cryptography, for the first second
+            // after the boot too, between our events.
+            "cryptomgr.notests".to_owned(),
+            format!("initcall_blacklist={}", UNUSED_INITCALLS.join(",")),
             format!("irqbed.mode={mode}"),
         ];
+        if self.clock == ClockKind::Instructions {
+            words.extend(STEADY.map(str::to_owned));
+        }
         words.extend(self.kernel_parameters.iter().cloned());
         words.join(" ")
     }
@@ -132,7 +171,8 @@ struct Line(Vec<OsString>);
 
 impl Line {
     fn words(&mut self, words: &str) -> &mut Self {
-        self.0.extend(words.split_ascii_whitespace().map(OsString::from));
+        self.0
+            .extend(words.split_ascii_whitespace().map(OsString::from));
         self
     }
 
@@ -158,8 +198,9 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Starts QEMU with the device that is served at the socket `device`.
-    /// Returns our end of the control line too.
+    /// Starts QEMU with the device that is served at the socket `device`, as
+    /// [`device_model::serve`] gives it. Returns our end of the control line
+    /// too.
     ///
     /// # Errors
     /// [`StartError`] when the program cannot be run.
@@ -167,13 +208,15 @@ impl Qemu {
         machine: &Machine,
         artefacts: &Artefacts,
         console_to: &ConsoleTo,
-        device: &Path,
+        device: OwnedFd,
     ) -> Result<(Self, UnixStream), StartError> {
         let start = || -> io::Result<(Self, UnixStream)> {
             let (control, control_theirs) = UnixStream::pair()?;
-            let mut descriptors = vec![(control_theirs.into(), CONTROL_FD)];
+            let mut descriptors = vec![(control_theirs.into(), CONTROL_FD), (device, DEVICE_FD)];
             let mut command = Command::new(&artefacts.qemu);
-            command.args(machine.arguments(artefacts, console_to, device)).stderr(Stdio::piped());
+            command
+                .args(machine.arguments(artefacts, console_to))
+                .stderr(Stdio::piped());
             let console = match console_to {
                 ConsoleTo::Terminal => Console::default(),
                 ConsoleTo::Kept => {
@@ -189,17 +232,32 @@ impl Qemu {
                 .fd_mappings(
                     descriptors
                         .into_iter()
-                        .map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd })
+                        .map(|(parent_fd, child_fd)| FdMapping {
+                            parent_fd,
+                            child_fd,
+                        })
                         .collect(),
                 )
                 .map_err(io::Error::other)?;
             child::die_with_parent(&mut command);
             let mut child = command.spawn()?;
-            let messages =
-                child.stderr.take().map_or_else(Console::default, |stderr| Console::follow("qemu", stderr));
-            Ok((Self { child, console, messages }, control))
+            let messages = child
+                .stderr
+                .take()
+                .map_or_else(Console::default, |stderr| Console::follow("qemu", stderr));
+            Ok((
+                Self {
+                    child,
+                    console,
+                    messages,
+                },
+                control,
+            ))
         };
-        start().map_err(|error| StartError { program: artefacts.qemu.clone(), error })
+        start().map_err(|error| StartError {
+            program: artefacts.qemu.clone(),
+            error,
+        })
     }
 
     /// Process id.

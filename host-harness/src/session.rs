@@ -27,7 +27,7 @@ use std::{
 };
 
 use device_model::{
-    Server, ServerEnd, ServerHandle,
+    ServerEnd, ServerHandle,
     event::{EventDevice, EventSource},
 };
 use irqbed_abi::{
@@ -106,7 +106,11 @@ pub enum SessionError {
 
 /// Lines as part of an error of one line.
 fn quoted(what: &str, lines: &[String]) -> String {
-    if lines.is_empty() { String::new() } else { format!("; {what}: {}", lines.join(" | ")) }
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("; {what}: {}", lines.join(" | "))
+    }
 }
 
 impl SessionError {
@@ -157,21 +161,23 @@ impl Session {
         let started = Instant::now();
         let device = EventDevice::new().map_err(|error| SessionError::Device(error.to_string()))?;
         let source = device.source();
-        // QEMU takes a path only. It is gone as soon as QEMU has connected.
-        let folder = tempfile::Builder::new().prefix("irqbed-").tempdir()?;
-        let socket = folder.path().join("device.sock");
-        let server = Server::bind(&socket)
-            .and_then(|server| server.serve(device))
-            .map_err(|error| SessionError::Device(format!("{error:#}")))?;
-        let (mut qemu, control) = Qemu::start(machine, artefacts, console, &socket)?;
+        let (server, socket) =
+            device_model::serve(device).map_err(|error| SessionError::Device(error.to_string()))?;
+        let (mut qemu, control) = Qemu::start(machine, artefacts, console, socket)?;
         let mut agent = AgentLine::new(control)?;
         let hello = agent
             .hello(BOOT_LIMIT, || alive(&mut qemu))
             .map_err(|error| in_words(error, "boot", &mut qemu))?;
         let boot_time = started.elapsed();
-        drop(folder);
         tracing::info!(?boot_time, kernel = hello.kernel, "guest is up");
-        Ok(Self { qemu, agent, source, server, hello, boot_time })
+        Ok(Self {
+            qemu,
+            agent,
+            source,
+            server,
+            hello,
+            boot_time,
+        })
     }
 
     /// The device.
@@ -205,7 +211,9 @@ impl Session {
     pub fn alive(&mut self) -> Result<(), SessionError> {
         alive(&mut self.qemu)?;
         match self.server.ended() {
-            Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => Err(SessionError::Device(why)),
+            Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => {
+                Err(SessionError::Device(why))
+            }
             _ => Ok(()),
         }
     }
@@ -221,6 +229,23 @@ impl Session {
             }
             interrupt::check()?;
         }
+    }
+
+    /// Takes away what makes the same path take different numbers of
+    /// instructions and no kernel parameter can: the scheduler's deadline
+    /// server for fair tasks, which keeps account of idle time for one part of
+    /// each second and not for the rest.
+    ///
+    /// # Errors
+    /// [`SessionError`]; not when the kernel has no such thing.
+    pub fn steady(&mut self) -> Result<(), SessionError> {
+        const SCRIPT: &str = "mount -t debugfs none /sys/kernel/debug;
+            for server in /sys/kernel/debug/sched/fair_server/*; do echo 0 > $server/runtime; done";
+        let (_, _, error) = self.run(&["sh", "-c", SCRIPT])?;
+        if !error.is_empty() {
+            tracing::debug!("the guest is less steady than it could be: {error}");
+        }
+        Ok(())
     }
 
     /// Asks the agent.
@@ -239,11 +264,21 @@ impl Session {
             .map_err(|error| in_words(error, &format!("{request:?}"), qemu))
     }
 
+    /// Asks the agent for one kind of answer.
+    fn ask_for<T>(
+        &mut self,
+        request: Request,
+        pick: impl FnOnce(Reply) -> Result<T, Reply>,
+    ) -> Result<T, SessionError> {
+        let asked = format!("{request:?}");
+        pick(self.ask(request)?).map_err(|answer| unexpected(asked, &answer))
+    }
+
     fn expect_done(&mut self, request: Request) -> Result<(), SessionError> {
-        match self.ask(request.clone())? {
+        self.ask_for(request, |answer| match answer {
             Reply::Done => Ok(()),
-            answer => Err(AgentError::Unexpected { request, answer }.into()),
-        }
+            answer => Err(answer),
+        })
     }
 
     /// Loads the driver and waits until it has enabled the device.
@@ -254,8 +289,10 @@ impl Session {
         &mut self,
         parameters: impl IntoIterator<Item = (&'a str, String)>,
     ) -> Result<(), SessionError> {
-        let parameters =
-            parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let parameters = parameters
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         self.expect_done(Request::LoadModule { parameters })?;
         if self.source.wait_ready(READY_LIMIT) {
             Ok(())
@@ -280,11 +317,10 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn listen(&mut self, spec: ListenerSpec) -> Result<u32, SessionError> {
-        let request = Request::Listen(spec);
-        match self.ask(request.clone())? {
+        self.ask_for(Request::Listen(spec), |answer| match answer {
             Reply::Listening { listener, .. } => Ok(listener),
-            answer => Err(AgentError::Unexpected { request, answer }.into()),
-        }
+            answer => Err(answer),
+        })
     }
 
     /// What a listener has seen.
@@ -299,15 +335,19 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError`].
-    pub fn end_listener(&mut self, listener: u32, kill: bool) -> Result<ListenerReport, SessionError> {
+    pub fn end_listener(
+        &mut self,
+        listener: u32,
+        kill: bool,
+    ) -> Result<ListenerReport, SessionError> {
         self.listener_report(Request::EndListener { listener, kill })
     }
 
     fn listener_report(&mut self, request: Request) -> Result<ListenerReport, SessionError> {
-        match self.ask(request.clone())? {
+        self.ask_for(request, |answer| match answer {
             Reply::Listener(report) => Ok(report),
-            answer => Err(AgentError::Unexpected { request, answer }.into()),
-        }
+            answer => Err(answer),
+        })
     }
 
     /// The driver's counters, once it has handed on every record there is.
@@ -327,10 +367,10 @@ impl Session {
     }
 
     fn counters_by(&mut self, request: Request) -> Result<Counters, SessionError> {
-        match self.ask(request.clone())? {
+        self.ask_for(request, |answer| match answer {
             Reply::Counters(counters) => Ok(counters),
-            answer => Err(AgentError::Unexpected { request, answer }.into()),
-        }
+            answer => Err(answer),
+        })
     }
 
     /// Kernel messages of level warning and worse.
@@ -338,10 +378,10 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn kernel_log(&mut self) -> Result<Vec<String>, SessionError> {
-        match self.ask(Request::KernelLog)? {
+        self.ask_for(Request::KernelLog, |answer| match answer {
             Reply::KernelLog { lines } => Ok(lines),
-            answer => Err(AgentError::Unexpected { request: Request::KernelLog, answer }.into()),
-        }
+            answer => Err(answer),
+        })
     }
 
     /// Runs a program in the guest: exit status, standard output, standard error.
@@ -349,11 +389,17 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn run(&mut self, argv: &[&str]) -> Result<(i32, String, String), SessionError> {
-        let request = Request::Run { argv: argv.iter().map(ToString::to_string).collect() };
-        match self.ask(request.clone())? {
-            Reply::Ran { status, stdout, stderr } => Ok((status, stdout, stderr)),
-            answer => Err(AgentError::Unexpected { request, answer }.into()),
-        }
+        let request = Request::Run {
+            argv: argv.iter().map(ToString::to_string).collect(),
+        };
+        self.ask_for(request, |answer| match answer {
+            Reply::Ran {
+                status,
+                stdout,
+                stderr,
+            } => Ok((status, stdout, stderr)),
+            answer => Err(answer),
+        })
     }
 
     /// Has the agent answer calibration pings while `exchange` runs, which
@@ -365,15 +411,14 @@ impl Session {
         &mut self,
         exchange: impl FnOnce(&EventSource) -> T,
     ) -> Result<T, SessionError> {
-        let request = Request::Calibrate;
-        match self.ask(request.clone())? {
-            Reply::Calibrating => {}
-            answer => return Err(AgentError::Unexpected { request, answer }.into()),
-        }
+        self.ask_for(Request::Calibrate, |answer| match answer {
+            Reply::Calibrating => Ok(()),
+            answer => Err(answer),
+        })?;
         let outcome = exchange(&self.source);
-        match self.answer(&request)? {
+        match self.answer(&Request::Calibrate)? {
             Reply::Done => Ok(outcome),
-            answer => Err(AgentError::Unexpected { request, answer }.into()),
+            answer => Err(unexpected("calibration".to_owned(), &answer)),
         }
     }
 
@@ -395,6 +440,11 @@ impl Session {
     }
 }
 
+fn unexpected(request: String, answer: &Reply) -> SessionError {
+    let answer = format!("{answer:?}");
+    AgentError::Unexpected { request, answer }.into()
+}
+
 fn alive(qemu: &mut Qemu) -> Result<(), SessionError> {
     interrupt::check()?;
     match qemu.ended()? {
@@ -412,7 +462,11 @@ fn ended(status: ExitStatus, qemu: &mut Qemu) -> SessionError {
             return SessionError::Panicked { line, console };
         }
     }
-    SessionError::QemuEnded { status, messages: qemu.messages.tail(3), console }
+    SessionError::QemuEnded {
+        status,
+        messages: qemu.messages.tail(3),
+        console,
+    }
 }
 
 /// Puts what only the session knows into an error of the control line.

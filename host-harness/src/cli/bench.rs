@@ -101,7 +101,10 @@ impl Arguments {
             module_parameters: self.module_parameter.iter().cloned().collect(),
             plan: Plan {
                 events: self.events,
-                rate: self.rate,
+                rate: match (self.clock, self.rate) {
+                    (ClockKind::Instructions, Rate::Hertz(hertz)) => Rate::WhenIdle(hertz),
+                    (_, rate) => rate,
+                },
                 payload: self.payload,
                 vectors: self.vectors,
             },
@@ -140,7 +143,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let progress = Progress::on_terminal();
     progress.phase("boot");
     let mut session = Session::boot(&artefacts, &bench.machine)?;
-    bench.load_module(&mut session)?;
+    bench.prepare(&mut session)?;
     let result = bench.run(&mut session, &progress)?;
     let environment = Environment::gather(&artefacts.qemu, &session.hello().kernel, &choice);
     session.power_off()?;
@@ -157,5 +160,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for problem in &problems {
         eprintln!("irqbed: error: {problem}");
     }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

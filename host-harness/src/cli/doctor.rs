@@ -1,2 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `irqbed doctor`.
+//! `irqbed doctor`: what is there, what will be used, what to do.
+
+use std::process::ExitCode;
+
+use crate::doctor;
+
+pub(super) fn run() -> ExitCode {
+    let findings = doctor::examine(&doctor::artefacts());
+    print!("{}", doctor::render(&findings));
+    if doctor::can_bench(&findings) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

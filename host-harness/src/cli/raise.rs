@@ -30,7 +30,10 @@ fn payload(text: &str) -> Result<String, String> {
     if text.len() <= MAX_PAYLOAD as usize {
         Ok(text.to_owned())
     } else {
-        Err(format!("{} bytes, the device takes at most {MAX_PAYLOAD}", text.len()))
+        Err(format!(
+            "{} bytes, the device takes at most {MAX_PAYLOAD}",
+            text.len()
+        ))
     }
 }
 
@@ -40,7 +43,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => default_socket()?,
     };
     let mut client = ControlClient::connect(&socket).with_context(|| {
-        format!("no running guest at {}: start one with `./just run-vm`", socket.display())
+        format!(
+            "no running guest at {}: start one with `./just run-vm`",
+            socket.display()
+        )
     })?;
     let request = Request::Raise {
         vector: arguments.vector,
@@ -48,13 +54,20 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         payload: arguments.payload.clone(),
     };
     let (first_seq, count, ring_overflow) = match client.ask(&request)? {
-        Reply::Raised { first_seq, count, ring_overflow } => (first_seq, count, ring_overflow),
+        Reply::Raised {
+            first_seq,
+            count,
+            ring_overflow,
+        } => (first_seq, count, ring_overflow),
         Reply::Failed { error } => bail!(error),
         Reply::Counters(_) => bail!("the device answered with counters"),
     };
     match count {
         1 => println!("raised event {first_seq} on vector {}", arguments.vector),
-        _ => println!("raised {count} events on vector {}, from number {first_seq}", arguments.vector),
+        _ => println!(
+            "raised {count} events on vector {}, from number {first_seq}",
+            arguments.vector
+        ),
     }
     if ring_overflow > 0 {
         bail!("{ring_overflow} of them were lost: the ring stayed full");

@@ -67,7 +67,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
          irqbed: makes the device interrupt. Ctrl-A X, or `exit` in the shell, leaves.",
         choice.accelerator,
         choice.reason,
-        arguments.control.as_deref().map(|path| format!(" --control {}", path.display())).unwrap_or_default(),
+        arguments
+            .control
+            .as_deref()
+            .map(|path| format!(" --control {}", path.display()))
+            .unwrap_or_default(),
     );
     let _terminal = TerminalRestorer::new();
     let mut session = Session::boot_with(&artefacts, &machine, &ConsoleTo::Terminal)?;
@@ -90,9 +94,14 @@ pub(super) fn default_socket() -> anyhow::Result<PathBuf> {
         .mode(0o700)
         .create(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    let state = rustix::fs::lstat(&folder).with_context(|| format!("cannot look at {}", folder.display()))?;
+    let state = rustix::fs::lstat(&folder)
+        .with_context(|| format!("cannot look at {}", folder.display()))?;
     let is_ours = state.st_uid == rustix::process::getuid().as_raw() && state.st_mode & 0o077 == 0;
-    ensure!(is_ours, "{} is open to others: remove it, or give --control", folder.display());
+    ensure!(
+        is_ours,
+        "{} is open to others: remove it, or give --control",
+        folder.display()
+    );
     Ok(folder.join("run-vm.sock"))
 }
 

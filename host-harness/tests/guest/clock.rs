@@ -22,7 +22,10 @@ fn medians(run: &Run) -> (u64, u64) {
     }
     isr_to_notify.sort_unstable();
     notify_to_user.sort_unstable();
-    (isr_to_notify[isr_to_notify.len() / 2], notify_to_user[notify_to_user.len() / 2])
+    (
+        isr_to_notify[isr_to_notify.len() / 2],
+        notify_to_user[notify_to_user.len() / 2],
+    )
 }
 
 fn set_delay(guest: &mut Guest, parameter: &str, value: u64) {
@@ -36,11 +39,20 @@ fn a_delay_in_instructions_shows_exactly_in_isr_to_notify() {
     let mut guest = Guest::boot_bare(&machine(ClockKind::Instructions));
     guest.session.load_module([]).expect("the driver loads");
     guest.session.listen(unicast()).expect("a listener");
-    let plan = Plan { events: 300, rate: Rate::Hertz(500.0), payload: 16, vectors: 1 };
+    let plan = Plan {
+        events: 300,
+        rate: Rate::Hertz(500.0),
+        payload: 16,
+        vectors: 1,
+    };
     let (isr_to_notify, notify_to_user) = medians(&guest.run(&plan));
     for delay in [2, 1000, 20_000] {
         set_delay(&mut guest, "delay_insns", delay);
-        assert_eq!(medians(&guest.run(&plan)), (isr_to_notify + delay, notify_to_user), "delay of {delay}");
+        assert_eq!(
+            medians(&guest.run(&plan)),
+            (isr_to_notify + delay, notify_to_user),
+            "delay of {delay}"
+        );
     }
     guest.assert_quiet();
 }

@@ -11,24 +11,39 @@ use host_harness::qemu::ClockKind;
 fn a_taken_unit_is_named() {
     let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
     // 16 is NETLINK_GENERIC.
-    let error = guest.session.load_module([("unit", "16".to_owned())]).expect_err("the unit is taken");
+    let error = guest
+        .session
+        .load_module([("unit", "16".to_owned())])
+        .expect_err("the unit is taken");
     let text = error.to_string();
     assert!(text.contains("unit 16") && text.contains("taken"), "{text}");
-    guest.session.load_module([]).expect("the default unit is free");
+    guest
+        .session
+        .load_module([])
+        .expect("the default unit is free");
 }
 
 #[test]
 fn an_unknown_notifier_is_named() {
     let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
-    let error = guest.session.load_module([("notifier", "pigeon".to_owned())]).expect_err("no such notifier");
+    let error = guest
+        .session
+        .load_module([("notifier", "pigeon".to_owned())])
+        .expect_err("no such notifier");
     assert!(error.to_string().contains("pigeon"), "{error}");
 }
 
 #[test]
 fn a_panic_of_the_guest_is_told_with_its_words() {
     let mut guest = Guest::boot();
-    let error = guest.session.run(&["sh", "-c", "echo c > /proc/sysrq-trigger"]).expect_err("a panic");
-    assert!(matches!(&error, SessionError::Panicked { line, .. } if line.contains("Kernel panic")), "{error}");
+    let error = guest
+        .session
+        .run(&["sh", "-c", "echo c > /proc/sysrq-trigger"])
+        .expect_err("a panic");
+    assert!(
+        matches!(&error, SessionError::Panicked { line, .. } if line.contains("Kernel panic")),
+        "{error}"
+    );
     assert!(!error.console().is_empty());
 }
 

@@ -16,9 +16,18 @@ use crate::support::{Guest, unicast};
 fn the_driver_probes_and_takes_its_vectors() {
     let mut guest = Guest::boot();
     assert_eq!(guest.session.source().armed_vectors(), u32::MAX);
-    let (status, interrupts, _) = guest.session.run(&["cat", "/proc/interrupts"]).expect("cat runs");
+    let (status, interrupts, _) = guest
+        .session
+        .run(&["cat", "/proc/interrupts"])
+        .expect("cat runs");
     assert_eq!(status, 0);
-    assert_eq!(interrupts.lines().filter(|line| line.contains("irqbed")).count(), 32);
+    assert_eq!(
+        interrupts
+            .lines()
+            .filter(|line| line.contains("irqbed"))
+            .count(),
+        32
+    );
     guest.assert_quiet();
 }
 
@@ -33,8 +42,14 @@ fn payloads_of_every_size_arrive_intact_and_in_order() {
         delivered += 100;
     }
     assert_eq!(guest.flush().sent, delivered);
-    let report = guest.session.end_listener(listener, false).expect("a report");
-    assert_eq!((report.received, report.bad_payload, report.out_of_order), (delivered, 0, 0));
+    let report = guest
+        .session
+        .end_listener(listener, false)
+        .expect("a report");
+    assert_eq!(
+        (report.received, report.bad_payload, report.out_of_order),
+        (delivered, 0, 0)
+    );
     guest.assert_quiet();
 }
 
@@ -42,7 +57,12 @@ fn payloads_of_every_size_arrive_intact_and_in_order() {
 fn every_vector_has_its_own_ring() {
     let mut guest = Guest::boot();
     guest.session.listen(unicast()).expect("a listener");
-    let run = guest.run(&Plan { events: 320, rate: Rate::Hertz(1000.0), payload: 64, vectors: 32 });
+    let run = guest.run(&Plan {
+        events: 320,
+        rate: Rate::Hertz(1000.0),
+        payload: 64,
+        vectors: 32,
+    });
     assert_eq!(run.delivered(), 320);
     guest.assert_quiet();
 }
@@ -52,7 +72,11 @@ fn stamps_of_an_event_are_in_the_order_of_its_journey() {
     let mut guest = Guest::boot();
     guest.session.listen(unicast()).expect("a listener");
     for trace in guest.raise(200, 16).traces {
-        let (isr, notify, user) = (trace.isr.expect("isr"), trace.notify.expect("notify"), trace.user.expect("user"));
+        let (isr, notify, user) = (
+            trace.isr.expect("isr"),
+            trace.notify.expect("notify"),
+            trace.user.expect("user"),
+        );
         assert!(trace.raise.is_some());
         assert!(isr.0 <= notify.0 && notify.0 < user.0, "{trace:?}");
     }
@@ -67,7 +91,9 @@ fn the_driver_unloads_and_loads_again_under_load() {
         let load = scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 match source.raise(Vector::default(), Payload::Pattern(64)) {
-                    Ok(_) | Err(RaiseError::NotEnabled | RaiseError::NotArmed(_)) => thread::sleep(Duration::from_micros(200)),
+                    Ok(_) | Err(RaiseError::NotEnabled | RaiseError::NotArmed(_)) => {
+                        thread::sleep(Duration::from_micros(200))
+                    }
                     Err(error) => panic!("the device broke: {error}"),
                 }
             }

@@ -13,17 +13,29 @@ use crate::support::{Guest, listener, unicast};
 fn three_listeners_hear_one_broadcast() {
     let mut guest = Guest::boot();
     guest.session.unload_module().expect("unloads");
-    guest.session.load_module([("notifier", "netlink-broadcast".to_owned())]).expect("loads");
-    let first = guest.session.listen(listener(Delivery::Broadcast, Behaviour::Measure)).expect("a listener");
+    guest
+        .session
+        .load_module([("notifier", "netlink-broadcast".to_owned())])
+        .expect("loads");
+    let first = guest
+        .session
+        .listen(listener(Delivery::Broadcast, Behaviour::Measure))
+        .expect("a listener");
     let others = [0, 1].map(|_| {
-        guest.session.listen(listener(Delivery::Broadcast, Behaviour::Count)).expect("another listener")
+        guest
+            .session
+            .listen(listener(Delivery::Broadcast, Behaviour::Count))
+            .expect("another listener")
     });
     let run = guest.raise(500, 64);
     assert_eq!(run.delivered(), 500);
     assert_eq!(guest.flush().sent, 500);
     for number in [first, others[0], others[1]] {
         let report = guest.session.end_listener(number, false).expect("a report");
-        assert_eq!((report.received, report.bad_payload, report.kernel_drops), (500, 0, 0));
+        assert_eq!(
+            (report.received, report.bad_payload, report.kernel_drops),
+            (500, 0, 0)
+        );
     }
     guest.assert_quiet();
 }
@@ -33,13 +45,23 @@ fn a_killed_listener_is_forgotten() {
     let mut guest = Guest::boot();
     let victim = guest.session.listen(unicast()).expect("a listener");
     assert_eq!(guest.raise(100, 64).delivered(), 100);
-    let last = guest.session.end_listener(victim, true).expect("a last report");
+    let last = guest
+        .session
+        .end_listener(victim, true)
+        .expect("a last report");
     assert!(!last.alive);
     assert_eq!(last.received, 100);
     let run = guest.raise(50, 64);
     assert_eq!(run.delivered(), 0);
     let counters = guest.flush();
-    assert_eq!((counters.subscribers, counters.listeners_forgotten, counters.no_listener), (0, 1, 50));
+    assert_eq!(
+        (
+            counters.subscribers,
+            counters.listeners_forgotten,
+            counters.no_listener
+        ),
+        (0, 1, 50)
+    );
     guest.session.listen(unicast()).expect("a new listener");
     assert_eq!(guest.raise(50, 64).delivered(), 50);
     guest.assert_quiet();
@@ -55,13 +77,19 @@ fn a_listener_killed_in_mid_stream_leaves_an_account_that_balances() {
         let load = scope.spawn(|| {
             for _ in 0..2000 {
                 source
-                    .raise(device_model::event::Vector::default(), device_model::event::Payload::Pattern(64))
+                    .raise(
+                        device_model::event::Vector::default(),
+                        device_model::event::Payload::Pattern(64),
+                    )
                     .expect("the device takes the event");
                 std::thread::sleep(std::time::Duration::from_micros(300));
             }
         });
         std::thread::sleep(std::time::Duration::from_millis(200));
-        let report = guest.session.end_listener(victim, true).expect("a last report");
+        let report = guest
+            .session
+            .end_listener(victim, true)
+            .expect("a last report");
         load.join().expect("the load ends");
         report
     });
@@ -72,7 +100,10 @@ fn a_listener_killed_in_mid_stream_leaves_an_account_that_balances() {
         after.events - before.events,
         after.sent + after.no_listener + after.listener_gone + after.socket_full
     );
-    assert!(run.received <= after.sent && run.received > 0, "{run:?} {after:?}");
+    assert!(
+        run.received <= after.sent && run.received > 0,
+        "{run:?} {after:?}"
+    );
     assert_eq!(after.listeners_forgotten, 1);
     guest.assert_quiet();
 }
@@ -80,7 +111,10 @@ fn a_listener_killed_in_mid_stream_leaves_an_account_that_balances() {
 #[test]
 fn a_listener_that_never_reads_costs_only_itself() {
     let mut guest = Guest::boot();
-    let sleeper = guest.session.listen(listener(Delivery::Unicast, Behaviour::Stall)).expect("a sleeper");
+    let sleeper = guest
+        .session
+        .listen(listener(Delivery::Unicast, Behaviour::Stall))
+        .expect("a sleeper");
     guest.session.listen(unicast()).expect("a listener");
     let run = guest.raise(1000, 1024);
     assert_eq!(run.delivered(), 1000);
@@ -96,17 +130,32 @@ fn a_listener_that_never_reads_costs_only_itself() {
 fn events_at_the_highest_rate_are_all_accounted_for() {
     let mut guest = Guest::boot();
     guest.session.listen(unicast()).expect("a listener");
-    let run = guest.run(&Plan { events: 40_000, rate: Rate::Max { window: 128 }, payload: 16, vectors: 1 });
+    let run = guest.run(&Plan {
+        events: 40_000,
+        rate: Rate::Max { window: 128 },
+        payload: 16,
+        vectors: 1,
+    });
     let counters = guest.flush();
     let device = guest.session.source().counters();
     assert_eq!(device.raised, 40_000);
     assert_eq!(counters.events + device.ring_overflow, 40_000);
-    assert_eq!(run.delivered() + counters.socket_full + device.ring_overflow, 40_000);
+    assert_eq!(
+        run.delivered() + counters.socket_full + device.ring_overflow,
+        40_000
+    );
     guest.assert_quiet();
 }
 
 fn send(guest: &mut Guest, bytes: Vec<u8>, unprivileged: bool) -> Vec<Vec<u8>> {
-    match guest.session.ask(Request::SendRaw { bytes, unprivileged }).expect("the agent sends") {
+    match guest
+        .session
+        .ask(Request::SendRaw {
+            bytes,
+            unprivileged,
+        })
+        .expect("the agent sends")
+    {
         Reply::Datagrams { datagrams } => datagrams,
         other => panic!("{other:?}"),
     }
@@ -125,7 +174,11 @@ fn message(declared: u32, kind: u16, port: u32, payload: &[u8]) -> Vec<u8> {
 
 /// The error of an `NLMSG_ERROR` message, 0 for an ack.
 fn error_of(datagram: &[u8]) -> i32 {
-    assert_eq!(u16::from_le_bytes([datagram[4], datagram[5]]), 2, "not an NLMSG_ERROR: {datagram:?}");
+    assert_eq!(
+        u16::from_le_bytes([datagram[4], datagram[5]]),
+        2,
+        "not an NLMSG_ERROR: {datagram:?}"
+    );
     i32::from_le_bytes([datagram[16], datagram[17], datagram[18], datagram[19]])
 }
 
@@ -136,8 +189,14 @@ fn bad_requests_are_answered_with_an_error_and_counted() {
         ("unknown type", message(16, 0x4242, 0, &[])),
         ("an event from userspace", message(16, MSG_EVENT, 0, &[])),
         ("no vectors", message(24, MSG_SUBSCRIBE, 0, &[0; 8])),
-        ("half a request", message(20, MSG_SUBSCRIBE, 0, &[1, 0, 0, 0])),
-        ("length beyond the datagram", message(4096, MSG_SUBSCRIBE, 0, &[])),
+        (
+            "half a request",
+            message(20, MSG_SUBSCRIBE, 0, &[1, 0, 0, 0]),
+        ),
+        (
+            "length beyond the datagram",
+            message(4096, MSG_SUBSCRIBE, 0, &[]),
+        ),
         ("length below the header", message(3, MSG_SUBSCRIBE, 0, &[])),
         ("short header", vec![1, 2, 3, 4, 5]),
     ];
@@ -146,7 +205,11 @@ fn bad_requests_are_answered_with_an_error_and_counted() {
         assert_eq!(answers.len(), 1, "{name}: {answers:?}");
         assert!(error_of(&answers[0]) < 0, "{name}: {answers:?}");
         let counters = guest.flush();
-        assert_eq!((counters.bad_request, counters.subscribers), (count as u64 + 1, 0), "{name}");
+        assert_eq!(
+            (counters.bad_request, counters.subscribers),
+            (count as u64 + 1, 0),
+            "{name}"
+        );
     }
     guest.assert_quiet();
 }
@@ -155,7 +218,14 @@ fn bad_requests_are_answered_with_an_error_and_counted() {
 fn an_unprivileged_process_may_not_subscribe() {
     let mut guest = Guest::boot();
     let answers = send(&mut guest, message(16, MSG_SUBSCRIBE, 0, &[]), true);
-    assert_eq!(answers.iter().map(|answer| error_of(answer)).collect::<Vec<_>>(), [-1], "EPERM");
+    assert_eq!(
+        answers
+            .iter()
+            .map(|answer| error_of(answer))
+            .collect::<Vec<_>>(),
+        [-1],
+        "EPERM"
+    );
     assert_eq!(guest.flush().subscribers, 0);
 }
 

@@ -31,7 +31,9 @@ pub fn artefacts() -> Artefacts {
 
 pub fn machine(clock: ClockKind) -> Machine {
     Machine {
-        accelerator: choose(AccelRequest::Tcg).expect("TCG always works").accelerator,
+        accelerator: choose(AccelRequest::Tcg)
+            .expect("TCG always works")
+            .accelerator,
         clock,
         vcpus: 1,
         memory_mib: 256,
@@ -51,12 +53,20 @@ impl Guest {
     pub fn boot_bare(machine: &Machine) -> Self {
         let turn = ONE_GUEST.lock().unwrap_or_else(PoisonError::into_inner);
         let session = Session::boot(&artefacts(), machine).expect("the guest boots");
-        Self { session, _turn: turn }
+        Self {
+            session,
+            _turn: turn,
+        }
     }
 
     /// Raises events at a rate the guest easily takes.
     pub fn raise(&mut self, events: u64, payload: u32) -> Run {
-        self.run(&Plan { events, rate: Rate::Hertz(1000.0), payload, vectors: 1 })
+        self.run(&Plan {
+            events,
+            rate: Rate::Hertz(1000.0),
+            payload,
+            vectors: 1,
+        })
     }
 
     pub fn run(&mut self, plan: &Plan) -> Run {
@@ -75,7 +85,12 @@ impl Guest {
 }
 
 pub fn listener(delivery: Delivery, behaviour: Behaviour) -> ListenerSpec {
-    ListenerSpec { delivery, behaviour, vectors: u32::MAX, receive_buffer: None }
+    ListenerSpec {
+        delivery,
+        behaviour,
+        vectors: u32::MAX,
+        receive_buffer: None,
+    }
 }
 
 pub fn unicast() -> ListenerSpec {
