@@ -2,7 +2,9 @@
 //! The numbers: a delay of known length must show where it was put, and
 //! nowhere else.
 
+use device_model::GuestTsc;
 use host_harness::{
+    clock::{Calibration, WallClock},
     measure::{Plan, Rate, Run},
     qemu::ClockKind,
 };
@@ -41,7 +43,7 @@ fn a_delay_in_instructions_shows_exactly_in_isr_to_notify() {
     guest.session.listen(unicast()).expect("a listener");
     let plan = Plan {
         events: 300,
-        rate: Rate::Hertz(500.0),
+        rate: Rate::WhenIdle(1000.0),
         payload: 16,
         vectors: 1,
     };
@@ -55,4 +57,41 @@ fn a_delay_in_instructions_shows_exactly_in_isr_to_notify() {
         );
     }
     guest.assert_quiet();
+}
+
+#[test]
+fn a_delay_in_nanoseconds_shows_in_isr_to_notify() {
+    const DELAY: u64 = 200_000;
+    let mut guest = Guest::boot();
+    guest.session.listen(unicast()).expect("a listener");
+    let before = Calibration::take(&mut guest.session).expect("a calibration");
+    let plan = Plan {
+        events: 300,
+        rate: Rate::Hertz(500.0),
+        payload: 16,
+        vectors: 1,
+    };
+    let without = guest.run(&plan);
+    set_delay(&mut guest, "delay_ns", DELAY);
+    let with = guest.run(&plan);
+    let after = Calibration::take(&mut guest.session).expect("a calibration");
+    let clock = WallClock::between(&before, &after);
+    let nanos = |cycles: u64| {
+        clock
+            .guest_to_guest(GuestTsc(0), GuestTsc(cycles))
+            .unsigned_abs()
+    };
+
+    let shortest = with
+        .traces
+        .iter()
+        .filter_map(|trace| Some(trace.notify?.0 - trace.isr?.0))
+        .min();
+    assert!(nanos(shortest.expect("events")) >= DELAY);
+    let (without, with) = (nanos(medians(&without).0), nanos(medians(&with).0));
+    let shown = with - without;
+    assert!(
+        shown.abs_diff(DELAY) <= DELAY / 50,
+        "a delay of {DELAY} ns shows as {shown} ns"
+    );
 }
