@@ -32,6 +32,10 @@ doctor *ARGS: host
 test *ARGS: setup
     @images/cargo.sh test "$@"
 
+# Take the project's own figures; `figures fresh` times a first run
+figures *ARGS: setup
+    @bench/figures.sh "$@"
+
 # Check the sources: rustfmt, clippy, the module with W=1 and sparse, shellcheck
 lint:
     @images/lint.sh

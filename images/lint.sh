@@ -26,5 +26,5 @@ module() {
 check rustfmt cargo fmt --all --check
 check clippy cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
 check 'module, with W=1 and sparse' module
-check shellcheck shellcheck -x just .ci/run images/*.sh images/versions
+check shellcheck shellcheck -x just .ci/run bench/*.sh images/*.sh images/versions
 [ ${#faulty[@]} -eq 0 ] || die "lint: not clean: $(printf '%s; ' "${faulty[@]}" | sed 's/; $//')"
