@@ -5,7 +5,7 @@
 use std::{
     fs::DirBuilder,
     io::{self, IsTerminal},
-    os::unix::fs::DirBuilderExt,
+    os::unix::{fs::DirBuilderExt, net::UnixStream},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -60,19 +60,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(path) => path.clone(),
         None => default_socket()?,
     };
-    eprintln!(
-        "irqbed: booting ({}: {}).\n\
-         irqbed: the driver is loaded and a listener prints what it is told. In a second terminal\n\
-         irqbed:     ./just raise [--vector N] [--count N] [--payload TEXT]{}\n\
-         irqbed: makes the device interrupt. Ctrl-A X, or `exit` in the shell, leaves.",
-        choice.accelerator,
-        choice.reason,
-        arguments
-            .control
-            .as_deref()
-            .map(|path| format!(" --control {}", path.display()))
-            .unwrap_or_default(),
+    ensure!(
+        UnixStream::connect(&socket).is_err(),
+        "a guest is running already, with its socket at {}: leave it, or give --control SOCKET",
+        socket.display()
     );
+    eprintln!(
+        "irqbed: booting ({}: {}); Ctrl-A X leaves",
+        choice.accelerator, choice.reason
+    );
+    if let Some(path) = &arguments.control {
+        eprintln!("irqbed: `./just raise` needs --control {}", path.display());
+    }
     let _terminal = TerminalRestorer::new();
     let mut session = Session::boot_with(&artefacts, &machine, &ConsoleTo::Terminal)?;
     let _control = ControlServer::bind(&socket, session.source().clone())
