@@ -8,18 +8,19 @@
 mod bench;
 mod doctor;
 mod raise;
+mod report;
 mod run_vm;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::{
-    interrupt::{self, Interrupted},
-    measure::MeasureError,
-    session::SessionError,
-};
+use crate::interrupt;
 
 /// A QEMU-emulated testbed that measures how long an interrupt takes to reach
 /// a process.
@@ -56,9 +57,9 @@ pub fn main() -> ExitCode {
             Command::Bench(arguments) => bench::run(&arguments),
             Command::RunVm(arguments) => run_vm::run(&arguments),
             Command::Raise(arguments) => raise::run(&arguments),
-            Command::Doctor => Ok(doctor::run()),
+            Command::Doctor => doctor::run(),
         });
-    outcome.unwrap_or_else(|error| report(&error))
+    outcome.unwrap_or_else(|error| report::report(&error))
 }
 
 fn log_to_stderr(verbose: u8) {
@@ -76,29 +77,11 @@ fn log_to_stderr(verbose: u8) {
         .init();
 }
 
-/// One line that says what went wrong; then the guest's last words, if any.
-fn report(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(|cause| cause.is::<Interrupted>()) {
-        eprintln!("irqbed: interrupted");
-        return ExitCode::from(130);
-    }
-    eprintln!("irqbed: error: {error:#}");
-    let session = error.chain().find_map(|cause| {
-        cause.downcast_ref::<SessionError>().or_else(|| {
-            match cause.downcast_ref::<MeasureError>() {
-                Some(MeasureError::Session(error)) => Some(error),
-                _ => None,
-            }
-        })
-    });
-    if let Some(console) = session
-        .map(SessionError::console)
-        .filter(|lines| !lines.is_empty())
-    {
-        eprintln!("the guest's last lines:");
-        for line in console {
-            eprintln!("    {line}");
-        }
-    }
-    ExitCode::FAILURE
+/// What the user asked for, on standard output.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .context("cannot write to standard output")
 }

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use crate::doctor;
 
-pub(super) fn run() -> ExitCode {
+pub(super) fn run() -> anyhow::Result<ExitCode> {
     let findings = doctor::examine(&doctor::artefacts());
-    print!("{}", doctor::render(&findings));
-    if doctor::can_bench(&findings) {
+    super::print(&doctor::render(&findings))?;
+    Ok(if doctor::can_bench(&findings) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    }
+    })
 }

@@ -62,13 +62,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Reply::Failed { error } => bail!(error),
         Reply::Counters(_) => bail!("the device answered with counters"),
     };
-    match count {
-        1 => println!("raised event {first_seq} on vector {}", arguments.vector),
-        _ => println!(
-            "raised {count} events on vector {}, from number {first_seq}",
-            arguments.vector
-        ),
-    }
+    let vector = arguments.vector;
+    super::print(&match count {
+        1 => format!("raised event {first_seq} on vector {vector}\n"),
+        _ => format!("raised {count} events on vector {vector}, from number {first_seq}\n"),
+    })?;
     if ring_overflow > 0 {
         bail!("{ring_overflow} of them were lost: the ring stayed full");
     }
