@@ -55,6 +55,12 @@ pub enum ArtefactError {
         /// Why.
         error: io::Error,
     },
+    /// A file that is no kernel.
+    #[error(
+        "{0} is no Linux kernel: set IRQBED_KERNEL to a vmlinux or bzImage, or unset it and run \
+         `./just setup`"
+    )]
+    NotAKernel(PathBuf),
     /// The module will not load into the kernel.
     #[error(
         "the module {module} was built for kernel {built_for}, but {kernel} is {release}: \
@@ -132,8 +138,17 @@ impl Artefacts {
                     release,
                 })
             }
+            (_, None) => Err(ArtefactError::NotAKernel(self.kernel.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// The parameters that the module takes, sorted.
+    ///
+    /// # Errors
+    /// [`ArtefactError::Unreadable`].
+    pub fn module_parameters(&self) -> Result<Vec<String>, ArtefactError> {
+        Ok(described_parameters(&read(&self.module)?))
     }
 }
 
@@ -173,6 +188,18 @@ fn release(text: &[u8]) -> Option<String> {
 /// The kernel release a module was built for, from its `vermagic`.
 fn module_release(module: &[u8]) -> Option<String> {
     word_after(module, b"vermagic=")
+}
+
+/// The parameters that a module describes, as `parm=NAME:TEXT` each.
+fn described_parameters(module: &[u8]) -> Vec<String> {
+    let mut names: Vec<String> = module
+        .split(|byte| *byte == 0)
+        .filter_map(|text| text.strip_prefix(b"parm="))
+        .filter_map(|text| str::from_utf8(text).ok()?.split_once(':'))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 /// The release of a kernel image: the banner of an ELF image, or the version
@@ -225,5 +252,10 @@ mod tests {
             module_release(module).as_deref(),
             Some("6.12.117+deb12-amd64")
         );
+    }
+    #[test]
+    fn the_parameters_of_a_module_are_those_it_describes() {
+        let module = b"\0parm=unit:Unit, 0 to 31\0parmtype=unit:int\0parm=delay:Delay\0parms\0";
+        assert_eq!(described_parameters(module), ["delay", "unit"]);
     }
 }

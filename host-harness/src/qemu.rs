@@ -79,7 +79,10 @@ pub enum ConsoleTo {
 
 /// QEMU could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot start {program}: {error}")]
+#[error(
+    "cannot start {program}: {error}; run `./just setup`, or set IRQBED_QEMU to a QEMU of 10.1 or \
+     newer"
+)]
 pub struct StartError {
     /// The program.
     program: PathBuf,

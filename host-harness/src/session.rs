@@ -20,8 +20,10 @@
 //! # }
 //! ```
 
+mod boot;
+mod error;
+
 use std::{
-    io,
     process::ExitStatus,
     time::{Duration, Instant},
 };
@@ -35,15 +37,16 @@ use irqbed_abi::{
     counters::Counters,
 };
 
+pub use error::SessionError;
+
 use crate::{
     agent::{AgentError, AgentLine},
-    artefacts::{ArtefactError, Artefacts},
-    interrupt::{self, Interrupted},
-    qemu::{ConsoleTo, Machine, Qemu, StartError},
+    artefacts::Artefacts,
+    interrupt,
+    qemu::{ConsoleTo, Machine, Qemu},
 };
+use error::quoted;
 
-/// A guest that has not said hello by then hangs.
-const BOOT_LIMIT: Duration = Duration::from_secs(90);
 /// An agent that has not answered by then hangs; its own limits are shorter.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How long QEMU may take from the agent's last word to its end.
@@ -52,79 +55,6 @@ const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
 const READY_LIMIT: Duration = Duration::from_secs(5);
 /// Console lines shown with an error.
 const SHOWN: usize = 15;
-
-/// Why a session could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// A part of the guest is not there.
-    #[error(transparent)]
-    Artefact(#[from] ArtefactError),
-    /// The device could not be made or served.
-    #[error("the device model failed: {0}")]
-    Device(String),
-    /// QEMU could not be started.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// QEMU ended by itself.
-    #[error("QEMU ended ({status}){}", quoted("it said", .messages))]
-    QemuEnded {
-        /// How.
-        status: ExitStatus,
-        /// QEMU's own last lines.
-        messages: Vec<String>,
-        /// The guest's last lines.
-        console: Vec<String>,
-    },
-    /// The guest's kernel panicked.
-    #[error("the guest panicked: {line}")]
-    Panicked {
-        /// The line that says so.
-        line: String,
-        /// The guest's last lines.
-        console: Vec<String>,
-    },
-    /// The guest does not answer.
-    #[error("the guest hangs: no answer to {waiting_for} within {limit:?}")]
-    Hangs {
-        /// What we waited for.
-        waiting_for: String,
-        /// For how long.
-        limit: Duration,
-        /// The guest's last lines.
-        console: Vec<String>,
-    },
-    /// The agent refused, or said something odd.
-    #[error(transparent)]
-    Agent(#[from] AgentError),
-    /// A child or a line failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The user asked us to stop.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-}
-
-/// Lines as part of an error of one line.
-fn quoted(what: &str, lines: &[String]) -> String {
-    if lines.is_empty() {
-        String::new()
-    } else {
-        format!("; {what}: {}", lines.join(" | "))
-    }
-}
-
-impl SessionError {
-    /// The guest's last console lines, where they may help.
-    #[must_use]
-    pub fn console(&self) -> &[String] {
-        match self {
-            Self::QemuEnded { console, .. }
-            | Self::Panicked { console, .. }
-            | Self::Hangs { console, .. } => console,
-            _ => &[],
-        }
-    }
-}
 
 /// A booted guest with a device. Dropping it ends the guest and the device.
 #[derive(Debug)]
@@ -136,6 +66,8 @@ pub struct Session {
     server: ServerHandle,
     hello: Hello,
     boot_time: Duration,
+    /// Parameters that the driver has.
+    parameters: Vec<String>,
 }
 
 impl Session {
@@ -158,6 +90,8 @@ impl Session {
     ) -> Result<Self, SessionError> {
         interrupt::check()?;
         artefacts.check()?;
+        let parameters = artefacts.module_parameters()?;
+        let limit = boot::limit()?;
         let started = Instant::now();
         let device = EventDevice::new().map_err(|error| SessionError::Device(error.to_string()))?;
         let source = device.source();
@@ -166,8 +100,9 @@ impl Session {
         let (mut qemu, control) = Qemu::start(machine, artefacts, console, socket)?;
         let mut agent = AgentLine::new(control)?;
         let hello = agent
-            .hello(BOOT_LIMIT, || alive(&mut qemu))
-            .map_err(|error| in_words(error, "boot", &mut qemu))?;
+            .hello(limit, || alive(&mut qemu))
+            .map_err(|error| in_words(error, boot::WAIT, &mut qemu))
+            .map_err(|error| boot::in_words(error, &artefacts.qemu))?;
         let boot_time = started.elapsed();
         tracing::info!(?boot_time, kernel = hello.kernel, "guest is up");
         Ok(Self {
@@ -177,6 +112,7 @@ impl Session {
             server,
             hello,
             boot_time,
+            parameters,
         })
     }
 
@@ -284,15 +220,27 @@ impl Session {
     /// Loads the driver and waits until it has enabled the device.
     ///
     /// # Errors
-    /// [`SessionError::Agent`] with the driver's own message when it refuses.
+    /// [`SessionError::NoParameter`]; [`SessionError::Agent`] with the driver's
+    /// own message when it refuses.
     pub fn load_module<'a>(
         &mut self,
         parameters: impl IntoIterator<Item = (&'a str, String)>,
     ) -> Result<(), SessionError> {
-        let parameters = parameters
+        let parameters: Vec<_> = parameters
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
+        // The kernel itself only warns of one.
+        if let Some((name, _)) = parameters
+            .iter()
+            .find(|(name, _)| !self.parameters.contains(name))
+        {
+            return Err(SessionError::NoParameter {
+                name: name.clone(),
+                known: self.parameters.clone(),
+            });
+        }
+        let parameters = parameters.into_iter().collect();
         self.expect_done(Request::LoadModule { parameters })?;
         if self.source.wait_ready(READY_LIMIT) {
             Ok(())

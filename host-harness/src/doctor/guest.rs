@@ -91,6 +91,10 @@ fn kernel(artefacts: &Artefacts) -> Finding {
         let remedy = format!("{SETUP}, or set IRQBED_KERNEL and IRQBED_KDIR");
         return Finding::missing(WHAT, format!("none at {place}"), remedy);
     }
+    if let Err(ArtefactError::NotAKernel(_)) = artefacts.check() {
+        let remedy = format!("set IRQBED_KERNEL to a vmlinux or bzImage, or unset it; {SETUP}");
+        return Finding::missing(WHAT, format!("{place} is no Linux kernel"), remedy);
+    }
     let release = fs::read_to_string(artefacts.folder.join("kernel/release"));
     match release {
         Ok(release) if env::var_os("IRQBED_KERNEL").is_none() => {

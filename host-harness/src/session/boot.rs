@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is special about the wait for a guest that boots: how long it may
+//! take is the user's to say, and a QEMU that ends is most likely the wrong one.
+
+use std::{env, path::Path, time::Duration};
+
+use super::SessionError;
+
+/// What a guest that boots is asked for; part of the error when it hangs.
+pub(super) const WAIT: &str = "boot";
+
+/// A guest that has not said hello by then hangs.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long a guest may take: `IRQBED_BOOT_LIMIT` seconds where it is set.
+pub(super) fn limit() -> Result<Duration, SessionError> {
+    match env::var_os("IRQBED_BOOT_LIMIT") {
+        None => Ok(DEFAULT_LIMIT),
+        Some(text) => parse(&text.to_string_lossy()),
+    }
+}
+
+fn parse(text: &str) -> Result<Duration, SessionError> {
+    match text.parse() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err(SessionError::BootLimit(text.to_owned())),
+    }
+}
+
+/// What to do about a guest that does not come up, where that is what hangs.
+pub(super) fn longer(waiting_for: &str) -> &'static str {
+    match waiting_for {
+        WAIT => "; on a slow machine give it longer by IRQBED_BOOT_LIMIT=SECONDS",
+        _ => "",
+    }
+}
+
+/// The end of QEMU, with the program and what to do about it.
+pub(super) fn in_words(error: SessionError, program: &Path) -> SessionError {
+    match error {
+        SessionError::QemuEnded {
+            status,
+            messages,
+            console,
+        } => SessionError::BootEnded {
+            program: program.to_owned(),
+            status,
+            remedy: remedy(&messages),
+            messages,
+            console,
+        },
+        error => error,
+    }
+}
+
+fn remedy(messages: &[String]) -> &'static str {
+    let no_client = |line: &String| {
+        line.contains("'vfio-user-pci' is not a valid device")
+            || line.contains("Device 'vfio-user-pci' not found")
+    };
+    if messages.iter().any(no_client) {
+        "it has no vfio-user client: unset IRQBED_QEMU, or set it to a QEMU of 10.1 or newer"
+    } else {
+        "`./just doctor` says whether this QEMU will do"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_in_whole_seconds() {
+        assert_eq!(parse("300").expect("a limit"), Duration::from_secs(300));
+        for text in ["", "0", "-1", "5m", "86401"] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(&format!("{text:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_qemu_without_the_client_is_told_from_one_that_fails_otherwise() {
+        let said = |line: &str| remedy(&[line.to_owned()]);
+        let old = said("qemu: -device x: 'vfio-user-pci' is not a valid device model name");
+        assert!(old.contains("no vfio-user client"), "{old}");
+        assert!(said("qemu: could not load kernel").contains("doctor"));
+    }
+}
