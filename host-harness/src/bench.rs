@@ -107,7 +107,7 @@ impl Bench {
         let after = (session.source().counters(), session.flush()?);
         let reports = listeners
             .into_iter()
-            .map(|listener| session.end_listener(listener, false))
+            .map(|listener| last_report(session, listener))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(RunResult {
             mechanism: self.mechanism().to_owned(),
@@ -225,7 +225,11 @@ impl Bench {
             Delivery::Unicast => account
                 .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
                 .lose(Loss::NoMemory, driver(|c| c.no_memory))
-                .lose(Loss::SocketFull, driver(|c| c.socket_full)),
+                .lose(Loss::SocketFull, driver(|c| c.socket_full))
+                .lose(
+                    Loss::UnreadByDeadListener,
+                    unread_by_the_dead(reports, driver(|c| c.sent)),
+                ),
             // One send serves all, and says only that somebody's buffer was
             // full; whose, the kernel counts at each socket.
             Delivery::Broadcast => account
@@ -237,6 +241,22 @@ impl Bench {
         };
         account
     }
+}
+
+/// Messages the kernel accepted for listeners that died before reading them.
+fn unread_by_the_dead(reports: &[ListenerReport], sent: u64) -> u64 {
+    if reports.iter().all(|report| report.alive) {
+        return 0;
+    }
+    sent.saturating_sub(reports.iter().map(|report| report.received).sum())
+}
+
+/// The report of a listener that is ended now; `alive` says whether it had
+/// lived until then.
+fn last_report(session: &mut Session, listener: u32) -> Result<ListenerReport, SessionError> {
+    let alive = session.report(listener)?.alive;
+    let report = session.end_listener(listener, false)?;
+    Ok(ListenerReport { alive, ..report })
 }
 
 fn histograms(traces: &[Trace], wall: Option<&WallClock>) -> StageHistograms {

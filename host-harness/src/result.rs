@@ -124,6 +124,9 @@ impl RunResult {
             ));
         }
         for (number, listener) in self.listeners.iter().enumerate() {
+            if !listener.alive {
+                problems.push(format!("listener {number} died during the run"));
+            }
             let left = listener.account.as_ref().map_or(0, Account::unexplained);
             if left != 0 {
                 problems.push(format!(
