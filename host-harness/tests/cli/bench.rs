@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Benches that go well, and what is true of each.
+
+use serde_json::Value;
+
+use crate::{
+    program::{Running, irqbed, run},
+    sandbox::Sandbox,
+};
+
+/// A document of ours, whose account balances.
+#[track_caller]
+pub fn assert_sound(text: &str, raised: u64) -> Value {
+    let document: Value = serde_json::from_str(text).expect("one JSON value");
+    assert_eq!(document["schema"], "irqbed/1");
+    let results = document["results"].as_array().expect("results");
+    assert_eq!(results.len(), 1);
+    let account = &results[0]["account"];
+    assert_eq!(account["raised"], raised, "{account}");
+    let lost = account["lost"].as_object().expect("losses by name");
+    let lost: u64 = lost.values().filter_map(Value::as_u64).sum();
+    let delivered = account["delivered"].as_u64().expect("a number");
+    assert_eq!(delivered + lost, raised, "{account}");
+    document
+}
+
+#[track_caller]
+fn bench(arguments: &[&str], raised: u64) -> Value {
+    let sandbox = Sandbox::with_guest();
+    let ended = run(
+        &sandbox,
+        &[&["bench", "--accel", "tcg", "--json", "-"], arguments].concat(),
+    );
+    ended.assert_measured();
+    sandbox.assert_nothing_left();
+    assert_sound(&ended.stdout, raised)
+}
+
+#[test]
+fn a_broadcast_reaches_three_listeners() {
+    let document = bench(
+        &[
+            "--events",
+            "300",
+            "--delivery",
+            "broadcast",
+            "--listeners",
+            "3",
+        ],
+        900,
+    );
+    let result = &document["results"][0];
+    assert_eq!(result["mechanism"], "netlink-broadcast");
+    let listeners = result["listeners"].as_array().expect("listeners");
+    assert_eq!(listeners.len(), 3);
+    for listener in listeners {
+        assert_eq!(listener["received"], 300, "{listener}");
+    }
+}
+
+#[test]
+fn as_fast_as_the_guest_takes_them_every_event_is_accounted_for() {
+    bench(&["--events", "20000", "--rate", "max"], 20_000);
+}
+
+#[test]
+fn counted_in_instructions_every_event_arrives() {
+    let document = bench(&["--events", "200", "--clock", "instructions"], 200);
+    let result = &document["results"][0];
+    assert_eq!(result["clock"]["kind"], "instructions");
+    let stages = result["stages"].as_object().expect("stages");
+    assert!(!stages.is_empty());
+    for stage in stages.values() {
+        assert_eq!(stage["unit"], "instructions", "{stage}");
+        assert_eq!(stage["count"], 200, "{stage}");
+    }
+}
+
+#[test]
+fn two_benches_at_once_both_finish() {
+    let sandbox = Sandbox::with_guest();
+    let arguments = ["bench", "--accel=tcg", "--events=200", "--json=-"];
+    let both = [(); 2].map(|()| Running::start(&sandbox, irqbed(&sandbox, &arguments)));
+    for running in both {
+        let ended = running.wait();
+        ended.assert_measured();
+        assert_sound(&ended.stdout, 200);
+    }
+    sandbox.assert_nothing_left();
+}

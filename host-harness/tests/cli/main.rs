@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Tests that run `irqbed` as a user does, and look at what a user sees: exit
+//! status, standard output, standard error, and what is left behind.
+
+mod bench;
+mod doctor;
+mod driver;
+mod guest;
+mod json;
+mod kernel;
+mod program;
+mod pty;
+mod qemu;
+mod raise;
+mod run_vm;
+mod sandbox;
+mod signals;
+mod usage;

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Command lines that make no sense.
+
+use crate::{
+    program::{Running, irqbed, run_with},
+    sandbox::Sandbox,
+};
+
+/// Refused as usage, with no guest, and nothing left.
+#[track_caller]
+fn assert_usage(arguments: &[&str], words: &[&str]) {
+    let sandbox = Sandbox::new();
+    let qemu = sandbox.forbidden_qemu();
+    run_with(&sandbox, "IRQBED_QEMU", qemu, arguments).assert_usage(words);
+    sandbox.assert_no_guest_was_started();
+    sandbox.assert_nothing_left();
+}
+
+#[test]
+fn values_out_of_range_are_refused_with_the_range() {
+    let cases: [(&[&str], &[&str]); 12] = [
+        (
+            &["bench", "--payload", "5000"],
+            &["--payload", "5000", "0..=4096"],
+        ),
+        (&["bench", "--payload", "-1"], &["-1"]),
+        (&["bench", "--events", "0"], &["--events", "1.."]),
+        (
+            &["bench", "--vectors", "33"],
+            &["--vectors", "33", "1..=32"],
+        ),
+        (&["bench", "--vcpus", "0"], &["--vcpus", "1..=64"]),
+        (&["bench", "--listeners", "0"], &["--listeners", "1..=64"]),
+        (&["bench", "--memory", "1"], &["--memory", "128.."]),
+        (&["raise", "--vector", "32"], &["--vector", "32", "0..32"]),
+        (&["raise", "--count", "0"], &["--count", "1..="]),
+        (&["run-vm", "--vcpus", "65"], &["--vcpus", "1..=64"]),
+        (&["bench", "--events", "1e3"], &["--events", "1e3"]),
+        (&["bench", "--payload", ""], &["--payload"]),
+    ];
+    for (arguments, words) in cases {
+        assert_usage(arguments, words);
+    }
+}
+
+#[test]
+fn a_rate_of_no_sense_is_refused_with_what_makes_sense() {
+    for rate in ["nonsense", "0", "-5", "inf", "NaN", "1e9"] {
+        assert_usage(
+            &["bench", &format!("--rate={rate}")],
+            &["--rate", rate, "from 0.01 to 1000000", "max"],
+        );
+    }
+}
+
+#[test]
+fn words_that_are_none_of_ours_are_named() {
+    assert_usage(&["bench", "--frobnicate"], &["--frobnicate"]);
+    assert_usage(&["brew"], &["brew"]);
+    assert_usage(&["bench", "--clock", "sun"], &["--clock", "sun"]);
+    assert_usage(&["bench", "--accel", "xen"], &["--accel", "xen"]);
+    assert_usage(
+        &["bench", "--delivery", "pigeon"],
+        &["--delivery", "pigeon"],
+    );
+    assert_usage(
+        &["bench", "--module-parameter", "unit"],
+        &["--module-parameter", "NAME=VALUE"],
+    );
+}
+
+#[test]
+fn a_payload_that_no_event_can_carry_is_refused_with_its_length() {
+    let payload = "x".repeat(4097);
+    assert_usage(
+        &["raise", "--payload", &payload],
+        &["4097 bytes", "at most 4096"],
+    );
+}
+
+#[test]
+fn no_command_at_all_shows_the_commands() {
+    let sandbox = Sandbox::new();
+    let ended = Running::start(&sandbox, irqbed(&sandbox, &[])).wait();
+    assert_eq!(ended.status.code(), Some(2));
+    for command in ["bench", "run-vm", "raise", "doctor"] {
+        assert!(ended.stderr.contains(command), "{}", ended.stderr);
+    }
+    sandbox.assert_nothing_left();
+}
+
+#[test]
+fn help_and_version_are_what_was_asked_for() {
+    let sandbox = Sandbox::new();
+    for arguments in [&["--help"][..], &["bench", "--help"], &["--version"]] {
+        let ended = Running::start(&sandbox, irqbed(&sandbox, arguments)).wait();
+        ended.assert_good();
+        assert!(!ended.stdout.is_empty());
+    }
+}
