@@ -11,8 +11,9 @@
  * dropped here, with a destructor, which DEBUG_NET warns of in hard interrupts
  * (it happens to be harmless: an atomic subtraction). A second reference makes
  * it deliver clones, so that the buffer freed here was never charged to
- * anybody. The clone costs 658 instructions (7,617 from isr to user instead of
- * 6,959 on 6.12.117), so it is not made where there is no other processor.
+ * anybody. The clone costs some 500 instructions: from isr to user a broadcast
+ * takes 587 more than unicast on two processors (6,875 and 6,288 on 6.12.117),
+ * 92 more on one (6,245 and 6,153), where it is not made.
  */
 #include <linux/cpumask.h>
 #include <linux/netlink.h>
