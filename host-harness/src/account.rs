@@ -25,8 +25,6 @@ pub enum Loss {
     SocketOverrun,
     /// Agent: the event was queued to a listener that died before reading it.
     UnreadByDeadListener,
-    /// Agent: the event was queued to a listener that never read it.
-    UnreadByListener,
     /// Agent: the payload is not what was sent.
     BadPayload,
     /// Agent: the event came after a later one of its vector.
@@ -46,7 +44,6 @@ impl Loss {
             Self::NoMemory => "no_memory",
             Self::SocketOverrun => "socket_overrun",
             Self::UnreadByDeadListener => "unread_by_dead_listener",
-            Self::UnreadByListener => "unread_by_listener",
             Self::BadPayload => "bad_payload",
             Self::OutOfOrder => "out_of_order",
         }

@@ -79,7 +79,8 @@ pub enum ArtefactError {
 }
 
 impl Artefacts {
-    /// Names the parts, whether they are there or not.
+    /// Names the parts of the repository we are in, whether they are there or
+    /// not.
     ///
     /// # Errors
     /// [`ArtefactError::NoFolder`] outside a repository.
@@ -92,17 +93,23 @@ impl Artefacts {
             .map(|folder| folder.join(FOLDER))
             .find(|folder| folder.is_dir())
             .ok_or(ArtefactError::NoFolder(here))?;
+        Ok(Self::below(folder))
+    }
+
+    /// Names the parts below a folder, whether they are there or not.
+    #[must_use]
+    pub fn below(folder: PathBuf) -> Self {
         let or_own = |variable: &str, path: &str| {
             env::var_os(variable).map_or_else(|| folder.join(path), PathBuf::from)
         };
-        Ok(Self {
+        Self {
             qemu: or_own("IRQBED_QEMU", "qemu/bin/qemu-system-x86_64"),
             kernel: or_own("IRQBED_KERNEL", "kernel/vmlinux"),
             kernel_build: or_own("IRQBED_KDIR", "kernel/build"),
             module: folder.join("module/irqbed.ko"),
             initramfs: folder.join("initramfs.cpio"),
             folder,
-        })
+        }
     }
 
     /// Makes sure that everything is there and that module and kernel are a pair.

@@ -5,7 +5,7 @@
 mod guest;
 mod machine;
 
-use std::{env, fmt::Write, path::PathBuf};
+use std::{fmt::Write, path::PathBuf};
 
 use crate::artefacts::Artefacts;
 
@@ -78,20 +78,7 @@ impl Finding {
 /// The parts of a guest, named even where there is no folder for them yet.
 #[must_use]
 pub fn artefacts() -> Artefacts {
-    Artefacts::locate().unwrap_or_else(|_| {
-        let folder = PathBuf::from(".irqbed");
-        let or_own = |variable: &str, path: &str| {
-            env::var_os(variable).map_or_else(|| folder.join(path), PathBuf::from)
-        };
-        Artefacts {
-            qemu: or_own("IRQBED_QEMU", "qemu/bin/qemu-system-x86_64"),
-            kernel: or_own("IRQBED_KERNEL", "kernel/vmlinux"),
-            kernel_build: or_own("IRQBED_KDIR", "kernel/build"),
-            module: folder.join("module/irqbed.ko"),
-            initramfs: folder.join("initramfs.cpio"),
-            folder,
-        }
-    })
+    Artefacts::locate().unwrap_or_else(|_| Artefacts::below(PathBuf::from(".irqbed")))
 }
 
 /// Looks at everything a bench needs; takes a second or two.
