@@ -8,10 +8,13 @@ use std::{
     process::{Child, Command},
     ptr,
     sync::{Arc, Mutex, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
 };
 
-use rustix::termios::{Termios, tcgetattr};
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    termios::{Termios, tcgetattr},
+};
 
 use crate::sandbox::wait_until;
 
@@ -21,6 +24,7 @@ pub struct Terminal {
     keyboard: File,
     line: OwnedFd,
     shown: Arc<Mutex<Vec<u8>>>,
+    follower: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -40,14 +44,21 @@ impl Terminal {
         assert_eq!(result, 0, "a pseudo-terminal");
         // SAFETY: openpty has opened both, and nobody else has them.
         let (ours, line) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
-        let shown = Arc::default();
-        let terminal = Self {
-            keyboard: ours.try_clone().expect("a descriptor"),
-            line,
-            shown: Arc::clone(&shown),
+        // Programs of other tests must not keep this terminal open.
+        fcntl_setfd(&ours, FdFlags::CLOEXEC).expect("a descriptor");
+        fcntl_setfd(&line, FdFlags::CLOEXEC).expect("a descriptor");
+        let shown = Arc::<Mutex<Vec<u8>>>::default();
+        let keyboard = ours.try_clone().expect("a descriptor");
+        let follower = {
+            let shown = Arc::clone(&shown);
+            thread::spawn(move || follow(ours, &shown))
         };
-        thread::spawn(move || follow(ours, &shown));
-        terminal
+        Self {
+            keyboard,
+            line,
+            shown,
+            follower,
+        }
     }
 
     /// Starts a program at this terminal.
@@ -66,8 +77,7 @@ impl Terminal {
     }
 
     pub fn shown(&self) -> String {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&shown).into_owned()
+        text(&self.shown)
     }
 
     /// Waits until it has shown something `times` times, while `child` runs.
@@ -80,9 +90,21 @@ impl Terminal {
         });
     }
 
+    /// All that it has shown, once nobody has it open any more.
+    pub fn close(self) -> String {
+        drop(self.line);
+        self.follower.join().expect("the follower ends");
+        text(&self.shown)
+    }
+
     pub fn settings(&self) -> Termios {
         tcgetattr(&self.line).expect("a terminal")
     }
+}
+
+fn text(shown: &Mutex<Vec<u8>>) -> String {
+    let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&shown).into_owned()
 }
 
 fn follow(mut screen: File, shown: &Mutex<Vec<u8>>) {

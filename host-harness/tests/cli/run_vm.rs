@@ -56,7 +56,7 @@ impl Visit {
         assert_eq!(after.local_modes, self.before.local_modes);
         assert_eq!(after.input_modes, self.before.input_modes);
         assert_eq!(after.output_modes, self.before.output_modes);
-        (status.expect("it ended"), self.terminal.shown())
+        (status.expect("it ended"), self.terminal.close())
     }
 
     fn irqbed(&self) -> Pid {
@@ -109,10 +109,9 @@ fn ctrl_a_x_leaves_and_a_second_guest_at_one_socket_is_refused() {
     let mut child = second.start(command);
     let status = child.wait().expect("a child of ours");
     assert_eq!(status.code(), Some(1));
-    wait_until("the refusal", || {
-        let shown = second.shown();
-        shown.contains("a guest is running already") && shown.contains("--control")
-    });
+    let shown = second.close();
+    assert!(shown.contains("a guest is running already"), "{shown}");
+    assert!(shown.contains("--control"), "{shown}");
     visit.sandbox.assert_no_guest_was_started();
 
     visit.terminal.type_in(b"\x01x");
