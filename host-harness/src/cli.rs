@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
 
 fn log_to_stderr(verbose: u8) {
     let default = match verbose {
-        0 => "warn",
+        0 => "warn,device_model=error",
         1 => "info",
         _ => "debug",
     };

@@ -36,6 +36,8 @@ const POLL: Duration = Duration::from_millis(2);
 const QUIET: Duration = Duration::from_millis(300);
 /// Rings that are not drained for so long belong to a guest that hangs.
 const STUCK: Duration = Duration::from_secs(20);
+/// How often a long wait for the next event looks whether there is a guest.
+const LOOK_UP: Duration = Duration::from_millis(100);
 /// Sleep of the thread that raises when the guest has enough to do.
 const BACK_OFF: Duration = Duration::from_micros(50);
 
@@ -155,7 +157,13 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
     while done < plan.events {
         let count = CHUNK.min(plan.events - done);
         session.alive()?;
-        let chunk = raise_chunk(session.source(), plan, done, count, &mut pace, progress)?;
+        let chunk = match raise_chunk(session.source(), plan, done, count, &mut pace, progress) {
+            // A device without a guest refuses too; then the guest is the news.
+            Err(error @ MeasureError::Raise(_)) => {
+                return Err(session.gone().map_or(error, MeasureError::Session));
+            }
+            chunk => chunk?,
+        };
         ended = Instant::now();
         settle(session, chunk)?;
         let instrument = session.source().instrument();
@@ -239,10 +247,10 @@ impl Pace {
 
     fn wait(&mut self, source: &EventSource, last: u64) -> Result<(), Interrupted> {
         match self.rate {
-            Rate::Hertz(hertz) => self.wait_for_time(hertz),
+            Rate::Hertz(hertz) => self.wait_for_time(source, hertz),
             Rate::WhenIdle(hertz) => {
                 self.wait_for_window(source, last, 1)?;
-                self.wait_for_time(hertz)?;
+                self.wait_for_time(source, hertz)?;
                 self.processors
                     .as_ref()
                     .map_or(Ok(()), |all| all.wait_until_idle(IDLE))
@@ -251,10 +259,13 @@ impl Pace {
         }
     }
 
-    fn wait_for_time(&mut self, hertz: f64) -> Result<(), Interrupted> {
+    /// Sleeps until the next event is due, or the driver or its guest is gone.
+    fn wait_for_time(&mut self, source: &EventSource, hertz: f64) -> Result<(), Interrupted> {
         let now = Instant::now();
         let due = self.due.unwrap_or(now);
-        interrupt::sleep_until(due)?;
+        while Instant::now() < due && source.is_ready() {
+            interrupt::sleep_until(due.min(Instant::now() + LOOK_UP))?;
+        }
         self.due = Some(due.max(now) + Duration::from_secs_f64(1.0 / hertz));
         Ok(())
     }

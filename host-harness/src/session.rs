@@ -51,6 +51,8 @@ use error::quoted;
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How long QEMU may take from the agent's last word to its end.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
+/// How long QEMU may take from its last word to the device to its end.
+const GONE_LIMIT: Duration = Duration::from_secs(1);
 /// How long the device may take to be enabled by a driver that has loaded.
 const READY_LIMIT: Duration = Duration::from_secs(5);
 /// Console lines shown with an error.
@@ -146,11 +148,24 @@ impl Session {
     /// [`SessionError`] that says why.
     pub fn alive(&mut self) -> Result<(), SessionError> {
         alive(&mut self.qemu)?;
+        self.device_works()
+    }
+
+    fn device_works(&self) -> Result<(), SessionError> {
         match self.server.ended() {
             Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => {
                 Err(SessionError::Device(why))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Why the guest is gone, if it is: the device notices a moment before
+    /// QEMU is seen to have ended.
+    pub fn gone(&mut self) -> Option<SessionError> {
+        match self.qemu.wait(GONE_LIMIT) {
+            Ok(Some(status)) => Some(ended(status, &mut self.qemu)),
+            _ => self.alive().err(),
         }
     }
 
@@ -164,6 +179,7 @@ impl Session {
                 return Ok(status);
             }
             interrupt::check()?;
+            self.device_works()?;
         }
     }
 

@@ -124,7 +124,8 @@ impl EventSource {
         };
         if let Err(source) = publish(&bus.dma, instrument, &geometry, &place, &record, bytes) {
             state.stop_after_dma_error();
-            tracing::error!("event {seq} is lost and the device stops: {source}");
+            // The caller is told; the log is for a device that serves alone.
+            tracing::warn!("event {seq} is lost and the device stops: {source}");
             return Err(RaiseError::Dma { seq, source });
         }
         state.commit(vector, place);

@@ -152,7 +152,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let problems = result.problems();
     let document = Document::new(environment, vec![result]);
     if arguments.json != Some(JsonTarget::Stdout) {
-        print!("{}", table::render(&document));
+        super::print(&table::render(&document))?;
     }
     if let Some(target) = &arguments.json {
         document.write(target)?;

@@ -132,7 +132,6 @@ fn a_qemu_that_is_killed_in_the_middle_of_a_run_is_one_error() {
 }
 
 #[test]
-#[ignore = "the device notices first that its guest is gone, and the run reports that"]
 fn a_qemu_that_is_killed_in_the_middle_of_a_run_is_named() {
     let error = error_of_a_killed_qemu();
     assert!(error.contains("QEMU ended (signal: 9"), "{error}");
