@@ -7,8 +7,10 @@
 #define IRQBED_COMPAT_H
 
 #include <linux/err.h>
+#include <linux/interrupt.h>
 #include <linux/pci.h>
 #include <linux/version.h>
+#include <linux/workqueue.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
 /*
@@ -26,6 +28,22 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 
 #define pcim_iomap_region irqbed_pcim_iomap_region
 #define pcim_request_region pci_request_region
+#endif
+
+/*
+ * "workqueue: Implement BH workqueues": before 6.9 a tasklet is what a driver
+ * runs in a softirq. The names stand for the one that there is.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+#define irqbed_bh			tasklet_struct
+#define irqbed_bh_init(bh, run)		tasklet_setup(bh, run)
+#define irqbed_bh_schedule(bh)		tasklet_schedule(bh)
+#define irqbed_bh_cancel(bh)		tasklet_kill(bh)
+#else
+#define irqbed_bh			work_struct
+#define irqbed_bh_init(bh, run)		INIT_WORK(bh, run)
+#define irqbed_bh_schedule(bh)		queue_work(system_bh_wq, bh)
+#define irqbed_bh_cancel(bh)		cancel_work_sync(bh)
 #endif
 
 #endif /* IRQBED_COMPAT_H */

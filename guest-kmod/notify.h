@@ -25,8 +25,9 @@ struct irqbed_notifier {
 	void (*stop)(void);
 	/*
 	 * Tells the listeners of one event and counts in ring->counters what
-	 * became of it. Called from the hard interrupt handler, never twice at
-	 * a time for one ring, but at the same time for several.
+	 * became of it. Called in the context the module was loaded with, the
+	 * hard interrupt handler among them, so it may not sleep; never twice
+	 * at a time for one ring, but at the same time for several.
 	 */
 	void (*notify)(struct irqbed_ring *ring,
 		       const struct irqbed_event *event);

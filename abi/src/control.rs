@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::counters::Counters;
 
 /// Version of this protocol; both sides refuse another one.
-pub const CONTROL_VERSION: u32 = 1;
+pub const CONTROL_VERSION: u32 = 2;
 
 /// The agent's first line: the guest is up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,14 +26,28 @@ pub struct Hello {
     pub agent: String,
 }
 
-/// How a listener wants its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A way for a driver to tell a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Delivery {
+pub enum Mechanism {
     /// Subscribe: `netlink_unicast` to this listener.
-    Unicast,
+    Netlink,
     /// Join the multicast group: one `netlink_broadcast` for all listeners.
-    Broadcast,
+    NetlinkBroadcast,
+}
+
+impl Mechanism {
+    /// Every mechanism, in the order of tables.
+    pub const ALL: &[Self] = &[Self::Netlink, Self::NetlinkBroadcast];
+
+    /// The name on command lines, in tables and in documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Netlink => "netlink",
+            Self::NetlinkBroadcast => "netlink-broadcast",
+        }
+    }
 }
 
 /// What a listener does with its events.
@@ -55,12 +69,13 @@ pub enum Behaviour {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerSpec {
     /// How it gets its events.
-    pub delivery: Delivery,
+    pub mechanism: Mechanism,
     /// What it does with them.
     pub behaviour: Behaviour,
-    /// Bit `v` asks for vector `v`; for unicast only.
+    /// Bit `v` asks for vector `v`; `netlink-broadcast` sends all to everybody.
     pub vectors: u32,
-    /// `SO_RCVBUFFORCE` in bytes; `None` leaves the system's default.
+    /// Room for events that wait, bytes: `SO_RCVBUFFORCE` of a socket. `None`
+    /// leaves the default.
     pub receive_buffer: Option<u32>,
 }
 

@@ -7,7 +7,7 @@
 mod netlink;
 
 use anyhow::{Context, Result};
-use irqbed_abi::control::ListenerSpec;
+use irqbed_abi::control::{ListenerSpec, Mechanism};
 
 use crate::events::Sink;
 
@@ -31,8 +31,8 @@ pub trait Receiver {
 
 /// One way to receive.
 pub struct Kind {
-    /// Whether this is the way that a listener asks for.
-    pub serves: fn(&ListenerSpec) -> bool,
+    /// Its name.
+    pub mechanism: Mechanism,
     /// Makes a receiver of which the driver knows when this returns.
     pub open: fn(&ListenerSpec, &mut Sink) -> Result<Box<dyn Receiver>>,
 }
@@ -44,7 +44,7 @@ const RECEIVERS: &[Kind] = &[netlink::UNICAST, netlink::BROADCAST];
 pub fn open(spec: &ListenerSpec, sink: &mut Sink) -> Result<Box<dyn Receiver>> {
     let kind = RECEIVERS
         .iter()
-        .find(|kind| (kind.serves)(spec))
-        .with_context(|| format!("no receiver for {:?}", spec.delivery))?;
+        .find(|kind| kind.mechanism == spec.mechanism)
+        .with_context(|| format!("no receiver for {}", spec.mechanism.as_str()))?;
     (kind.open)(spec, sink)
 }

@@ -12,7 +12,7 @@ use host_harness::{
     session::Session,
 };
 use irqbed_abi::{
-    control::{Behaviour, Delivery, ListenerSpec},
+    control::{Behaviour, ListenerSpec, Mechanism},
     counters::Counters,
 };
 
@@ -96,9 +96,9 @@ impl Guest {
     }
 }
 
-pub fn listener(delivery: Delivery, behaviour: Behaviour) -> ListenerSpec {
+pub fn listener(mechanism: Mechanism, behaviour: Behaviour) -> ListenerSpec {
     ListenerSpec {
-        delivery,
+        mechanism,
         behaviour,
         vectors: u32::MAX,
         receive_buffer: None,
@@ -106,5 +106,5 @@ pub fn listener(delivery: Delivery, behaviour: Behaviour) -> ListenerSpec {
 }
 
 pub fn unicast() -> ListenerSpec {
-    listener(Delivery::Unicast, Behaviour::Measure)
+    listener(Mechanism::Netlink, Behaviour::Measure)
 }
