@@ -41,6 +41,7 @@ struct irqbed_ring_counters {
 	u64 listener_gone;
 	u64 no_memory;
 	u64 bad_record;
+	u64 queue_full;
 };
 
 /* A completion ring and the vector that announces its records. */
@@ -61,6 +62,7 @@ struct irqbed_ring {
 	/* In the instrument BAR. */
 	struct irqbed_trace_slot *trace;
 	u32 *consumer_shared;
+	struct irqbed_device *idev;
 
 	struct irqbed_ring_counters counters ____cacheline_aligned;
 
@@ -107,6 +109,11 @@ struct irqbed_device {
 	u32 max_payload;
 	/* The N of /dev/irqbedN. */
 	int id;
+	/*
+	 * The queues of open files, for the notifiers that use them: changed by
+	 * irqbed_chardev.c under its lock, walked by the drains under RCU.
+	 */
+	struct list_head queues;
 	/* In irqbed_devices. */
 	struct list_head node;
 };

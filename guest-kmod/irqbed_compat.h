@@ -46,4 +46,18 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 #define irqbed_bh_cancel(bh)		cancel_work_sync(bh)
 #endif
 
+/* "eventfd: simplify eventfd_signal()": before 6.8 it takes a number to add. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define irqbed_eventfd_signal(ctx)	eventfd_signal(ctx, 1)
+#else
+#define irqbed_eventfd_signal(ctx)	eventfd_signal(ctx)
+#endif
+
+/* "mm: introduce vma->vm_flags wrapper functions": before 6.3 it is a field. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define irqbed_vm_flags_clear(vma, flags)	((vma)->vm_flags &= ~(flags))
+#else
+#define irqbed_vm_flags_clear(vma, flags)	vm_flags_clear(vma, flags)
+#endif
+
 #endif /* IRQBED_COMPAT_H */

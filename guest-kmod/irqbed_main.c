@@ -26,7 +26,7 @@ MODULE_PARM_DESC(unit, "Netlink protocol unit, 0 to 31 (default 31)");
 static char *notifier = "netlink";
 module_param(notifier, charp, 0444);
 MODULE_PARM_DESC(notifier,
-		 "How listeners are told: netlink or netlink-broadcast (default netlink)");
+		 "How listeners are told: netlink, netlink-broadcast, chardev, eventfd or mmap (default netlink)");
 
 static char *context = "hardirq";
 module_param(context, charp, 0444);
@@ -70,6 +70,7 @@ static void irqbed_add_ring_counters(struct irqbed_counters *sum,
 	sum->listener_gone += READ_ONCE(ring->listener_gone);
 	sum->no_memory += READ_ONCE(ring->no_memory);
 	sum->bad_record += READ_ONCE(ring->bad_record);
+	sum->queue_full += READ_ONCE(ring->queue_full);
 }
 
 static void irqbed_add_device_counters(struct irqbed_counters *sum,
@@ -274,6 +275,7 @@ static int irqbed_alloc_rings(struct irqbed_device *idev)
 
 	for (v = 0; v < idev->nr_rings; v++) {
 		ring = &idev->rings[v];
+		ring->idev = idev;
 		ring->vector = v;
 		ring->entries = ring_entries;
 		ring->payload_area = payload_area;
@@ -433,6 +435,7 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (!idev)
 		return -ENOMEM;
 	idev->pdev = pdev;
+	INIT_LIST_HEAD(&idev->queues);
 	pci_set_drvdata(pdev, idev);
 
 	idev->id = ida_alloc(&irqbed_ids, GFP_KERNEL);

@@ -17,6 +17,9 @@ struct irqbed_notifier {
 	const char *name;
 	/* Whether IRQBED_MSG_SUBSCRIBE means anything to it. */
 	bool takes_subscribers;
+	/* Whether IRQBED_IOC_LISTEN does, and whether it must bring an eventfd. */
+	bool takes_queues;
+	bool needs_eventfd;
 	/*
 	 * Before the first event and after the last one, in process context;
 	 * both may be NULL.
@@ -40,5 +43,8 @@ int irqbed_notifier_select(const char *name);
 
 extern const struct irqbed_notifier irqbed_notify_netlink;
 extern const struct irqbed_notifier irqbed_notify_netlink_broadcast;
+extern const struct irqbed_notifier irqbed_notify_chardev;
+extern const struct irqbed_notifier irqbed_notify_eventfd;
+extern const struct irqbed_notifier irqbed_notify_mmap;
 
 #endif /* IRQBED_NOTIFY_H */

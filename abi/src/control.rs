@@ -34,11 +34,29 @@ pub enum Mechanism {
     Netlink,
     /// Join the multicast group: one `netlink_broadcast` for all listeners.
     NetlinkBroadcast,
+    /// Blocking `read` of the character device.
+    Read,
+    /// `epoll_wait` on the character device, then `read`.
+    Poll,
+    /// Blocking ioctl of the character device.
+    Ioctl,
+    /// Blocking `read` of an eventfd, then the queue through its mapping.
+    Eventfd,
+    /// The queue through its mapping, looked at all the time.
+    MmapPoll,
 }
 
 impl Mechanism {
     /// Every mechanism, in the order of tables.
-    pub const ALL: &[Self] = &[Self::Netlink, Self::NetlinkBroadcast];
+    pub const ALL: &[Self] = &[
+        Self::Netlink,
+        Self::NetlinkBroadcast,
+        Self::Read,
+        Self::Poll,
+        Self::Ioctl,
+        Self::Eventfd,
+        Self::MmapPoll,
+    ];
 
     /// The name on command lines, in tables and in documents.
     #[must_use]
@@ -46,6 +64,11 @@ impl Mechanism {
         match self {
             Self::Netlink => "netlink",
             Self::NetlinkBroadcast => "netlink-broadcast",
+            Self::Read => "read",
+            Self::Poll => "poll",
+            Self::Ioctl => "ioctl",
+            Self::Eventfd => "eventfd",
+            Self::MmapPoll => "mmap-poll",
         }
     }
 }
@@ -74,9 +97,13 @@ pub struct ListenerSpec {
     pub behaviour: Behaviour,
     /// Bit `v` asks for vector `v`; `netlink-broadcast` sends all to everybody.
     pub vectors: u32,
-    /// Room for events that wait, bytes: `SO_RCVBUFFORCE` of a socket. `None`
-    /// leaves the default.
+    /// Room for events that wait, bytes: `SO_RCVBUFFORCE` of a socket,
+    /// the size of a queue. `None` leaves the default.
     pub receive_buffer: Option<u32>,
+    /// Bytes of an event that the process takes at a time, where it reads the
+    /// character device; `None` for any event as a whole.
+    #[serde(default)]
+    pub read_size: Option<u32>,
 }
 
 /// What a listener has seen up to now. It stays readable after its death.

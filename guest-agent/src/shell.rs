@@ -31,6 +31,7 @@ pub fn start(agent: &mut Agent, command_line: &str) {
         behaviour: Behaviour::Print,
         vectors: u32::MAX,
         receive_buffer: None,
+        read_size: None,
     };
     // A driver told to broadcast takes no subscribers.
     let broadcast = ListenerSpec {

@@ -118,14 +118,21 @@ impl Bench {
                 "the guest was made steady: {}, no deadline server for fair tasks",
                 STEADY.join(" ")
             ),
-            "each event was raised when the one before had arrived and the guest was idle"
-                .to_owned(),
+            match self.plan.rate {
+                Rate::OneByOne(_) => {
+                    "each event was raised when the one before had arrived; the guest looked for it"
+                }
+                _ => "each event was raised when the one before had arrived and the guest was idle",
+            }
+            .to_owned(),
         ]
     }
 
     fn parameters(&self) -> Parameters {
         let (rate_hz, window) = match self.plan.rate {
-            Rate::Hertz(hertz) | Rate::WhenIdle(hertz) => (Some(hertz), None),
+            Rate::Hertz(hertz) | Rate::WhenIdle(hertz) | Rate::OneByOne(hertz) => {
+                (Some(hertz), None)
+            }
             Rate::Max { window } => (None, Some(window)),
         };
         Parameters {
@@ -152,6 +159,7 @@ impl Bench {
             },
             vectors: u32::MAX,
             receive_buffer: None,
+            read_size: None,
         }
     }
 
@@ -213,7 +221,8 @@ impl Bench {
             _ => account
                 .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
                 .lose(Loss::NoMemory, driver(|c| c.no_memory))
-                .lose(Loss::SocketFull, driver(|c| c.socket_full)),
+                .lose(Loss::SocketFull, driver(|c| c.socket_full))
+                .lose(Loss::QueueFull, driver(|c| c.queue_full)),
         };
         account
     }

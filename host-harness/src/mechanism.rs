@@ -3,7 +3,7 @@
 //! the contexts in the kernel from which it does so, and which pairs of both
 //! can work.
 
-use std::fmt;
+use std::{fmt, num::NonZero};
 
 pub use irqbed_abi::control::Mechanism;
 
@@ -44,6 +44,9 @@ pub const fn notifier(mechanism: Mechanism) -> &'static str {
     match mechanism {
         Mechanism::Netlink => "netlink",
         Mechanism::NetlinkBroadcast => "netlink-broadcast",
+        Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl => "chardev",
+        Mechanism::Eventfd => "eventfd",
+        Mechanism::MmapPoll => "mmap",
     }
 }
 
@@ -79,12 +82,17 @@ impl Pair {
     /// Why this pair cannot be measured in a machine, if it cannot.
     #[must_use]
     pub fn refusal(self, machine: &Machine) -> Option<String> {
-        let _ = (
-            self.mechanism,
-            self.context,
-            machine.clock == ClockKind::Wall,
-        );
-        None
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        // The harness needs one that the guest's processors do not take.
+        let free = cores > machine.vcpus as usize;
+        match self.mechanism {
+            Mechanism::MmapPoll if machine.clock == ClockKind::Wall && !free => Some(format!(
+                "the listener never sleeps, and {} vCPUs on {cores} cores leave none free; give \
+                 less --vcpus, or --clock instructions",
+                machine.vcpus
+            )),
+            _ => None,
+        }
     }
 }
 
@@ -96,5 +104,41 @@ impl fmt::Display for Pair {
             self.mechanism.as_str(),
             self.context.as_str()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accel::Accelerator;
+
+    fn machine(clock: ClockKind, vcpus: u32) -> Machine {
+        Machine {
+            accelerator: Accelerator::Tcg,
+            clock,
+            vcpus,
+            memory_mib: 256,
+            kernel_parameters: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn pairs_come_in_the_order_of_tables() {
+        let pairs = Pair::of(Mechanism::ALL, Context::ALL);
+        assert_eq!(pairs.len(), Mechanism::ALL.len() * Context::ALL.len());
+        assert!(pairs.is_sorted());
+        assert_eq!(pairs[1].to_string(), "netlink in threaded");
+    }
+
+    #[test]
+    fn who_never_sleeps_needs_a_core_that_is_free() {
+        for &mechanism in Mechanism::ALL {
+            for &context in Context::ALL {
+                let pair = Pair { mechanism, context };
+                assert_eq!(pair.refusal(&machine(ClockKind::Instructions, 4096)), None);
+                let refusal = pair.refusal(&machine(ClockKind::Wall, 4096));
+                assert_eq!(refusal.is_some(), mechanism == Mechanism::MmapPoll);
+            }
+        }
     }
 }

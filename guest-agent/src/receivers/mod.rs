@@ -4,7 +4,12 @@
 //! moment it has one and hands it to the [`Sink`]; it knows nothing of slots,
 //! checks and counts.
 
+mod eventfd;
+mod ioctl;
+mod mmap_poll;
 mod netlink;
+mod poll;
+mod read;
 
 use anyhow::{Context, Result};
 use irqbed_abi::control::{ListenerSpec, Mechanism};
@@ -13,7 +18,8 @@ use crate::events::Sink;
 
 /// A receiver that the driver knows.
 pub trait Receiver {
-    /// Number by which the driver and the kernel know it.
+    /// Number by which the driver and the kernel know it; 0 for one without a
+    /// netlink socket.
     fn port_id(&self) -> u32;
 
     /// Messages that the kernel dropped on their way to it; `None` where this
@@ -38,7 +44,15 @@ pub struct Kind {
 }
 
 /// Every way there is.
-const RECEIVERS: &[Kind] = &[netlink::UNICAST, netlink::BROADCAST];
+const RECEIVERS: &[Kind] = &[
+    netlink::UNICAST,
+    netlink::BROADCAST,
+    read::READ,
+    poll::POLL,
+    ioctl::IOCTL,
+    eventfd::EVENTFD,
+    mmap_poll::MMAP_POLL,
+];
 
 /// Makes the receiver that a listener asks for.
 pub fn open(spec: &ListenerSpec, sink: &mut Sink) -> Result<Box<dyn Receiver>> {

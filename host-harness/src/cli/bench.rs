@@ -146,6 +146,11 @@ impl Arguments {
             plan: Plan {
                 events: self.events,
                 rate: match (self.clock, self.rate) {
+                    (ClockKind::Instructions, Rate::Hertz(hertz))
+                        if pair.mechanism == Mechanism::MmapPoll =>
+                    {
+                        Rate::OneByOne(hertz)
+                    }
                     (ClockKind::Instructions, Rate::Hertz(hertz)) => Rate::WhenIdle(hertz),
                     (_, rate) => rate,
                 },

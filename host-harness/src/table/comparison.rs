@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Several results as one table: a line each, what did not go well below it.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use crate::{
     account::Account,
@@ -68,7 +68,8 @@ pub(super) fn write(text: &mut String, document: &Document) {
             paragraph(text, &format!("INVALID: {label}"), &problem);
         }
     }
-    for note in &first.notes {
+    let notes: BTreeSet<&String> = results.iter().flat_map(|result| &result.notes).collect();
+    for note in notes {
         paragraph(text, "note: ", note);
     }
 }

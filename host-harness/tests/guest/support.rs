@@ -102,6 +102,7 @@ pub fn listener(mechanism: Mechanism, behaviour: Behaviour) -> ListenerSpec {
         behaviour,
         vectors: u32::MAX,
         receive_buffer: None,
+        read_size: None,
     }
 }
 
