@@ -2,8 +2,9 @@
 /*
  * The driver's own structures.
  *
- * An event arrives as a record in a ring (irqbed_ring.c), is handed to the one
- * notifier the module was loaded with (notify.h), and reaches its listeners.
+ * An event arrives as a record in a ring (irqbed_ring.c), is handed, in the
+ * context that the module was loaded with (irqbed_context.c), to the one
+ * notifier it was loaded with (notify.h), and reaches its listeners.
  * irqbed_main.c finds the device and arms the rings; irqbed_netlink.c is the
  * control plane, where listeners subscribe and read the counters.
  */
@@ -15,8 +16,10 @@
 #include <linux/list.h>
 #include <linux/pci.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
 #include "irqbed_abi.h"
+#include "irqbed_compat.h"
 
 #ifndef CONFIG_X86_64
 #error "irqbed stamps with the TSC in single 64-bit stores: x86-64 only"
@@ -24,8 +27,9 @@
 
 /*
  * What became of the events of one ring. Only the drain of that ring writes
- * here, and it never runs twice at a time, so plain increments do; readers
- * sum over all rings and may be an event behind.
+ * here, and where it is put off the hard interrupt writes the first two;
+ * neither ever runs twice at a time, so plain increments do; readers sum over
+ * all rings and may be an event behind.
  */
 struct irqbed_ring_counters {
 	u64 interrupts;
@@ -37,6 +41,7 @@ struct irqbed_ring_counters {
 	u64 listener_gone;
 	u64 no_memory;
 	u64 bad_record;
+	u64 queue_full;
 };
 
 /* A completion ring and the vector that announces its records. */
@@ -57,6 +62,7 @@ struct irqbed_ring {
 	/* In the instrument BAR. */
 	struct irqbed_trace_slot *trace;
 	u32 *consumer_shared;
+	struct irqbed_device *idev;
 
 	struct irqbed_ring_counters counters ____cacheline_aligned;
 
@@ -64,6 +70,18 @@ struct irqbed_ring {
 	dma_addr_t payloads_dma;
 	/* Where the consumer stood when the flush in progress began. */
 	u32 flush_from;
+
+	/*
+	 * For a drain that is put off (see irqbed_context.c): when the interrupt
+	 * of each record came, by index, valid up to @entered. Written by the
+	 * hard interrupt, read by the drain.
+	 */
+	u64 *entry;
+	u32 entered;
+	union {
+		struct work_struct work;
+		struct irqbed_bh bh;
+	};
 } ____cacheline_aligned;
 
 /* One event as the notifier gets it: checked, and no longer the device's. */
@@ -91,6 +109,11 @@ struct irqbed_device {
 	u32 max_payload;
 	/* The N of /dev/irqbedN. */
 	int id;
+	/*
+	 * The queues of open files, for the notifiers that use them: changed by
+	 * irqbed_chardev.c under its lock, walked by the drains under RCU.
+	 */
+	struct list_head queues;
 	/* In irqbed_devices. */
 	struct list_head node;
 };
@@ -102,7 +125,37 @@ bool irqbed_flush_done(void);
 
 /* irqbed_ring.c */
 irqreturn_t irqbed_interrupt(int irq, void *data);
+void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry);
+void irqbed_ring_run(struct irqbed_ring *ring);
 bool irqbed_ring_flushed(const struct irqbed_ring *ring);
+
+/* irqbed_context.c */
+extern const struct irqbed_context *irqbed_context;
+
+/*
+ * Where the drain of a ring runs. The stamp 'isr' is that of the hard
+ * interrupt in all of them, 'notify' that of the drain.
+ */
+struct irqbed_context {
+	/* As the module parameter says it. */
+	const char *name;
+	/* For request_threaded_irq(). */
+	irq_handler_t handler;
+	irq_handler_t thread;
+	/* Whether the drain is put off, and a ring needs room for the entries. */
+	bool deferred;
+	/* Before the first ring and after the last one; both may be NULL. */
+	int (*start)(void);
+	void (*stop)(void);
+	/*
+	 * Before the ring has an interrupt and after it has none any more: when
+	 * the second returns the drain does not run and never will. May be NULL.
+	 */
+	void (*prepare)(struct irqbed_ring *ring);
+	void (*cancel)(struct irqbed_ring *ring);
+};
+
+int irqbed_context_select(const char *name);
 
 /* irqbed_chardev.c */
 int irqbed_chardev_register(struct irqbed_device *idev);

@@ -356,6 +356,57 @@
 #define IRQBED_MAX_SUBSCRIBERS 64
 
 /*
+ * Events begin at multiples of this in the ring, bytes.
+ */
+#define IRQBED_QUEUE_ALIGN 8
+
+/*
+ * Smallest ring, bytes.
+ */
+#define IRQBED_MIN_QUEUE 8192
+
+/*
+ * Largest ring, bytes.
+ */
+#define IRQBED_MAX_QUEUE (16 << 20)
+
+/*
+ * The ring of who does not care, bytes.
+ */
+#define IRQBED_DEFAULT_QUEUE (256 << 10)
+
+/*
+ * Offset of the queue for `mmap`; the instrument BAR is at 0.
+ */
+#define IRQBED_QUEUE_MMAP_OFFSET 4294967296
+
+/*
+ * Size of each of the two pages before the ring, bytes.
+ */
+#define IRQBED_QUEUE_PAGE 4096
+
+/*
+ * `_IOW(0xb5, 1, ListenRequest)`: put events into a queue of this file.
+ */
+#define IRQBED_IOC_LISTEN 1074836737
+
+/*
+ * `_IO(0xb5, 2)`: no more events. Those in the queue can still be taken;
+ * behind them `read` and [`IOC_WAIT`] give 0 bytes.
+ */
+#define IRQBED_IOC_STOP 46338
+
+/*
+ * `_IOWR(0xb5, 3, WaitRequest)`: wait for an event and take it.
+ */
+#define IRQBED_IOC_WAIT 3222320387
+
+/*
+ * [`ListenRequest::eventfd`]: none.
+ */
+#define IRQBED_NO_EVENTFD 4294967295
+
+/*
  * One record of a completion ring.
  */
 struct irqbed_event_record {
@@ -475,10 +526,85 @@ struct irqbed_event_message {
 };
 
 /*
+ * Argument of [`IOC_LISTEN`].
+ */
+struct irqbed_listen_request {
+	/*
+	 * Bit `v` asks for the events of vector `v`; 0 is refused.
+	 */
+	u32 vectors;
+	/*
+	 * Size of the ring, bytes: a power of two from [`MIN_QUEUE`] to
+	 * [`MAX_QUEUE`], or 0 for [`DEFAULT_QUEUE`].
+	 */
+	u32 size;
+	/*
+	 * Descriptor of an eventfd that is signalled for each event, where the
+	 * driver was loaded to do so; otherwise [`NO_EVENTFD`].
+	 */
+	u32 eventfd;
+	/*
+	 * Zero.
+	 */
+	u32 reserved;
+};
+
+/*
+ * Argument of [`IOC_WAIT`].
+ */
+struct irqbed_wait_request {
+	/*
+	 * Address of the buffer.
+	 */
+	u64 buffer;
+	/*
+	 * Its length, bytes.
+	 */
+	u32 len;
+	/*
+	 * Answer: bytes of the event in the buffer; 0 when no more will come.
+	 */
+	u32 received;
+};
+
+/*
+ * First page of the mapping: written by the driver alone.
+ */
+struct irqbed_queue_header {
+	/*
+	 * Bytes ever put into the ring; written after them.
+	 */
+	u64 head;
+	/*
+	 * Events that found no room.
+	 */
+	u64 dropped;
+	/*
+	 * Size of the ring, bytes.
+	 */
+	u32 size;
+	/*
+	 * 1 when no more events come; written after the last head.
+	 */
+	u32 stopped;
+};
+
+/*
+ * Second page of the mapping: written by whoever takes the events.
+ */
+struct irqbed_queue_tail {
+	/*
+	 * Bytes ever taken out of the ring. The driver overwrites what is before
+	 * it, and takes a tail that makes no sense for a full ring.
+	 */
+	u64 tail;
+};
+
+/*
  * The driver's counters since it was loaded.
  *
  * One event makes one delivery per subscriber by unicast, one by broadcast.
- * Each delivery ends in exactly one of `sent`, `socket_full`,
+ * Each delivery ends in exactly one of `sent`, `socket_full`, `queue_full`,
  * `listener_gone`, `no_memory`; an event that nobody asked for counts once in
  * `no_listener`.
  */
@@ -529,9 +655,17 @@ struct irqbed_counters {
 	 */
 	u64 listeners_forgotten;
 	/*
-	 * Subscribers by unicast right now.
+	 * Subscribers by unicast, and files with a queue, right now.
 	 */
 	u64 subscribers;
+	/*
+	 * Deliveries dropped because the queue of the listener's file was full.
+	 */
+	u64 queue_full;
+	/*
+	 * Events cut short for a reader whose buffer had no room for them.
+	 */
+	u64 truncated;
 };
 
 static_assert(sizeof(struct irqbed_event_record) == 32);
@@ -560,7 +694,23 @@ static_assert(offsetof(struct irqbed_event_message, slot) == 8);
 static_assert(offsetof(struct irqbed_event_message, vector) == 12);
 static_assert(offsetof(struct irqbed_event_message, payload_len) == 16);
 static_assert(offsetof(struct irqbed_event_message, flags) == 20);
-static_assert(sizeof(struct irqbed_counters) == 96);
+static_assert(sizeof(struct irqbed_listen_request) == 16);
+static_assert(offsetof(struct irqbed_listen_request, vectors) == 0);
+static_assert(offsetof(struct irqbed_listen_request, size) == 4);
+static_assert(offsetof(struct irqbed_listen_request, eventfd) == 8);
+static_assert(offsetof(struct irqbed_listen_request, reserved) == 12);
+static_assert(sizeof(struct irqbed_wait_request) == 16);
+static_assert(offsetof(struct irqbed_wait_request, buffer) == 0);
+static_assert(offsetof(struct irqbed_wait_request, len) == 8);
+static_assert(offsetof(struct irqbed_wait_request, received) == 12);
+static_assert(sizeof(struct irqbed_queue_header) == 24);
+static_assert(offsetof(struct irqbed_queue_header, head) == 0);
+static_assert(offsetof(struct irqbed_queue_header, dropped) == 8);
+static_assert(offsetof(struct irqbed_queue_header, size) == 16);
+static_assert(offsetof(struct irqbed_queue_header, stopped) == 20);
+static_assert(sizeof(struct irqbed_queue_tail) == 8);
+static_assert(offsetof(struct irqbed_queue_tail, tail) == 0);
+static_assert(sizeof(struct irqbed_counters) == 112);
 static_assert(offsetof(struct irqbed_counters, interrupts) == 0);
 static_assert(offsetof(struct irqbed_counters, merged_interrupts) == 8);
 static_assert(offsetof(struct irqbed_counters, events) == 16);
@@ -573,5 +723,7 @@ static_assert(offsetof(struct irqbed_counters, bad_record) == 64);
 static_assert(offsetof(struct irqbed_counters, bad_request) == 72);
 static_assert(offsetof(struct irqbed_counters, listeners_forgotten) == 80);
 static_assert(offsetof(struct irqbed_counters, subscribers) == 88);
+static_assert(offsetof(struct irqbed_counters, queue_full) == 96);
+static_assert(offsetof(struct irqbed_counters, truncated) == 104);
 
 #endif /* IRQBED_ABI_H */

@@ -1,19 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /dev/irqbedN: the instrument BAR for a process that stamps and calibrates.
+ * /dev/irqbedN: the instrument BAR for a process that stamps and calibrates,
+ * and the queue (irqbed_queue.c) of a file that asks for events.
  *
  * Kernels with IO_STRICT_DEVMEM let nobody map through sysfs what a driver has
- * claimed, so the driver offers the mapping itself. It does nothing else.
+ * claimed, so the driver offers the mapping itself. Events come through the
+ * same node, because who may have the one may have the other, and a device that
+ * goes while files are open is the same care for both.
  */
+#include <linux/eventfd.h>
 #include <linux/fs.h>
+#include <linux/ioctl.h>
 #include <linux/kref.h>
+#include <linux/log2.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/poll.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "irqbed.h"
+#include "irqbed_queue.h"
+#include "notify.h"
 
 /*
  * Lives as long as the device or the last open file, whichever is longer: a
@@ -24,12 +35,21 @@ struct irqbed_chardev {
 	struct kref kref;
 	char name[16];
 	/*
-	 * Guards @length, which is 0 once the device is gone. Taken in process
-	 * context only.
+	 * Guards the two that are 0 and NULL once the device is gone, the list
+	 * of the device's queues, and the queue of a file while it gets one.
+	 * Taken in process context only.
 	 */
 	struct mutex lock;
-	phys_addr_t start;
+	struct irqbed_device *idev;
 	resource_size_t length;
+	phys_addr_t start;
+};
+
+/* An open file. */
+struct irqbed_file {
+	struct irqbed_chardev *chardev;
+	/* NULL until it asks for events, and then the same until its end. */
+	struct irqbed_queue *queue;
 };
 
 static void irqbed_chardev_free(struct kref *kref)
@@ -49,18 +69,201 @@ static int irqbed_chardev_open(struct inode *inode, struct file *file)
 	 */
 	struct irqbed_chardev *chardev =
 		container_of(file->private_data, struct irqbed_chardev, misc);
+	struct irqbed_file *f;
 
+	f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
+	if (!f)
+		return -ENOMEM;
 	kref_get(&chardev->kref);
-	return 0;
+	f->chardev = chardev;
+	file->private_data = f;
+	return stream_open(inode, file);
+}
+
+/* No event is on its way into the queue any more when this returns. */
+static void irqbed_detach(struct irqbed_chardev *chardev,
+			  struct irqbed_queue *queue)
+{
+	lockdep_assert_held(&chardev->lock);
+	if (list_empty(&queue->node))
+		return;
+	list_del_rcu(&queue->node);
+	synchronize_rcu();
+	INIT_LIST_HEAD(&queue->node);
 }
 
 static int irqbed_chardev_release(struct inode *inode, struct file *file)
 {
-	struct irqbed_chardev *chardev =
-		container_of(file->private_data, struct irqbed_chardev, misc);
+	struct irqbed_file *f = file->private_data;
 
-	kref_put(&chardev->kref, irqbed_chardev_free);
+	if (f->queue) {
+		mutex_lock(&f->chardev->lock);
+		irqbed_detach(f->chardev, f->queue);
+		mutex_unlock(&f->chardev->lock);
+		irqbed_queue_free(f->queue);
+	}
+	kref_put(&f->chardev->kref, irqbed_chardev_free);
+	kfree(f);
 	return 0;
+}
+
+static int irqbed_attach(struct irqbed_file *f, struct irqbed_queue *queue)
+{
+	struct irqbed_chardev *chardev = f->chardev;
+	int err = 0;
+
+	mutex_lock(&chardev->lock);
+	if (!chardev->idev) {
+		err = -ENODEV;
+	} else if (f->queue) {
+		err = -EBUSY;
+	} else {
+		list_add_tail_rcu(&queue->node, &chardev->idev->queues);
+		/* Whoever finds the queue finds it whole. */
+		smp_store_release(&f->queue, queue);
+	}
+	mutex_unlock(&chardev->lock);
+	return err;
+}
+
+static int irqbed_ioctl_listen(struct irqbed_file *f, const void __user *arg)
+{
+	struct irqbed_listen_request request;
+	struct eventfd_ctx *eventfd = NULL;
+	struct irqbed_queue *queue;
+	int err;
+
+	static_assert(IRQBED_IOC_LISTEN ==
+		      _IOW(0xb5, 1, struct irqbed_listen_request));
+
+	if (copy_from_user(&request, arg, sizeof(request)))
+		return -EFAULT;
+	if (!request.size)
+		request.size = IRQBED_DEFAULT_QUEUE;
+	if (!request.vectors || request.reserved ||
+	    !is_power_of_2(request.size) || request.size < IRQBED_MIN_QUEUE ||
+	    request.size > IRQBED_MAX_QUEUE)
+		return -EINVAL;
+	if (!irqbed_notifier->takes_queues)
+		return -EOPNOTSUPP;
+	if (irqbed_notifier->needs_eventfd !=
+	    (request.eventfd != IRQBED_NO_EVENTFD))
+		return -EINVAL;
+	if (irqbed_notifier->needs_eventfd) {
+		eventfd = eventfd_ctx_fdget(request.eventfd);
+		if (IS_ERR(eventfd))
+			return PTR_ERR(eventfd);
+	}
+	queue = irqbed_queue_new(request.vectors, request.size, eventfd);
+	if (!queue) {
+		if (eventfd)
+			eventfd_ctx_put(eventfd);
+		return -ENOMEM;
+	}
+	err = irqbed_attach(f, queue);
+	if (err) {
+		/* It never was a listener that could be forgotten. */
+		irqbed_queue_stop(queue);
+		irqbed_queue_free(queue);
+	}
+	return err;
+}
+
+static int irqbed_ioctl_stop(struct irqbed_file *f)
+{
+	struct irqbed_queue *queue = smp_load_acquire(&f->queue);
+
+	if (!queue)
+		return -EINVAL;
+	mutex_lock(&f->chardev->lock);
+	irqbed_detach(f->chardev, queue);
+	mutex_unlock(&f->chardev->lock);
+	irqbed_queue_stop(queue);
+	return 0;
+}
+
+/* Waits for an event and takes it: its bytes, 0 when no more will come. */
+static ssize_t irqbed_wait(struct file *file, void __user *to, size_t len)
+{
+	struct irqbed_file *f = file->private_data;
+	struct irqbed_queue *queue = smp_load_acquire(&f->queue);
+	ssize_t ret;
+	bool end;
+
+	if (!queue)
+		return -EINVAL;
+	for (;;) {
+		/* Before the look into the queue: the last event comes first. */
+		end = irqbed_queue_stopped(queue);
+		ret = irqbed_queue_take(queue, to, len);
+		if (ret || end)
+			return ret;
+		if (file->f_flags & O_NONBLOCK)
+			return -EAGAIN;
+		ret = wait_event_interruptible(queue->wait,
+					       !irqbed_queue_empty(queue) ||
+					       irqbed_queue_stopped(queue));
+		if (ret)
+			return ret;
+	}
+}
+
+static ssize_t irqbed_chardev_read(struct file *file, char __user *to,
+				   size_t len, loff_t *pos)
+{
+	return irqbed_wait(file, to, len);
+}
+
+static int irqbed_ioctl_wait(struct file *file, void __user *arg)
+{
+	struct irqbed_wait_request request;
+	ssize_t ret;
+
+	static_assert(IRQBED_IOC_WAIT ==
+		      _IOWR(0xb5, 3, struct irqbed_wait_request));
+
+	if (copy_from_user(&request, arg, sizeof(request)))
+		return -EFAULT;
+	ret = irqbed_wait(file, u64_to_user_ptr(request.buffer), request.len);
+	if (ret < 0)
+		return ret;
+	request.received = ret;
+	return copy_to_user(arg, &request, sizeof(request)) ? -EFAULT : 0;
+}
+
+static long irqbed_chardev_ioctl(struct file *file, unsigned int command,
+				 unsigned long arg)
+{
+	void __user *user = (void __user *)arg;
+
+	static_assert(IRQBED_IOC_STOP == _IO(0xb5, 2));
+
+	switch (command) {
+	case IRQBED_IOC_LISTEN:
+		return irqbed_ioctl_listen(file->private_data, user);
+	case IRQBED_IOC_STOP:
+		return irqbed_ioctl_stop(file->private_data);
+	case IRQBED_IOC_WAIT:
+		return irqbed_ioctl_wait(file, user);
+	}
+	return -ENOTTY;
+}
+
+static __poll_t irqbed_chardev_poll(struct file *file,
+				    struct poll_table_struct *table)
+{
+	struct irqbed_file *f = file->private_data;
+	struct irqbed_queue *queue = smp_load_acquire(&f->queue);
+	__poll_t events = 0;
+
+	if (!queue)
+		return EPOLLERR;
+	poll_wait(file, &queue->wait, table);
+	if (irqbed_queue_stopped(queue))
+		events |= EPOLLIN | EPOLLRDNORM | EPOLLHUP;
+	if (!irqbed_queue_empty(queue))
+		events |= EPOLLIN | EPOLLRDNORM;
+	return events;
 }
 
 /*
@@ -74,13 +277,17 @@ static int irqbed_chardev_release(struct inode *inode, struct file *file)
  */
 static int irqbed_chardev_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct irqbed_chardev *chardev =
-		container_of(file->private_data, struct irqbed_chardev, misc);
+	struct irqbed_file *f = file->private_data;
+	struct irqbed_queue *queue = smp_load_acquire(&f->queue);
+	struct irqbed_chardev *chardev = f->chardev;
 	int err;
 
 	/* A private copy of shared memory would look right and never change. */
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
+
+	if (vma->vm_pgoff >= IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT)
+		return queue ? irqbed_queue_mmap(queue, vma) : -EINVAL;
 
 	mutex_lock(&chardev->lock);
 	if (chardev->length)
@@ -96,16 +303,27 @@ static const struct file_operations irqbed_chardev_fops = {
 	.owner = THIS_MODULE,
 	.open = irqbed_chardev_open,
 	.release = irqbed_chardev_release,
+	.read = irqbed_chardev_read,
+	.poll = irqbed_chardev_poll,
+	.unlocked_ioctl = irqbed_chardev_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = irqbed_chardev_mmap,
 };
 
 static void irqbed_chardev_unregister(void *data)
 {
 	struct irqbed_chardev *chardev = data;
+	struct irqbed_queue *queue, *next;
 
 	misc_deregister(&chardev->misc);
 	mutex_lock(&chardev->lock);
 	chardev->length = 0;
+	/* Who still waits for events will have no more. */
+	list_for_each_entry_safe(queue, next, &chardev->idev->queues, node) {
+		irqbed_detach(chardev, queue);
+		irqbed_queue_stop(queue);
+	}
+	chardev->idev = NULL;
 	mutex_unlock(&chardev->lock);
 	kref_put(&chardev->kref, irqbed_chardev_free);
 }
@@ -121,6 +339,7 @@ int irqbed_chardev_register(struct irqbed_device *idev)
 		return -ENOMEM;
 	kref_init(&chardev->kref);
 	mutex_init(&chardev->lock);
+	chardev->idev = idev;
 	chardev->start = pci_resource_start(pdev, IRQBED_INSTRUMENT_BAR);
 	chardev->length = pci_resource_len(pdev, IRQBED_INSTRUMENT_BAR);
 	snprintf(chardev->name, sizeof(chardev->name), "irqbed%d", idev->id);

@@ -7,8 +7,10 @@
 #define IRQBED_COMPAT_H
 
 #include <linux/err.h>
+#include <linux/interrupt.h>
 #include <linux/pci.h>
 #include <linux/version.h>
+#include <linux/workqueue.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
 /*
@@ -26,6 +28,36 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 
 #define pcim_iomap_region irqbed_pcim_iomap_region
 #define pcim_request_region pci_request_region
+#endif
+
+/*
+ * "workqueue: Implement BH workqueues": before 6.9 a tasklet is what a driver
+ * runs in a softirq. The names stand for the one that there is.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+#define irqbed_bh			tasklet_struct
+#define irqbed_bh_init(bh, run)		tasklet_setup(bh, run)
+#define irqbed_bh_schedule(bh)		tasklet_schedule(bh)
+#define irqbed_bh_cancel(bh)		tasklet_kill(bh)
+#else
+#define irqbed_bh			work_struct
+#define irqbed_bh_init(bh, run)		INIT_WORK(bh, run)
+#define irqbed_bh_schedule(bh)		queue_work(system_bh_wq, bh)
+#define irqbed_bh_cancel(bh)		cancel_work_sync(bh)
+#endif
+
+/* "eventfd: simplify eventfd_signal()": before 6.8 it takes a number to add. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define irqbed_eventfd_signal(ctx)	eventfd_signal(ctx, 1)
+#else
+#define irqbed_eventfd_signal(ctx)	eventfd_signal(ctx)
+#endif
+
+/* "mm: introduce vma->vm_flags wrapper functions": before 6.3 it is a field. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define irqbed_vm_flags_clear(vma, flags)	((vma)->vm_flags &= ~(flags))
+#else
+#define irqbed_vm_flags_clear(vma, flags)	vm_flags_clear(vma, flags)
 #endif
 
 #endif /* IRQBED_COMPAT_H */

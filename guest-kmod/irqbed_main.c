@@ -16,7 +16,6 @@
 #include <linux/pci.h>
 
 #include "irqbed.h"
-#include "irqbed_compat.h"
 #include "irqbed_netlink.h"
 #include "notify.h"
 
@@ -27,7 +26,12 @@ MODULE_PARM_DESC(unit, "Netlink protocol unit, 0 to 31 (default 31)");
 static char *notifier = "netlink";
 module_param(notifier, charp, 0444);
 MODULE_PARM_DESC(notifier,
-		 "How listeners are told: netlink or netlink-broadcast (default netlink)");
+		 "How listeners are told: netlink, netlink-broadcast, chardev, eventfd or mmap (default netlink)");
+
+static char *context = "hardirq";
+module_param(context, charp, 0444);
+MODULE_PARM_DESC(context,
+		 "Where events are handed on: hardirq, threaded, bh or workqueue (default hardirq)");
 
 static unsigned int vectors = IRQBED_VECTORS;
 module_param(vectors, uint, 0444);
@@ -66,6 +70,7 @@ static void irqbed_add_ring_counters(struct irqbed_counters *sum,
 	sum->listener_gone += READ_ONCE(ring->listener_gone);
 	sum->no_memory += READ_ONCE(ring->no_memory);
 	sum->bad_record += READ_ONCE(ring->bad_record);
+	sum->queue_full += READ_ONCE(ring->queue_full);
 }
 
 static void irqbed_add_device_counters(struct irqbed_counters *sum,
@@ -244,7 +249,12 @@ static int irqbed_map(struct irqbed_device *idev)
 
 static void irqbed_free_rings(void *data)
 {
-	kvfree(data);
+	struct irqbed_device *idev = data;
+	u32 v;
+
+	for (v = 0; v < idev->nr_rings; v++)
+		kvfree(idev->rings[v].entry);
+	kvfree(idev->rings);
 }
 
 static int irqbed_alloc_rings(struct irqbed_device *idev)
@@ -259,12 +269,13 @@ static int irqbed_alloc_rings(struct irqbed_device *idev)
 			       GFP_KERNEL);
 	if (!idev->rings)
 		return -ENOMEM;
-	err = devm_add_action_or_reset(dev, irqbed_free_rings, idev->rings);
+	err = devm_add_action_or_reset(dev, irqbed_free_rings, idev);
 	if (err)
 		return err;
 
 	for (v = 0; v < idev->nr_rings; v++) {
 		ring = &idev->rings[v];
+		ring->idev = idev;
 		ring->vector = v;
 		ring->entries = ring_entries;
 		ring->payload_area = payload_area;
@@ -280,7 +291,12 @@ static int irqbed_alloc_rings(struct irqbed_device *idev)
 		ring->payloads = dmam_alloc_coherent(dev, payload_area,
 						     &ring->payloads_dma,
 						     GFP_KERNEL);
-		if (!ring->records || !ring->payloads)
+		if (irqbed_context->deferred)
+			ring->entry = kvcalloc(ring_entries,
+					       sizeof(*ring->entry),
+					       GFP_KERNEL);
+		if (!ring->records || !ring->payloads ||
+		    (irqbed_context->deferred && !ring->entry))
 			return dev_err_probe(dev, -ENOMEM,
 					     "no memory for ring %u of %u; load with less vectors, ring_entries (%u) or payload_area (%u)\n",
 					     v, idev->nr_rings, ring_entries,
@@ -298,6 +314,27 @@ static void irqbed_retire(void *data)
 	list_del(&idev->node);
 	irqbed_add_device_counters(&irqbed_retired, idev);
 	mutex_unlock(&irqbed_devices_lock);
+}
+
+/* Interrupts are free: what they had put off is done or will never be. */
+static void irqbed_cancel(void *data)
+{
+	struct irqbed_device *idev = data;
+	u32 v;
+
+	for (v = 0; v < idev->nr_rings; v++)
+		irqbed_context->cancel(&idev->rings[v]);
+}
+
+static int irqbed_prepare_context(struct irqbed_device *idev)
+{
+	u32 v;
+
+	if (!irqbed_context->prepare)
+		return 0;
+	for (v = 0; v < idev->nr_rings; v++)
+		irqbed_context->prepare(&idev->rings[v]);
+	return devm_add_action_or_reset(&idev->pdev->dev, irqbed_cancel, idev);
 }
 
 static int irqbed_request_irqs(struct irqbed_device *idev)
@@ -318,9 +355,11 @@ static int irqbed_request_irqs(struct irqbed_device *idev)
 				      v);
 		if (!name)
 			return -ENOMEM;
-		err = devm_request_irq(dev, pci_irq_vector(idev->pdev, v),
-				       irqbed_interrupt, flags, name,
-				       &idev->rings[v]);
+		err = devm_request_threaded_irq(dev,
+						pci_irq_vector(idev->pdev, v),
+						irqbed_context->handler,
+						irqbed_context->thread, flags,
+						name, &idev->rings[v]);
 		if (err)
 			return dev_err_probe(dev, err,
 					     "cannot take the interrupt of vector %u\n",
@@ -382,8 +421,9 @@ static void irqbed_free_id(void *data)
 /*
  * Everything is undone by devres in the opposite order, on errors as on
  * removal: the character device goes first, the device is reset while its
- * interrupts still have a handler, free_irq() waits for the last of them, the
- * counters are kept, and only then are the rings freed.
+ * interrupts still have a handler, free_irq() waits for the last of them, what
+ * they had put off is cancelled, the counters are kept, and only then are the
+ * rings freed.
  */
 static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
@@ -395,6 +435,7 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (!idev)
 		return -ENOMEM;
 	idev->pdev = pdev;
+	INIT_LIST_HEAD(&idev->queues);
 	pci_set_drvdata(pdev, idev);
 
 	idev->id = ida_alloc(&irqbed_ids, GFP_KERNEL);
@@ -437,6 +478,9 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		return err;
 
+	err = irqbed_prepare_context(idev);
+	if (err)
+		return err;
 	err = irqbed_request_irqs(idev);
 	if (err)
 		return err;
@@ -452,9 +496,10 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return dev_err_probe(dev, err, "cannot make /dev/irqbed%d\n",
 				     idev->id);
 
-	dev_info(dev, "/dev/irqbed%d: %u of %u vectors, rings of %u records and %u bytes, %s on netlink unit %d\n",
+	dev_info(dev, "/dev/irqbed%d: %u of %u vectors, rings of %u records and %u bytes, %s in %s on netlink unit %d\n",
 		 idev->id, idev->nr_rings, idev->vectors, ring_entries,
-		 payload_area, irqbed_notifier->name, unit);
+		 payload_area, irqbed_notifier->name, irqbed_context->name,
+		 unit);
 	return 0;
 }
 
@@ -498,7 +543,7 @@ static int irqbed_check_parameters(void)
 		       IRQBED_MIN_PAYLOAD_AREA, IRQBED_MAX_PAYLOAD_AREA);
 		return -EINVAL;
 	}
-	return irqbed_notifier_select(notifier);
+	return irqbed_context_select(context) ?: irqbed_notifier_select(notifier);
 }
 
 static int __init irqbed_init(void)
@@ -511,10 +556,15 @@ static int __init irqbed_init(void)
 	err = irqbed_netlink_start(unit);
 	if (err)
 		return err;
+	if (irqbed_context->start) {
+		err = irqbed_context->start();
+		if (err)
+			goto stop_netlink;
+	}
 	if (irqbed_notifier->start) {
 		err = irqbed_notifier->start();
 		if (err)
-			goto stop_netlink;
+			goto stop_context;
 	}
 	err = pci_register_driver(&irqbed_driver);
 	if (err)
@@ -524,6 +574,9 @@ static int __init irqbed_init(void)
 stop_notifier:
 	if (irqbed_notifier->stop)
 		irqbed_notifier->stop();
+stop_context:
+	if (irqbed_context->stop)
+		irqbed_context->stop();
 stop_netlink:
 	irqbed_netlink_stop();
 	return err;
@@ -535,6 +588,8 @@ static void __exit irqbed_exit(void)
 	pci_unregister_driver(&irqbed_driver);
 	if (irqbed_notifier->stop)
 		irqbed_notifier->stop();
+	if (irqbed_context->stop)
+		irqbed_context->stop();
 	irqbed_netlink_stop();
 }
 

@@ -26,6 +26,7 @@
 #include <net/sock.h>
 
 #include "irqbed_netlink.h"
+#include "irqbed_queue.h"
 #include "notify.h"
 
 /* Most flushes that wait at a time, and how long one may take. */
@@ -137,7 +138,7 @@ static int irqbed_do_subscribe(u32 port, const struct nlmsghdr *nlh,
 	static_assert(IRQBED_VECTORS <= 32);
 
 	if (!irqbed_notifier->takes_subscribers) {
-		NL_SET_ERR_MSG_MOD(extack, "events go to the group, not to subscribers");
+		NL_SET_ERR_MSG_MOD(extack, "this notifier takes no subscribers");
 		return -EOPNOTSUPP;
 	}
 	if (nlmsg_len(nlh)) {
@@ -198,6 +199,7 @@ static int irqbed_send_counters(struct sock *sock, u32 port, u32 seq)
 	counters->listeners_forgotten =
 		atomic64_read(&irqbed_listeners_forgotten);
 	counters->subscribers = READ_ONCE(irqbed_nr_subscribers);
+	irqbed_queue_read_counters(counters);
 
 	ret = netlink_unicast(sock, skb, port, MSG_DONTWAIT);
 	return ret < 0 ? ret : 0;

@@ -70,6 +70,17 @@ static inline void irqbed_take_record(struct irqbed_ring *ring,
 }
 
 /*
+ * When the interrupt of record number @n came, noted by irqbed_ring_enter();
+ * now, for a record that is taken before its interrupt.
+ */
+static inline u64 irqbed_ring_entry(const struct irqbed_ring *ring, u32 n)
+{
+	if (likely((s32)(smp_load_acquire(&ring->entered) - n) > 0))
+		return ring->entry[n & (ring->entries - 1)];
+	return rdtsc_ordered();
+}
+
+/*
  * Takes what is in the ring, at most one lap of it.
  *
  * The bound keeps a device that writes faster than we read from holding the
@@ -77,9 +88,14 @@ static inline void irqbed_take_record(struct irqbed_ring *ring,
  * most one lap of records was unread, so a record that is left over was
  * written after it and has an interrupt of its own, which the processor keeps
  * pending until this one returns. The timer and softirqs get their turn in
- * between.
+ * between. A drain that was put off keeps the same promise: an interrupt that
+ * comes while it runs has it run once more.
+ *
+ * @deferred is a constant, so that the hard interrupt handler does not pay for
+ * those who put the drain off.
  */
-static u32 irqbed_ring_drain(struct irqbed_ring *ring, u64 stamp)
+static __always_inline u32 irqbed_ring_drain(struct irqbed_ring *ring,
+					     u64 stamp, bool deferred)
 {
 	const struct irqbed_event_record *record;
 	u32 first = ring->consumer;
@@ -96,7 +112,9 @@ static u32 irqbed_ring_drain(struct irqbed_ring *ring, u64 stamp)
 		 * is from here: not earlier, or it could be taken before it
 		 * was raised.
 		 */
-		if (n != first)
+		if (deferred)
+			stamp = irqbed_ring_entry(ring, n);
+		else if (n != first)
 			stamp = rdtsc_ordered();
 		irqbed_take_record(ring, record, stamp);
 		ring->counters.events++;
@@ -123,7 +141,7 @@ irqreturn_t irqbed_interrupt(int irq, void *data)
 	struct irqbed_ring *ring = data;
 
 	ring->counters.interrupts++;
-	if (unlikely(!irqbed_ring_drain(ring, entry)))
+	if (unlikely(!irqbed_ring_drain(ring, entry, false)))
 		ring->counters.merged_interrupts++;
 
 	/*
@@ -132,6 +150,39 @@ irqreturn_t irqbed_interrupt(int irq, void *data)
 	 * the kernel count them as spurious and shut the vector off.
 	 */
 	return IRQ_HANDLED;
+}
+
+/*
+ * The hard interrupt of a ring whose drain is put off: notes @entry for each
+ * record that it announces. Never runs twice at a time for one ring, but at
+ * the same time as the drain, whose index it reads once.
+ */
+void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry)
+{
+	u32 consumer = READ_ONCE(ring->consumer);
+	u32 n = ring->entered;
+
+	ring->counters.interrupts++;
+	/* The drain may have taken records before their interrupt came. */
+	if ((s32)(n - consumer) < 0)
+		n = consumer;
+	/* Entries of a lap that was not yet drained are not overwritten. */
+	while (n - consumer < ring->entries &&
+	       irqbed_record_ready(ring, n, irqbed_record(ring, n)))
+		ring->entry[n++ & (ring->entries - 1)] = entry;
+	if (unlikely(n == ring->entered))
+		ring->counters.merged_interrupts++;
+	/* Whoever sees the index sees the entries before it. */
+	smp_store_release(&ring->entered, n);
+}
+
+/*
+ * The part that was put off. Never runs twice at a time for one ring, and
+ * begins anew after every irqbed_ring_enter().
+ */
+void irqbed_ring_run(struct irqbed_ring *ring)
+{
+	irqbed_ring_drain(ring, 0, true);
 }
 
 /*

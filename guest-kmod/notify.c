@@ -16,6 +16,9 @@
 static const struct irqbed_notifier *const irqbed_notifiers[] = {
 	&irqbed_notify_netlink,
 	&irqbed_notify_netlink_broadcast,
+	&irqbed_notify_chardev,
+	&irqbed_notify_eventfd,
+	&irqbed_notify_mmap,
 };
 
 const struct irqbed_notifier *irqbed_notifier __ro_after_init;

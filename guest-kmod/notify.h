@@ -17,6 +17,9 @@ struct irqbed_notifier {
 	const char *name;
 	/* Whether IRQBED_MSG_SUBSCRIBE means anything to it. */
 	bool takes_subscribers;
+	/* Whether IRQBED_IOC_LISTEN does, and whether it must bring an eventfd. */
+	bool takes_queues;
+	bool needs_eventfd;
 	/*
 	 * Before the first event and after the last one, in process context;
 	 * both may be NULL.
@@ -25,8 +28,9 @@ struct irqbed_notifier {
 	void (*stop)(void);
 	/*
 	 * Tells the listeners of one event and counts in ring->counters what
-	 * became of it. Called from the hard interrupt handler, never twice at
-	 * a time for one ring, but at the same time for several.
+	 * became of it. Called in the context the module was loaded with, the
+	 * hard interrupt handler among them, so it may not sleep; never twice
+	 * at a time for one ring, but at the same time for several.
 	 */
 	void (*notify)(struct irqbed_ring *ring,
 		       const struct irqbed_event *event);
@@ -39,5 +43,8 @@ int irqbed_notifier_select(const char *name);
 
 extern const struct irqbed_notifier irqbed_notify_netlink;
 extern const struct irqbed_notifier irqbed_notify_netlink_broadcast;
+extern const struct irqbed_notifier irqbed_notify_chardev;
+extern const struct irqbed_notifier irqbed_notify_eventfd;
+extern const struct irqbed_notifier irqbed_notify_mmap;
 
 #endif /* IRQBED_NOTIFY_H */

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::counters::Counters;
 
 /// Version of this protocol; both sides refuse another one.
-pub const CONTROL_VERSION: u32 = 1;
+pub const CONTROL_VERSION: u32 = 2;
 
 /// The agent's first line: the guest is up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,14 +26,51 @@ pub struct Hello {
     pub agent: String,
 }
 
-/// How a listener wants its events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A way for a driver to tell a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Delivery {
+pub enum Mechanism {
     /// Subscribe: `netlink_unicast` to this listener.
-    Unicast,
+    Netlink,
     /// Join the multicast group: one `netlink_broadcast` for all listeners.
-    Broadcast,
+    NetlinkBroadcast,
+    /// Blocking `read` of the character device.
+    Read,
+    /// `epoll_wait` on the character device, then `read`.
+    Poll,
+    /// Blocking ioctl of the character device.
+    Ioctl,
+    /// Blocking `read` of an eventfd, then the queue through its mapping.
+    Eventfd,
+    /// The queue through its mapping, looked at all the time.
+    MmapPoll,
+}
+
+impl Mechanism {
+    /// Every mechanism, in the order of tables.
+    pub const ALL: &[Self] = &[
+        Self::Netlink,
+        Self::NetlinkBroadcast,
+        Self::Read,
+        Self::Poll,
+        Self::Ioctl,
+        Self::Eventfd,
+        Self::MmapPoll,
+    ];
+
+    /// The name on command lines, in tables and in documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Netlink => "netlink",
+            Self::NetlinkBroadcast => "netlink-broadcast",
+            Self::Read => "read",
+            Self::Poll => "poll",
+            Self::Ioctl => "ioctl",
+            Self::Eventfd => "eventfd",
+            Self::MmapPoll => "mmap-poll",
+        }
+    }
 }
 
 /// What a listener does with its events.
@@ -55,13 +92,18 @@ pub enum Behaviour {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerSpec {
     /// How it gets its events.
-    pub delivery: Delivery,
+    pub mechanism: Mechanism,
     /// What it does with them.
     pub behaviour: Behaviour,
-    /// Bit `v` asks for vector `v`; for unicast only.
+    /// Bit `v` asks for vector `v`; `netlink-broadcast` sends all to everybody.
     pub vectors: u32,
-    /// `SO_RCVBUFFORCE` in bytes; `None` leaves the system's default.
+    /// Room for events that wait, bytes: `SO_RCVBUFFORCE` of a socket,
+    /// the size of a queue. `None` leaves the default.
     pub receive_buffer: Option<u32>,
+    /// Bytes of an event that the process takes at a time, where it reads the
+    /// character device; `None` for any event as a whole.
+    #[serde(default)]
+    pub read_size: Option<u32>,
 }
 
 /// What a listener has seen up to now. It stays readable after its death.

@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The driver's counters since it was loaded.
 ///
 /// One event makes one delivery per subscriber by unicast, one by broadcast.
-/// Each delivery ends in exactly one of `sent`, `socket_full`,
+/// Each delivery ends in exactly one of `sent`, `socket_full`, `queue_full`,
 /// `listener_gone`, `no_memory`; an event that nobody asked for counts once in
 /// `no_listener`.
 #[repr(C)]
@@ -38,11 +38,17 @@ pub struct Counters {
     pub bad_request: u64,
     /// Listeners that died without unsubscribing and were forgotten.
     pub listeners_forgotten: u64,
-    /// Subscribers by unicast right now.
+    /// Subscribers by unicast, and files with a queue, right now.
     pub subscribers: u64,
+    /// Deliveries dropped because the queue of the listener's file was full.
+    #[cfg_attr(feature = "control", serde(default))]
+    pub queue_full: u64,
+    /// Events cut short for a reader whose buffer had no room for them.
+    #[cfg_attr(feature = "control", serde(default))]
+    pub truncated: u64,
 }
 
-layout!(Counters, 96, {
+layout!(Counters, 112, {
     interrupts: 0,
     merged_interrupts: 8,
     events: 16,
@@ -55,4 +61,6 @@ layout!(Counters, 96, {
     bad_request: 72,
     listeners_forgotten: 80,
     subscribers: 88,
+    queue_full: 96,
+    truncated: 104,
 });

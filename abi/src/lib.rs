@@ -42,6 +42,7 @@ pub mod counters;
 pub mod netlink;
 pub mod pattern;
 pub mod pci;
+pub mod queue;
 pub mod regs;
 pub mod ring;
 pub mod trace;
@@ -63,5 +64,9 @@ pub const LAYOUTS: &[Layout] = &[
     trace::TraceSlot::LAYOUT,
     netlink::SubscribeRequest::LAYOUT,
     netlink::EventMessage::LAYOUT,
+    queue::ListenRequest::LAYOUT,
+    queue::WaitRequest::LAYOUT,
+    queue::QueueHeader::LAYOUT,
+    queue::QueueTail::LAYOUT,
     counters::Counters::LAYOUT,
 ];

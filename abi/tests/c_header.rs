@@ -7,12 +7,13 @@ use cbindgen::{Builder, Config, Language, Style};
 use irqbed_abi::LAYOUTS;
 
 const HEADER: &str = "../guest-kmod/irqbed_abi.h";
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "pci.rs",
     "regs.rs",
     "ring.rs",
     "trace.rs",
     "netlink.rs",
+    "queue.rs",
     "counters.rs",
 ];
 

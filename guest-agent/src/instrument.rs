@@ -17,7 +17,7 @@ use irqbed_abi::{
 use crate::{mapping::Mapping, tsc::GuestTsc};
 
 /// The driver's character device, through which the BAR is mapped.
-const DEVICE: &str = "/dev/irqbed0";
+pub const DEVICE: &str = "/dev/irqbed0";
 
 /// The mapped instrument BAR.
 #[derive(Debug)]

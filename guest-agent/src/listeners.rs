@@ -116,6 +116,10 @@ impl Listeners {
 
 impl Listener {
     fn read_drops(&mut self) {
+        // Port 0 is the driver's own socket.
+        if self.port_id == 0 {
+            return;
+        }
         if let Some(drops) = netlink::drops(self.unit, self.port_id) {
             self.drops = drops;
         }

@@ -23,6 +23,7 @@ mod mapping;
 mod module;
 mod netlink;
 mod program;
+mod queue;
 mod raw;
 mod receivers;
 mod shell;

@@ -31,16 +31,32 @@ impl Mapping {
     /// Maps the first `len` bytes of a file for reading and writing, its pages
     /// in place before the first access.
     pub fn shared(file: impl AsFd, len: usize) -> io::Result<Self> {
+        Self::map(file, 0, len, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    /// Maps `len` bytes at an offset, a multiple of the page size, for reading
+    /// and writing.
+    pub fn at(file: impl AsFd, offset: u64, len: usize) -> io::Result<Self> {
+        Self::map(file, offset, len, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    /// Maps `len` bytes at an offset, a multiple of the page size. Whatever
+    /// [`Mapping::word64`] hands out may be read, but not written.
+    pub fn read_only(file: impl AsFd, offset: u64, len: usize) -> io::Result<Self> {
+        Self::map(file, offset, len, ProtFlags::READ)
+    }
+
+    fn map(file: impl AsFd, offset: u64, len: usize, access: ProtFlags) -> io::Result<Self> {
         // SAFETY: the kernel chooses the address, so no memory of ours is
         // replaced.
         let base = unsafe {
             mmap(
                 ptr::null_mut(),
                 len,
-                ProtFlags::READ | ProtFlags::WRITE,
+                access,
                 MapFlags::SHARED | MapFlags::POPULATE,
                 file,
-                0,
+                offset,
             )?
         };
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
@@ -53,6 +69,27 @@ impl Mapping {
         let fits = offset.checked_add(size)? <= self.len && offset.is_multiple_of(size);
         // SAFETY: the offset is inside of the mapping.
         fits.then(|| unsafe { self.base.add(offset) })
+    }
+
+    /// Copies bytes out; false when they are not all inside. What somebody
+    /// writes meanwhile arrives torn: the caller knows by an index that nobody
+    /// does.
+    #[inline(always)]
+    pub fn copy_to(&self, offset: usize, to: &mut [u8]) -> bool {
+        if offset
+            .checked_add(to.len())
+            .is_none_or(|end| end > self.len)
+        {
+            return false;
+        }
+        // SAFETY: the bytes are inside of the mapping, which is alive and is
+        // not the caller's slice, since nobody has a reference into it but to
+        // atomics.
+        unsafe {
+            let from = self.base.add(offset).as_ptr();
+            ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len());
+        }
+        true
     }
 
     /// The 64-bit word at an offset in bytes; `None` outside or misaligned.

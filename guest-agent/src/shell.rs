@@ -5,7 +5,7 @@
 use std::{fs::OpenOptions, os::unix::process::CommandExt, process::Command};
 
 use anyhow::{Context, Result};
-use irqbed_abi::control::{Behaviour, Delivery, ListenerSpec};
+use irqbed_abi::control::{Behaviour, ListenerSpec, Mechanism};
 use rustix::{
     process::{ioctl_tiocsctty, setsid},
     stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
@@ -27,14 +27,15 @@ const TERMINAL: &str = "/dev/ttyS0";
 /// does not load needs the shell most.
 pub fn start(agent: &mut Agent, command_line: &str) {
     let unicast = ListenerSpec {
-        delivery: Delivery::Unicast,
+        mechanism: Mechanism::Netlink,
         behaviour: Behaviour::Print,
         vectors: u32::MAX,
         receive_buffer: None,
+        read_size: None,
     };
     // A driver told to broadcast takes no subscribers.
     let broadcast = ListenerSpec {
-        delivery: Delivery::Broadcast,
+        mechanism: Mechanism::NetlinkBroadcast,
         ..unicast.clone()
     };
     let listening = module::load(&module::parameters_from(command_line)).and_then(|()| {

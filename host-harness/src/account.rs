@@ -17,6 +17,8 @@ pub enum Loss {
     NoListener,
     /// Driver: the listener's receive buffer was full.
     SocketFull,
+    /// Driver: the queue of the listener's file was full.
+    QueueFull,
     /// Driver: the listener died between lookup and delivery.
     ListenerGone,
     /// Driver: no buffer could be allocated.
@@ -40,6 +42,7 @@ impl Loss {
             Self::BadRecord => "bad_record",
             Self::NoListener => "no_listener",
             Self::SocketFull => "socket_full",
+            Self::QueueFull => "queue_full",
             Self::ListenerGone => "listener_gone",
             Self::NoMemory => "no_memory",
             Self::SocketOverrun => "socket_overrun",

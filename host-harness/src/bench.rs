@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use device_model::event::DeviceCounters;
 use irqbed_abi::{
-    control::{Behaviour, Delivery, ListenerReport, ListenerSpec},
+    control::{Behaviour, ListenerReport, ListenerSpec, Mechanism},
     counters::Counters,
 };
 
@@ -13,6 +13,7 @@ use crate::{
     account::{Account, Loss},
     clock::{Calibration, ClockError, WallClock},
     measure::{self, MeasureError, Plan, Rate, Run, Trace},
+    mechanism::Pair,
     progress::Progress,
     qemu::{ClockKind, Machine, STEADY},
     result::{Clock, Listener, Parameters, RunResult, Stages},
@@ -33,8 +34,8 @@ pub struct Bench {
     pub module_parameters: BTreeMap<String, String>,
     /// Events, rate, payload, vectors.
     pub plan: Plan,
-    /// How the driver tells its listeners.
-    pub delivery: Delivery,
+    /// How the driver tells its listeners, and where in the kernel.
+    pub pair: Pair,
     /// Listeners, at least 1; the first one stamps the trace slots.
     pub listeners: u32,
 }
@@ -57,30 +58,16 @@ pub enum BenchError {
 type Counted = (DeviceCounters, Counters);
 
 impl Bench {
-    /// Name of the driver's notifier.
-    #[must_use]
-    pub fn mechanism(&self) -> &'static str {
-        match self.delivery {
-            Delivery::Unicast => "netlink",
-            Delivery::Broadcast => "netlink-broadcast",
-        }
-    }
-
-    /// Makes the guest steady where instructions are counted, and loads the
-    /// driver as the benchmark wants it.
+    /// Loads the driver as the benchmark wants it.
     ///
     /// # Errors
     /// [`SessionError`].
     pub fn prepare(&self, session: &mut Session) -> Result<(), SessionError> {
-        if self.machine.clock == ClockKind::Instructions {
-            session.steady()?;
-        }
-        let notifier = ("notifier", self.mechanism().to_owned());
         let own = self
             .module_parameters
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
-        session.load_module([notifier].into_iter().chain(own))?;
+        session.load_module(self.pair.module_parameters().into_iter().chain(own))?;
         if self.machine.clock == ClockKind::Instructions {
             // The first socket that closes makes the kernel rebuild its table
             // of the unit's sockets, which may put the driver's own in front of
@@ -110,8 +97,8 @@ impl Bench {
             .map(|listener| last_report(session, listener))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(RunResult {
-            mechanism: self.mechanism().to_owned(),
-            context: "hardirq".to_owned(),
+            mechanism: self.pair.mechanism.as_str().to_owned(),
+            context: self.pair.context.as_str().to_owned(),
             clock: wall.map_or(Clock::instructions(), |wall| {
                 Clock::wall(wall.error_bound, wall.drift, CLAIM)
             }),
@@ -138,14 +125,21 @@ impl Bench {
                 "the guest was made steady: {}, no deadline server for fair tasks",
                 STEADY.join(" ")
             ),
-            "each event was raised when the one before had arrived and the guest was idle"
-                .to_owned(),
+            match self.plan.rate {
+                Rate::OneByOne(_) => {
+                    "each event was raised when the one before had arrived; the guest looked for it"
+                }
+                _ => "each event was raised when the one before had arrived and the guest was idle",
+            }
+            .to_owned(),
         ]
     }
 
     fn parameters(&self) -> Parameters {
         let (rate_hz, window) = match self.plan.rate {
-            Rate::Hertz(hertz) | Rate::WhenIdle(hertz) => (Some(hertz), None),
+            Rate::Hertz(hertz) | Rate::WhenIdle(hertz) | Rate::OneByOne(hertz) => {
+                (Some(hertz), None)
+            }
             Rate::Max { window } => (None, Some(window)),
         };
         Parameters {
@@ -154,7 +148,7 @@ impl Bench {
             window,
             payload_bytes: self.plan.payload,
             vectors: self.plan.vectors,
-            delivery: self.delivery,
+            delivery: self.pair.mechanism.into(),
             vcpus: self.machine.vcpus,
             memory_mib: self.machine.memory_mib,
             module_parameters: self.module_parameters.clone(),
@@ -164,7 +158,7 @@ impl Bench {
 
     fn listener(&self, number: u32) -> ListenerSpec {
         ListenerSpec {
-            delivery: self.delivery,
+            mechanism: self.pair.mechanism,
             behaviour: if number == 0 {
                 Behaviour::Measure
             } else {
@@ -172,6 +166,7 @@ impl Bench {
             },
             vectors: u32::MAX,
             receive_buffer: None,
+            read_size: None,
         }
     }
 
@@ -221,22 +216,23 @@ impl Bench {
                 Loss::OutOfOrder,
                 run.out_of_order() + others.map(|r| r.out_of_order).sum::<u64>(),
             );
-        match self.delivery {
-            Delivery::Unicast => account
-                .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
-                .lose(Loss::NoMemory, driver(|c| c.no_memory))
-                .lose(Loss::SocketFull, driver(|c| c.socket_full))
-                .lose(
-                    Loss::UnreadByDeadListener,
-                    unread_by_the_dead(reports, driver(|c| c.sent)),
-                ),
+        match self.pair.mechanism {
             // One send serves all, and says only that somebody's buffer was
             // full; whose, the kernel counts at each socket.
-            Delivery::Broadcast => account
+            Mechanism::NetlinkBroadcast => account
                 .lose(Loss::NoMemory, driver(|c| c.no_memory) * listeners)
                 .lose(
                     Loss::SocketOverrun,
                     reports.iter().map(|r| r.kernel_drops).sum(),
+                ),
+            _ => account
+                .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
+                .lose(Loss::NoMemory, driver(|c| c.no_memory))
+                .lose(Loss::SocketFull, driver(|c| c.socket_full))
+                .lose(Loss::QueueFull, driver(|c| c.queue_full))
+                .lose(
+                    Loss::UnreadByDeadListener,
+                    unread_by_the_dead(reports, driver(|c| c.sent)),
                 ),
         };
         account

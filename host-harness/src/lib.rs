@@ -19,6 +19,7 @@ pub mod environment;
 pub mod idle;
 pub mod interrupt;
 pub mod measure;
+pub mod mechanism;
 pub mod progress;
 pub mod qemu;
 pub mod result;

@@ -53,6 +53,9 @@ pub enum Rate {
     /// So many a second at most, and each only when the one before has arrived
     /// and the guest is idle: every event finds the guest in the same state.
     WhenIdle(f64),
+    /// So many a second at most, and each only when the one before has arrived:
+    /// for guests that are never idle.
+    OneByOne(f64),
     /// As fast as the guest takes them, at most `window` not yet received.
     Max {
         /// Events, at least 1.
@@ -248,6 +251,10 @@ impl Pace {
     fn wait(&mut self, source: &EventSource, last: u64) -> Result<(), Interrupted> {
         match self.rate {
             Rate::Hertz(hertz) => self.wait_for_time(source, hertz),
+            Rate::OneByOne(hertz) => {
+                self.wait_for_window(source, last, 1)?;
+                self.wait_for_time(source, hertz)
+            }
             Rate::WhenIdle(hertz) => {
                 self.wait_for_window(source, last, 1)?;
                 self.wait_for_time(source, hertz)?;

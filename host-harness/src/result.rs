@@ -42,7 +42,7 @@ mod stats;
 use std::collections::BTreeMap;
 
 use irqbed_abi::{
-    control::{Behaviour, Delivery, ListenerReport, ListenerSpec},
+    control::{Behaviour, ListenerReport, ListenerSpec, Mechanism},
     counters::Counters,
 };
 use serde::{Deserialize, Serialize};
@@ -238,6 +238,25 @@ pub struct Parameters {
     pub kernel_parameters: Vec<String>,
 }
 
+/// How events are addressed to listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// To each listener by itself.
+    Unicast,
+    /// Once, to all of them.
+    Broadcast,
+}
+
+impl From<Mechanism> for Delivery {
+    fn from(mechanism: Mechanism) -> Self {
+        match mechanism {
+            Mechanism::NetlinkBroadcast => Self::Broadcast,
+            _ => Self::Unicast,
+        }
+    }
+}
+
 /// One listener, and what it has seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
@@ -269,7 +288,7 @@ impl Listener {
     #[must_use]
     pub fn new(spec: &ListenerSpec, report: &ListenerReport) -> Self {
         Self {
-            delivery: spec.delivery,
+            delivery: spec.mechanism.into(),
             behaviour: spec.behaviour,
             received: report.received,
             bad_payload: report.bad_payload,

@@ -2,14 +2,14 @@
 //! The document as a person reads it on a terminal: per run one line that
 //! says what was measured, one row per stage, the clock, and the account.
 
-use std::fmt::Write;
+mod comparison;
 
-use irqbed_abi::control::Delivery;
+use std::fmt::Write;
 
 use crate::{
     account::Account,
     environment::Environment,
-    result::{Clock, Document, RunResult, StageStats},
+    result::{Clock, Delivery, Document, RunResult, StageStats},
     stages::Stage,
     units::{Unit, thousands},
 };
@@ -23,14 +23,16 @@ const COLUMN_WIDTH: usize = 8;
 const HEADINGS: [&str; 7] = ["count", "min", "p50", "p90", "p99", "p99.9", "max"];
 
 /// The document as text, at most 80 columns wide as long as values stay below
-/// ten seconds or ten million instructions; ends in a line feed.
+/// ten seconds or ten million instructions, and 100 where several runs are
+/// compared; ends in a line feed.
 #[must_use]
 pub fn render(document: &Document) -> String {
     let mut text = String::new();
-    for result in &document.results {
-        run(&mut text, result);
-        text.push('\n');
+    match &*document.results {
+        [result] => run(&mut text, result),
+        _ => comparison::write(&mut text, document),
     }
+    text.push('\n');
     environment(&mut text, &document.environment);
     text
 }

@@ -4,16 +4,22 @@
 //! moment it has one and hands it to the [`Sink`]; it knows nothing of slots,
 //! checks and counts.
 
+mod eventfd;
+mod ioctl;
+mod mmap_poll;
 mod netlink;
+mod poll;
+mod read;
 
 use anyhow::{Context, Result};
-use irqbed_abi::control::ListenerSpec;
+use irqbed_abi::control::{ListenerSpec, Mechanism};
 
 use crate::events::Sink;
 
 /// A receiver that the driver knows.
 pub trait Receiver {
-    /// Number by which the driver and the kernel know it.
+    /// Number by which the driver and the kernel know it; 0 for one without a
+    /// netlink socket.
     fn port_id(&self) -> u32;
 
     /// Messages that the kernel dropped on their way to it; `None` where this
@@ -31,20 +37,28 @@ pub trait Receiver {
 
 /// One way to receive.
 pub struct Kind {
-    /// Whether this is the way that a listener asks for.
-    pub serves: fn(&ListenerSpec) -> bool,
+    /// Its name.
+    pub mechanism: Mechanism,
     /// Makes a receiver of which the driver knows when this returns.
     pub open: fn(&ListenerSpec, &mut Sink) -> Result<Box<dyn Receiver>>,
 }
 
 /// Every way there is.
-const RECEIVERS: &[Kind] = &[netlink::UNICAST, netlink::BROADCAST];
+const RECEIVERS: &[Kind] = &[
+    netlink::UNICAST,
+    netlink::BROADCAST,
+    read::READ,
+    poll::POLL,
+    ioctl::IOCTL,
+    eventfd::EVENTFD,
+    mmap_poll::MMAP_POLL,
+];
 
 /// Makes the receiver that a listener asks for.
 pub fn open(spec: &ListenerSpec, sink: &mut Sink) -> Result<Box<dyn Receiver>> {
     let kind = RECEIVERS
         .iter()
-        .find(|kind| (kind.serves)(spec))
-        .with_context(|| format!("no receiver for {:?}", spec.delivery))?;
+        .find(|kind| kind.mechanism == spec.mechanism)
+        .with_context(|| format!("no receiver for {}", spec.mechanism.as_str()))?;
     (kind.open)(spec, sink)
 }

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result};
 use irqbed_abi::{
-    control::{Delivery, ListenerSpec},
+    control::{ListenerSpec, Mechanism},
     netlink::{MSG_EVENT, MSG_SUBSCRIBE, MSG_UNSUBSCRIBE, SubscribeRequest},
 };
 use neli::consts::nl::NlmF;
@@ -25,7 +25,7 @@ use crate::{
 
 /// `netlink_unicast` to each subscriber.
 pub const UNICAST: Kind = Kind {
-    serves: |spec| spec.delivery == Delivery::Unicast,
+    mechanism: Mechanism::Netlink,
     open: |spec, sink| {
         let mut receiver = Netlink::open(spec)?;
         let body = SubscribeRequest {
@@ -48,7 +48,7 @@ pub const UNICAST: Kind = Kind {
 
 /// One `netlink_broadcast` to all members of the group.
 pub const BROADCAST: Kind = Kind {
-    serves: |spec| spec.delivery == Delivery::Broadcast,
+    mechanism: Mechanism::NetlinkBroadcast,
     open: |spec, _| {
         let receiver = Netlink::open(spec)?;
         receiver.socket.join()?;

@@ -3,9 +3,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::ensure;
-use clap::{Args, ValueEnum, value_parser};
-use irqbed_abi::{control::Delivery, pci::VECTORS, ring::MAX_PAYLOAD};
+use anyhow::{Context as _, bail, ensure};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+    value_parser,
+};
+use irqbed_abi::{pci::VECTORS, ring::MAX_PAYLOAD};
 
 use crate::{
     accel::{self, AccelRequest, Accelerator},
@@ -13,6 +17,7 @@ use crate::{
     bench::Bench,
     environment::Environment,
     measure::{Plan, Rate},
+    mechanism::{Context, Mechanism, Pair},
     progress::Progress,
     qemu::{ClockKind, Machine},
     result::{Document, JsonTarget},
@@ -43,9 +48,18 @@ pub(super) struct Arguments {
     /// Accelerator
     #[arg(long, value_enum, default_value_t = AccelRequest::Auto)]
     accel: AccelRequest,
-    /// How the driver tells its listeners
-    #[arg(long, value_enum, default_value_t = DeliveryArgument::Unicast)]
-    delivery: DeliveryArgument,
+    /// How the driver tells its listeners; several to compare them
+    #[arg(long, value_name = "M,...", value_delimiter = ',', default_value = "netlink", value_parser = mechanisms())]
+    mechanism: Vec<Mechanism>,
+    /// Where in the kernel it does so; several to compare them
+    #[arg(long, value_name = "C,...", value_delimiter = ',', default_value = "hardirq", value_parser = contexts())]
+    context: Vec<Context>,
+    /// Every mechanism in every context that can work
+    #[arg(long, conflicts_with_all = ["mechanism", "context"])]
+    all: bool,
+    /// Short for `--mechanism netlink`, or `netlink-broadcast`
+    #[arg(long, value_enum, conflicts_with_all = ["mechanism", "all"])]
+    delivery: Option<DeliveryArgument>,
     /// Listeners; the first one is measured
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     listeners: u32,
@@ -65,10 +79,38 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DeliveryArgument {
-    /// One message for each listener
+    /// One netlink message for each listener
     Unicast,
-    /// One message for all
+    /// One netlink message for all
     Broadcast,
+}
+
+impl From<DeliveryArgument> for Mechanism {
+    fn from(delivery: DeliveryArgument) -> Self {
+        match delivery {
+            DeliveryArgument::Unicast => Self::Netlink,
+            DeliveryArgument::Broadcast => Self::NetlinkBroadcast,
+        }
+    }
+}
+
+/// Parses the name of one of several things.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&one| name(one))).try_map(move |found| {
+        let mut all = all.iter().copied();
+        all.find(|&one| name(one) == found).ok_or("no such name")
+    })
+}
+
+fn mechanisms() -> impl TypedValueParser<Value = Mechanism> {
+    one_of(Mechanism::ALL, Mechanism::as_str)
+}
+
+fn contexts() -> impl TypedValueParser<Value = Context> {
+    one_of(Context::ALL, Context::as_str)
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -89,29 +131,55 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 }
 
 impl Arguments {
-    fn bench(&self, accelerator: Accelerator) -> Bench {
+    fn machine(&self, accelerator: Accelerator) -> Machine {
+        Machine {
+            accelerator,
+            clock: self.clock,
+            vcpus: self.vcpus,
+            memory_mib: self.memory,
+            kernel_parameters: self.kernel_parameter.clone(),
+        }
+    }
+
+    /// What to measure: the pairs that can work, and why the others cannot.
+    fn pairs(&self, machine: &Machine) -> (Vec<Pair>, Vec<(Pair, String)>) {
+        let all = if self.all {
+            Pair::of(Mechanism::ALL, Context::ALL)
+        } else if let Some(delivery) = self.delivery {
+            Pair::of(&[delivery.into()], &self.context)
+        } else {
+            Pair::of(&self.mechanism, &self.context)
+        };
+        let mut refused = Vec::new();
+        let works = |pair: &Pair| match pair.refusal(machine) {
+            Some(why) => {
+                refused.push((*pair, why));
+                false
+            }
+            None => true,
+        };
+        (all.into_iter().filter(works).collect(), refused)
+    }
+
+    fn bench(&self, machine: &Machine, pair: Pair) -> Bench {
         Bench {
-            machine: Machine {
-                accelerator,
-                clock: self.clock,
-                vcpus: self.vcpus,
-                memory_mib: self.memory,
-                kernel_parameters: self.kernel_parameter.clone(),
-            },
+            machine: machine.clone(),
             module_parameters: self.module_parameter.iter().cloned().collect(),
             plan: Plan {
                 events: self.events,
                 rate: match (self.clock, self.rate) {
+                    (ClockKind::Instructions, Rate::Hertz(hertz))
+                        if pair.mechanism == Mechanism::MmapPoll =>
+                    {
+                        Rate::OneByOne(hertz)
+                    }
                     (ClockKind::Instructions, Rate::Hertz(hertz)) => Rate::WhenIdle(hertz),
                     (_, rate) => rate,
                 },
                 payload: self.payload,
                 vectors: self.vectors,
             },
-            delivery: match self.delivery {
-                DeliveryArgument::Unicast => Delivery::Unicast,
-                DeliveryArgument::Broadcast => Delivery::Broadcast,
-            },
+            pair,
             listeners: self.listeners,
         }
     }
@@ -138,21 +206,48 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let artefacts = Artefacts::locate()?;
     artefacts.check()?;
     let choice = arguments.accelerator()?;
-    let bench = arguments.bench(choice.accelerator);
+    let machine = arguments.machine(choice.accelerator);
+    let (pairs, refused) = arguments.pairs(&machine);
+    if let ([], Some((pair, why))) = (&*pairs, refused.first()) {
+        bail!("{pair} cannot be measured: {why}");
+    }
 
     let progress = Progress::on_terminal();
     progress.phase("boot");
-    let mut session = Session::boot(&artefacts, &bench.machine)?;
-    bench.prepare(&mut session)?;
-    let result = bench.run(&mut session, &progress)?;
+    let mut session = Session::boot(&artefacts, &machine)?;
+    if machine.clock == ClockKind::Instructions {
+        session.steady()?;
+    }
+    let mut results = Vec::with_capacity(pairs.len());
+    for pair in &pairs {
+        let bench = arguments.bench(&machine, *pair);
+        bench.prepare(&mut session)?;
+        results.push(
+            bench
+                .run(&mut session, &progress)
+                .with_context(|| pair.to_string())?,
+        );
+        session.unload_module()?;
+    }
     let environment = Environment::gather(&artefacts.qemu, &session.hello().kernel, &choice);
     session.power_off()?;
     drop(progress);
 
-    let problems = result.problems();
-    let document = Document::new(environment, vec![result]);
+    let problems: Vec<String> = results
+        .iter()
+        .flat_map(|result| {
+            let of = format!("{} in {}", result.mechanism, result.context);
+            let problems = result.problems().into_iter();
+            problems.map(move |problem| format!("{of}: {problem}"))
+        })
+        .collect();
+    let document = Document::new(environment, results);
     if arguments.json != Some(JsonTarget::Stdout) {
-        super::print(&table::render(&document))?;
+        let mut text = table::render(&document);
+        for (pair, why) in &refused {
+            text += &format!("not measured: {pair}: {why}\n");
+        }
+        super::print(&text)?;
     }
     if let Some(target) = &arguments.json {
         document.write(target)?;

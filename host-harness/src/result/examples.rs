@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use irqbed_abi::control::{Behaviour, Delivery};
+use irqbed_abi::control::Behaviour;
 
-use super::{Clock, Document, Listener, Parameters, RunResult, Stages};
+use super::{Clock, Delivery, Document, Listener, Parameters, RunResult, Stages};
 use crate::{
     accel::Accelerator,
     account::Account,

@@ -123,3 +123,25 @@ fn a_run_without_any_event_says_so() {
     result.stages = crate::result::Stages::default();
     assert!(render(&examples::document(result)).contains("no event arrived at any stage"));
 }
+
+#[test]
+fn several_runs_make_one_line_each() {
+    let mut slower = examples::wall();
+    slower.mechanism = "netlink-broadcast".to_owned();
+    slower.context = "workqueue".to_owned();
+    slower.account.delivered = 999;
+    slower.account.lose(Loss::SocketOverrun, 1);
+    let mut document = examples::document(examples::wall());
+    document.results.push(slower);
+    let found = render(&document);
+    for line in [
+        "netlink            hardirq       150.90    156.39    160.79    161.78    161.89  1,000 of 1,000",
+        "netlink-broadcast  workqueue     150.90    156.39    160.79    161.78    161.89  999 of 1,000",
+        "netlink-broadcast in workqueue: raised 1,000 = delivered 999",
+    ] {
+        assert!(found.contains(line), "{found}");
+    }
+    for line in found.lines() {
+        assert!(line.chars().count() <= 100, "too wide: {line}");
+    }
+}

@@ -3,7 +3,7 @@
 
 use host_harness::measure::{Plan, Rate};
 use irqbed_abi::{
-    control::{Behaviour, Delivery, Reply, Request},
+    control::{Behaviour, Mechanism, Reply, Request},
     netlink::{MSG_EVENT, MSG_SUBSCRIBE},
 };
 
@@ -19,12 +19,12 @@ fn three_listeners_hear_one_broadcast() {
         .expect("loads");
     let first = guest
         .session
-        .listen(listener(Delivery::Broadcast, Behaviour::Measure))
+        .listen(listener(Mechanism::NetlinkBroadcast, Behaviour::Measure))
         .expect("a listener");
     let others = [0, 1].map(|_| {
         guest
             .session
-            .listen(listener(Delivery::Broadcast, Behaviour::Count))
+            .listen(listener(Mechanism::NetlinkBroadcast, Behaviour::Count))
             .expect("another listener")
     });
     let run = guest.raise(500, 64);
@@ -113,7 +113,7 @@ fn a_listener_that_never_reads_costs_only_itself() {
     let mut guest = Guest::boot();
     let sleeper = guest
         .session
-        .listen(listener(Delivery::Unicast, Behaviour::Stall))
+        .listen(listener(Mechanism::Netlink, Behaviour::Stall))
         .expect("a sleeper");
     guest.session.listen(unicast()).expect("a listener");
     let run = guest.raise(1000, 1024);

@@ -6,4 +6,5 @@ mod clock;
 mod failures;
 mod lifecycle;
 mod listeners;
+mod mechanisms;
 mod support;

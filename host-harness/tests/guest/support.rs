@@ -12,7 +12,7 @@ use host_harness::{
     session::Session,
 };
 use irqbed_abi::{
-    control::{Behaviour, Delivery, ListenerSpec},
+    control::{Behaviour, ListenerSpec, Mechanism},
     counters::Counters,
 };
 
@@ -96,15 +96,16 @@ impl Guest {
     }
 }
 
-pub fn listener(delivery: Delivery, behaviour: Behaviour) -> ListenerSpec {
+pub fn listener(mechanism: Mechanism, behaviour: Behaviour) -> ListenerSpec {
     ListenerSpec {
-        delivery,
+        mechanism,
         behaviour,
         vectors: u32::MAX,
         receive_buffer: None,
+        read_size: None,
     }
 }
 
 pub fn unicast() -> ListenerSpec {
-    listener(Delivery::Unicast, Behaviour::Measure)
+    listener(Mechanism::Netlink, Behaviour::Measure)
 }

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Receives events by blocking `read` of the character device.
+
+use anyhow::{Context, Result};
+use irqbed_abi::control::Mechanism;
+use rustix::io::{Errno, read};
+
+use super::{Kind, Receiver};
+use crate::{
+    events::Sink,
+    queue::{Queue, buffer, take},
+    tsc,
+};
+
+/// `read`.
+pub const READ: Kind = Kind {
+    mechanism: Mechanism::Read,
+    open: |spec, _| {
+        Ok(Box::new(Read {
+            queue: Queue::open(spec, None)?,
+            buffer: buffer(spec),
+        }))
+    },
+};
+
+struct Read {
+    queue: Queue,
+    buffer: Vec<u8>,
+}
+
+impl Receiver for Read {
+    fn port_id(&self) -> u32 {
+        0
+    }
+
+    fn drops(&self) -> Option<u64> {
+        None
+    }
+
+    fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
+        self.queue.quit()
+    }
+
+    fn run(&mut self, sink: &mut Sink) -> Result<()> {
+        loop {
+            let received = read(&self.queue, &mut *self.buffer);
+            let user = tsc::now();
+            match received {
+                Ok(0) => return Ok(()),
+                Ok(count) => take(sink, user, self.buffer.get(..count).unwrap_or_default()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error).context("cannot read events"),
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The queue of an open file: written by the notifiers from any context, read
+ * by a process, through the driver or by itself.
+ *
+ * Nothing is allocated and nothing sleeps on the way in: the ring is there
+ * before the first event. An event that finds no room is dropped and counted
+ * (queue_full, and in the header, where the process sees it); those that are in
+ * the ring are never overwritten.
+ */
+#include <linux/atomic.h>
+#include <linux/eventfd.h>
+#include <linux/mm.h>
+#include <linux/poll.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include <asm/barrier.h>
+
+#include "irqbed_queue.h"
+
+/* Listeners with a queue now, and events cut short for a reader so far. */
+static atomic64_t irqbed_queues;
+static atomic64_t irqbed_truncated;
+static atomic64_t irqbed_queues_forgotten;
+
+struct irqbed_queue *irqbed_queue_new(u32 vectors, u32 size,
+				      struct eventfd_ctx *eventfd)
+{
+	struct irqbed_queue *queue;
+
+	queue = kzalloc(sizeof(*queue), GFP_KERNEL_ACCOUNT);
+	if (!queue)
+		return NULL;
+	/* Zeroed, and such as may be mapped. */
+	queue->header = vmalloc_user(2 * PAGE_SIZE + size);
+	if (!queue->header) {
+		kfree(queue);
+		return NULL;
+	}
+	queue->tail = (void *)queue->header + PAGE_SIZE;
+	queue->data = (void *)queue->header + 2 * PAGE_SIZE;
+	queue->vectors = vectors;
+	queue->size = size;
+	queue->eventfd = eventfd;
+	INIT_LIST_HEAD(&queue->node);
+	queue->header->size = size;
+	spin_lock_init(&queue->lock);
+	init_waitqueue_head(&queue->wait);
+	mutex_init(&queue->reader);
+	atomic64_inc(&irqbed_queues);
+	return queue;
+}
+
+/* Nobody notifies it any more, and no file has it. */
+void irqbed_queue_free(struct irqbed_queue *queue)
+{
+	if (!irqbed_queue_stopped(queue))
+		atomic64_inc(&irqbed_queues_forgotten);
+	if (queue->eventfd)
+		eventfd_ctx_put(queue->eventfd);
+	atomic64_dec(&irqbed_queues);
+	mutex_destroy(&queue->reader);
+	vfree(queue->header);
+	kfree(queue);
+}
+
+/* No more events come: whoever waits has those that are left, and the end. */
+void irqbed_queue_stop(struct irqbed_queue *queue)
+{
+	/* Whoever sees it sees the last event too. */
+	smp_store_release(&queue->header->stopped, 1);
+	wake_up_interruptible_poll(&queue->wait, EPOLLIN | EPOLLRDNORM | EPOLLHUP);
+	if (queue->eventfd)
+		irqbed_eventfd_signal(queue->eventfd);
+}
+
+bool irqbed_queue_stopped(const struct irqbed_queue *queue)
+{
+	return smp_load_acquire(&queue->header->stopped);
+}
+
+bool irqbed_queue_empty(const struct irqbed_queue *queue)
+{
+	/* Both are indices of ours as long as the process has not written. */
+	return READ_ONCE(queue->tail->tail) >=
+	       smp_load_acquire(&queue->header->head);
+}
+
+static void irqbed_queue_write(struct irqbed_queue *queue, u64 at,
+			       const void *from, u32 len)
+{
+	u32 start = at & (queue->size - 1);
+	u32 first = min(len, queue->size - start);
+
+	memcpy(queue->data + start, from, first);
+	if (unlikely(first < len))
+		memcpy(queue->data, from + first, len - first);
+}
+
+/* Whether the event is in the queue; what became of it is counted. */
+bool irqbed_queue_push(struct irqbed_ring *ring, struct irqbed_queue *queue,
+		       const struct irqbed_event *event)
+{
+	u32 len = sizeof(event->message) + event->message.payload_len;
+	u32 room = ALIGN(len, IRQBED_QUEUE_ALIGN);
+	unsigned long flags;
+	u64 used;
+
+	spin_lock_irqsave(&queue->lock, flags);
+	/*
+	 * The tail may be the process's own: a wrong one is more in use than
+	 * there is, and costs nobody but itself. Its reads of the ring are over
+	 * before it moves the tail.
+	 */
+	used = queue->head - smp_load_acquire(&queue->tail->tail);
+	if (unlikely(used > queue->size || room > queue->size - used)) {
+		WRITE_ONCE(queue->header->dropped, queue->header->dropped + 1);
+		ring->counters.queue_full++;
+		spin_unlock_irqrestore(&queue->lock, flags);
+		return false;
+	}
+	irqbed_queue_write(queue, queue->head, &event->message,
+			   sizeof(event->message));
+	irqbed_queue_write(queue, queue->head + sizeof(event->message),
+			   event->payload, event->message.payload_len);
+	queue->head += room;
+	/* Whoever sees the head sees the event. */
+	smp_store_release(&queue->header->head, queue->head);
+	spin_unlock_irqrestore(&queue->lock, flags);
+	ring->counters.sent++;
+	return true;
+}
+
+static int irqbed_queue_copy(const struct irqbed_queue *queue, u64 at,
+			     void __user *to, u32 len)
+{
+	u32 start = at & (queue->size - 1);
+	u32 first = min(len, queue->size - start);
+
+	if (copy_to_user(to, queue->data + start, first) ||
+	    copy_to_user(to + first, queue->data, len - first))
+		return -EFAULT;
+	return 0;
+}
+
+/*
+ * Copies the oldest event, as much of it as fits, and takes it off: the bytes
+ * copied, 0 when there is none. The reader knows by payload_len that it did not
+ * get all of it.
+ */
+ssize_t irqbed_queue_take(struct irqbed_queue *queue, void __user *to,
+			  size_t len)
+{
+	struct irqbed_event_message message;
+	ssize_t ret = 0;
+	u64 tail, used;
+	u32 whole;
+
+	if (len < sizeof(message))
+		return -EINVAL;
+	if (mutex_lock_interruptible(&queue->reader))
+		return -ERESTARTSYS;
+	tail = READ_ONCE(queue->tail->tail);
+	used = smp_load_acquire(&queue->header->head) - tail;
+	if (!used)
+		goto unlock;
+	/* A process that moves the tail by itself, and wrongly. */
+	ret = -EINVAL;
+	if (used > queue->size || tail % IRQBED_QUEUE_ALIGN)
+		goto unlock;
+	/* A message is three times the alignment and may be cut as well. */
+	for (whole = 0; whole < sizeof(message); whole += sizeof(u64))
+		memcpy((void *)&message + whole,
+		       queue->data + ((tail + whole) & (queue->size - 1)),
+		       sizeof(u64));
+	if (message.payload_len > IRQBED_MAX_PAYLOAD)
+		goto unlock;
+	whole = sizeof(message) + message.payload_len;
+
+	ret = irqbed_queue_copy(queue, tail, to, min_t(size_t, len, whole));
+	if (ret)
+		goto unlock;
+	if (len < whole)
+		atomic64_inc(&irqbed_truncated);
+	ret = min_t(size_t, len, whole);
+	/* The copy is made: the driver may write there. */
+	smp_store_release(&queue->tail->tail,
+			  tail + ALIGN(whole, IRQBED_QUEUE_ALIGN));
+unlock:
+	mutex_unlock(&queue->reader);
+	return ret;
+}
+
+/*
+ * Header and ring can only be read; the tail, which is a page of its own
+ * between them, can be written when it is mapped alone.
+ */
+int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma)
+{
+	unsigned long page = vma->vm_pgoff -
+			     (IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT);
+
+	if (page != 1 || vma_pages(vma) != 1) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EACCES;
+		/* Nor may mprotect() change that. */
+		irqbed_vm_flags_clear(vma, VM_MAYWRITE);
+	}
+	return remap_vmalloc_range(vma, queue->header, page);
+}
+
+void irqbed_queue_read_counters(struct irqbed_counters *sum)
+{
+	sum->subscribers += atomic64_read(&irqbed_queues);
+	sum->listeners_forgotten += atomic64_read(&irqbed_queues_forgotten);
+	sum->truncated = atomic64_read(&irqbed_truncated);
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Several results as one table: a line each, what did not go well below it.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use crate::{
+    account::Account,
+    result::{Clock, Document, RunResult, StageStats},
+    stages::Stage,
+    units::thousands,
+};
+
+use super::{account, clock, figures, heading, paragraph};
+
+/// Which of the figures of a stage are shown, and under what heading.
+const SHOWN: [(usize, &str); 5] = [(1, "min"), (2, "p50"), (3, "p90"), (4, "p99"), (6, "max")];
+
+/// Writes the table, at most 100 columns wide.
+pub(super) fn write(text: &mut String, document: &Document) {
+    let results = &document.results;
+    let Some(first) = results.first() else {
+        return;
+    };
+    // What all have in common, said once.
+    let common = heading(first);
+    let what = common.split_once(", ").map_or("", |(_, rest)| rest);
+    paragraph(text, "", &format!("{} pairs, {what} each", results.len()));
+    text.push('\n');
+    let unit = match first.clock {
+        Clock::Wall { .. } => "isr_to_user, µs",
+        Clock::Instructions {} => "isr_to_user, instr.",
+    };
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{unit:29}");
+    for (_, heading) in SHOWN {
+        let _ = write!(text, "{heading:>10}");
+    }
+    text.push_str("  delivered\n");
+    let largest = results
+        .iter()
+        .filter_map(stage)
+        .map(|stats| stats.max)
+        .max();
+    for result in results {
+        let _ = write!(text, "{:19}{:10}", result.mechanism, result.context);
+        let cells = stage(result).map(|stats| figures(stats, largest.unwrap_or(0)));
+        for (column, _) in SHOWN {
+            let cell = cells.as_ref().map_or("-", |cells| &cells[column]);
+            let _ = write!(text, "{cell:>10}");
+        }
+        let Account {
+            raised, delivered, ..
+        } = &result.account;
+        let _ = writeln!(
+            text,
+            "  {} of {}",
+            thousands(*delivered),
+            thousands(*raised)
+        );
+    }
+    paragraph(text, "clock: ", &clock(&first.clock));
+    for result in results {
+        let label = format!("{} in {}: ", result.mechanism, result.context);
+        if result.account.delivered != result.account.raised {
+            paragraph(text, &label, &account(&result.account));
+        }
+        for problem in result.problems() {
+            paragraph(text, &format!("INVALID: {label}"), &problem);
+        }
+    }
+    let notes: BTreeSet<&String> = results.iter().flat_map(|result| &result.notes).collect();
+    for note in notes {
+        paragraph(text, "note: ", note);
+    }
+}
+
+fn stage(result: &RunResult) -> Option<&StageStats> {
+    result.stages.get(&Stage::IsrToUser)
+}
