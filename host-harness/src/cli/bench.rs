@@ -222,9 +222,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let document = Document::new(environment, results);
     if arguments.json != Some(JsonTarget::Stdout) {
         print!("{}", table::render(&document));
-        for (pair, why) in &refused {
-            println!("not measured: {pair}: {why}");
-        }
+    }
+    for (pair, why) in &refused {
+        eprintln!("irqbed: not measured: {pair}: {why}");
     }
     if let Some(target) = &arguments.json {
         document.write(target)?;
