@@ -159,18 +159,21 @@ irqreturn_t irqbed_interrupt(int irq, void *data)
  */
 void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry)
 {
-	u32 consumer = READ_ONCE(ring->consumer);
-	u32 n = ring->entered;
+	/* The drain is done with the entries before it. */
+	u32 consumer = smp_load_acquire(&ring->consumer);
+	u32 first = ring->entered;
+	u32 n;
 
 	ring->counters.interrupts++;
-	/* The drain may have taken records before their interrupt came. */
-	if ((s32)(n - consumer) < 0)
-		n = consumer;
+	/* It may have taken records before their interrupt came. */
+	if ((s32)(first - consumer) < 0)
+		first = consumer;
+	n = first;
 	/* Entries of a lap that was not yet drained are not overwritten. */
 	while (n - consumer < ring->entries &&
 	       irqbed_record_ready(ring, n, irqbed_record(ring, n)))
 		ring->entry[n++ & (ring->entries - 1)] = entry;
-	if (unlikely(n == ring->entered))
+	if (unlikely(n == first))
 		ring->counters.merged_interrupts++;
 	/* Whoever sees the index sees the entries before it. */
 	smp_store_release(&ring->entered, n);

@@ -3,7 +3,7 @@
 
 use irqbed_abi::{
     LAYOUTS,
-    control::{Behaviour, Delivery, ListenerSpec, Reply, Request},
+    control::{Behaviour, ListenerSpec, Mechanism, Reply, Request},
     counters::Counters,
     pattern, pci,
     ring::{MAX_PAYLOAD, phase_of},
@@ -78,10 +78,11 @@ proptest! {
         sent: u64,
     ) {
         let spec = ListenerSpec {
-            delivery: Delivery::Unicast,
+            mechanism: Mechanism::Netlink,
             behaviour: Behaviour::Count,
             vectors,
             receive_buffer,
+            read_size: None,
         };
         for request in [
             Request::Listen(spec),

@@ -172,13 +172,12 @@ impl Ring {
         let (message, payload) = self.buffer.split_at_mut(size_of::<EventMessage>());
         let first = copy(&self.shared, self.mask, self.at, message);
         let event = EventMessage::read_from_bytes(message).unwrap_or_default();
-        let payload = payload.get_mut(..event.payload_len as usize);
-        match payload {
-            Some(payload) if first => {
-                let at = self.at + size_of::<EventMessage>() as u64;
+        let at = self.at + size_of::<EventMessage>() as u64;
+        let end = (at + u64::from(event.payload_len)).next_multiple_of(u64::from(QUEUE_ALIGN));
+        match payload.get_mut(..event.payload_len as usize) {
+            Some(payload) if first && end <= head => {
                 copy(&self.shared, self.mask, at, payload);
-                let end = at + u64::from(event.payload_len);
-                self.at = end.next_multiple_of(u64::from(QUEUE_ALIGN));
+                self.at = end;
                 self.free();
                 sink.event(user, &event, payload_of(&self.buffer, &event));
             }
@@ -217,4 +216,105 @@ fn copy(shared: &Mapping, mask: u64, at: u64, to: &mut [u8]) -> bool {
     let first = to.len().min(mask as usize + 1 - start);
     let (to, rest) = to.split_at_mut(first);
     shared.copy_to(data + start, to) && shared.copy_to(data, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use irqbed_abi::control::ListenerReport;
+    use proptest::prelude::*;
+    use rustix::{
+        fs::{MemfdFlags, ftruncate, memfd_create},
+        io::pwrite,
+    };
+    use zerocopy::IntoBytes;
+
+    use super::*;
+    use crate::stats::Stats;
+
+    const SIZE: u32 = 8192;
+    const PAGE: u64 = QUEUE_PAGE as u64;
+
+    /// A queue in plain memory, whose next byte is number `at`.
+    fn ring(at: u64) -> (Ring, OwnedFd) {
+        let file = memfd_create("queue", MemfdFlags::CLOEXEC).expect("a memfd");
+        ftruncate(&file, 2 * PAGE + u64::from(SIZE)).expect("memory");
+        let ring = Ring {
+            shared: Mapping::read_only(&file, 0, 2 * QUEUE_PAGE as usize + SIZE as usize)
+                .expect("a mapping"),
+            own: Mapping::at(&file, PAGE, QUEUE_PAGE as usize).expect("a mapping"),
+            mask: u64::from(SIZE - 1),
+            at,
+            buffer: vec![0; LONGEST],
+        };
+        (ring, file)
+    }
+
+    /// Puts bytes into it as the driver does, up to a new head.
+    fn put(file: &OwnedFd, at: u64, bytes: &[u8], head: u64) {
+        for (index, byte) in (at..).zip(bytes) {
+            let place = 2 * PAGE + index % u64::from(SIZE);
+            pwrite(file, &[*byte], place).expect("room");
+        }
+        pwrite(file, &head.to_le_bytes(), 0).expect("room");
+    }
+
+    fn taken(ring: &mut Ring) -> ListenerReport {
+        let (stats, memory) = Stats::create().expect("shared memory");
+        let theirs = Stats::map(&memory).expect("the same memory");
+        let mut sink = Sink::new(theirs, None, false);
+        while ring.take(&mut sink) {}
+        stats.report(0, true)
+    }
+
+    #[test]
+    fn an_event_is_taken_whole_wherever_the_end_of_the_ring_cuts_it() {
+        let mut payload = [0; 61];
+        irqbed_abi::pattern::fill(5, &mut payload);
+        let event = EventMessage {
+            seq: 5,
+            payload_len: 61,
+            flags: irqbed_abi::ring::EVENT_PATTERN,
+            ..Default::default()
+        };
+        let bytes = [event.as_bytes(), &payload].concat();
+        for back in (0..=96).step_by(8) {
+            let at = 3 * u64::from(SIZE) - back;
+            let (mut ring, file) = ring(at);
+            put(&file, at, &bytes, at + 88);
+            let report = taken(&mut ring);
+            assert_eq!((report.received, report.bad_payload), (1, 0), "{back}");
+            let tail = ring.own.word64(0).expect("the tail");
+            assert_eq!(tail.load(Ordering::Relaxed), at + 88);
+        }
+    }
+
+    #[test]
+    fn a_length_that_cannot_be_gives_up_what_there_is() {
+        let event = EventMessage {
+            payload_len: MAX_PAYLOAD + 1,
+            ..Default::default()
+        };
+        let (mut ring, file) = ring(0);
+        put(&file, 0, event.as_bytes(), 8000);
+        let report = taken(&mut ring);
+        assert_eq!((report.received, report.malformed), (0, 1));
+        assert_eq!(ring.at, 8000);
+    }
+
+    proptest! {
+        #[test]
+        fn any_ring_is_taken_without_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 24..200),
+            at in (0_u64..2000).prop_map(|at| at * 8),
+        ) {
+            let (mut ring, file) = ring(at);
+            put(&file, at, &bytes, at + 24);
+            let (stats, memory) = Stats::create().expect("shared memory");
+            let mut sink = Sink::new(Stats::map(&memory).expect("memory"), None, false);
+            ring.take(&mut sink);
+            drop(stats);
+        }
+    }
 }

@@ -243,11 +243,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .collect();
     let document = Document::new(environment, results);
     if arguments.json != Some(JsonTarget::Stdout) {
-        let mut text = table::render(&document);
-        for (pair, why) in &refused {
-            text += &format!("not measured: {pair}: {why}\n");
-        }
-        super::print(&text)?;
+        super::print(&table::render(&document))?;
+    }
+    for (pair, why) in &refused {
+        eprintln!("irqbed: not measured: {pair}: {why}");
     }
     if let Some(target) = &arguments.json {
         document.write(target)?;
