@@ -39,10 +39,6 @@ struct Eventfd {
 }
 
 impl Receiver for Eventfd {
-    fn port_id(&self) -> u32 {
-        0
-    }
-
     fn drops(&self) -> Option<u64> {
         Some(self.ring.dropped())
     }

@@ -27,10 +27,6 @@ struct MmapPoll {
 }
 
 impl Receiver for MmapPoll {
-    fn port_id(&self) -> u32 {
-        0
-    }
-
     fn drops(&self) -> Option<u64> {
         Some(self.ring.dropped())
     }

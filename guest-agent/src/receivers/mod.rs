@@ -20,11 +20,15 @@ use crate::events::Sink;
 pub trait Receiver {
     /// Number by which the driver and the kernel know it; 0 for one without a
     /// netlink socket.
-    fn port_id(&self) -> u32;
+    fn port_id(&self) -> u32 {
+        0
+    }
 
     /// Messages that the kernel dropped on their way to it; `None` where this
     /// cannot be, or cannot be known.
-    fn drops(&self) -> Option<u64>;
+    fn drops(&self) -> Option<u64> {
+        None
+    }
 
     /// Asks the driver for no more events, so that [`Receiver::run`] returns
     /// when it has taken those already sent. The result runs in a signal

@@ -41,14 +41,6 @@ struct Poll {
 }
 
 impl Receiver for Poll {
-    fn port_id(&self) -> u32 {
-        0
-    }
-
-    fn drops(&self) -> Option<u64> {
-        None
-    }
-
     fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
         self.queue.quit()
     }

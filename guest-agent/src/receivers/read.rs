@@ -29,14 +29,6 @@ struct Read {
 }
 
 impl Receiver for Read {
-    fn port_id(&self) -> u32 {
-        0
-    }
-
-    fn drops(&self) -> Option<u64> {
-        None
-    }
-
     fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
         self.queue.quit()
     }
