@@ -121,6 +121,10 @@ pub struct ListenerReport {
     pub malformed: u64,
     /// Times `recvmsg` said `ENOBUFS`: some events before it were dropped.
     pub overrun_signals: u64,
+    /// Times it woke, or came back from the call that waits, with events or
+    /// without: one wake-up may bring several.
+    #[serde(default)]
+    pub wake_ups: u64,
     /// Messages the kernel dropped at this socket, from `/proc/net/netlink`;
     /// for a dead listener the last value read while it lived.
     pub kernel_drops: u64,

@@ -84,6 +84,13 @@ impl Sink {
         self.checks.stats.count(Figure::OverrunSignals);
     }
 
+    /// Counts a return of the call that waits. A receiver says so after it has
+    /// handed on what the call brought: it is not part of what is measured.
+    #[inline(always)]
+    pub fn woken(&mut self) {
+        self.checks.stats.count(Figure::WakeUps);
+    }
+
     /// Publishes the port id of the receiver.
     pub fn set_port_id(&self, port_id: u32) {
         self.checks.stats.set(Figure::PortId, u64::from(port_id));

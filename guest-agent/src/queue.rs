@@ -122,13 +122,26 @@ pub fn buffer(spec: &ListenerSpec) -> Vec<u8> {
     vec![0; spec.read_size.map_or(LONGEST, |size| size as usize)]
 }
 
-/// Takes the event that a system call brought.
+/// Takes what a system call that waits for an event has brought into the
+/// buffer: an event, or true for the end of them.
 #[inline(always)]
-pub fn take(sink: &mut Sink, user: GuestTsc, bytes: &[u8]) {
-    match wire::event(bytes) {
-        Ok((event, payload)) => sink.event(user, &event, payload),
-        Err(wire::Malformed) => sink.malformed(),
+pub fn take(
+    sink: &mut Sink,
+    user: GuestTsc,
+    received: Result<usize, Errno>,
+    buffer: &[u8],
+) -> Result<bool> {
+    match received {
+        Ok(0) => return Ok(true),
+        Ok(count) => match wire::event(buffer.get(..count).unwrap_or_default()) {
+            Ok((event, payload)) => sink.event(user, &event, payload),
+            Err(wire::Malformed) => sink.malformed(),
+        },
+        Err(Errno::INTR) => {}
+        Err(error) => return Err(error).context("cannot take events from the device"),
     }
+    sink.woken();
+    Ok(false)
 }
 
 /// The mapped queue: the driver moves the head, we the tail.

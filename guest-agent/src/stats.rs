@@ -31,6 +31,8 @@ pub enum Figure {
     Malformed,
     /// [`ListenerReport::overrun_signals`].
     OverrunSignals,
+    /// [`ListenerReport::wake_ups`].
+    WakeUps,
     /// [`ListenerReport::last_seq`].
     LastSeq,
     /// [`ListenerReport::kernel_drops`], as read by the listener at its end.
@@ -85,6 +87,7 @@ impl Stats {
             out_of_order: self.get(Figure::OutOfOrder),
             malformed: self.get(Figure::Malformed),
             overrun_signals: self.get(Figure::OverrunSignals),
+            wake_ups: self.get(Figure::WakeUps),
             kernel_drops: kernel_drops.max(self.get(Figure::KernelDrops)),
             last_seq: self.get(Figure::LastSeq),
             alive,
@@ -107,6 +110,7 @@ mod tests {
             (Figure::OutOfOrder, 4),
             (Figure::Malformed, 5),
             (Figure::OverrunSignals, 6),
+            (Figure::WakeUps, 10),
             (Figure::LastSeq, 7),
         ] {
             writer.set(figure, value);
@@ -120,6 +124,7 @@ mod tests {
             out_of_order: 5,
             malformed: 6,
             overrun_signals: 7,
+            wake_ups: 11,
             kernel_drops: 9,
             last_seq: 8,
             alive: true,

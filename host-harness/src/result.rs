@@ -274,6 +274,10 @@ pub struct Listener {
     pub malformed: u64,
     /// Times it was told that its buffer had overrun.
     pub overrun_signals: u64,
+    /// Times it came back from the call that waits; one may bring several
+    /// events.
+    #[serde(default)]
+    pub wake_ups: u64,
     /// Messages the kernel dropped at its socket.
     pub kernel_drops: u64,
     /// Whether it lived to the end of the run.
@@ -295,6 +299,7 @@ impl Listener {
             out_of_order: report.out_of_order,
             malformed: report.malformed,
             overrun_signals: report.overrun_signals,
+            wake_ups: report.wake_ups,
             kernel_drops: report.kernel_drops,
             alive: report.alive,
             account: None,

@@ -59,6 +59,7 @@ impl Receiver for Eventfd {
             }
             let last = self.ring.stopped();
             while self.ring.take(sink) {}
+            sink.woken();
             if last {
                 return Ok(());
             }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Receives events by an ioctl of the character device that waits for one.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use irqbed_abi::control::Mechanism;
-use rustix::io::Errno;
 
 use super::{Kind, Receiver};
 use crate::{
@@ -37,11 +36,8 @@ impl Receiver for Ioctl {
         loop {
             let received = self.queue.wait(&mut self.buffer);
             let user = tsc::now();
-            match received {
-                Ok(0) => return Ok(()),
-                Ok(count) => take(sink, user, self.buffer.get(..count).unwrap_or_default()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error).context("cannot wait for events"),
+            if take(sink, user, received, &self.buffer)? {
+                return Ok(());
             }
         }
     }

@@ -124,6 +124,7 @@ impl Receiver for Netlink {
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error).context("cannot receive events"),
             }
+            sink.woken();
         }
     }
 }

@@ -61,11 +61,8 @@ impl Receiver for Poll {
             }
             let received = read(&self.queue, &mut *self.buffer);
             let user = tsc::now();
-            match received {
-                Ok(0) => return Ok(()),
-                Ok(count) => take(sink, user, self.buffer.get(..count).unwrap_or_default()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error).context("cannot read events"),
+            if take(sink, user, received, &self.buffer)? {
+                return Ok(());
             }
         }
     }

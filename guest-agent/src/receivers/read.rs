@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Receives events by blocking `read` of the character device.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use irqbed_abi::control::Mechanism;
-use rustix::io::{Errno, read};
+use rustix::io::read;
 
 use super::{Kind, Receiver};
 use crate::{
@@ -37,11 +37,8 @@ impl Receiver for Read {
         loop {
             let received = read(&self.queue, &mut *self.buffer);
             let user = tsc::now();
-            match received {
-                Ok(0) => return Ok(()),
-                Ok(count) => take(sink, user, self.buffer.get(..count).unwrap_or_default()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error).context("cannot read events"),
+            if take(sink, user, received, &self.buffer)? {
+                return Ok(());
             }
         }
     }

@@ -87,6 +87,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
             out_of_order: 0,
             malformed: 0,
             overrun_signals: 0,
+            wake_ups: 1,
             kernel_drops: 0,
             alive: true,
             account: None,
