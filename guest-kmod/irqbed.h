@@ -21,6 +21,8 @@
 #include "irqbed_abi.h"
 #include "irqbed_compat.h"
 
+struct sk_buff;
+
 #ifndef CONFIG_X86_64
 #error "irqbed stamps with the TSC in single 64-bit stores: x86-64 only"
 #endif
@@ -63,6 +65,14 @@ struct irqbed_ring {
 	struct irqbed_trace_slot *trace;
 	u32 *consumer_shared;
 	struct irqbed_device *idev;
+
+	/*
+	 * The message that a notifier fills, and the number of events in it.
+	 * Only the drain writes them, and leaves them empty at its end; a flush
+	 * reads the second.
+	 */
+	struct sk_buff *batch;
+	u32 batched;
 
 	struct irqbed_ring_counters counters ____cacheline_aligned;
 
@@ -128,6 +138,8 @@ irqreturn_t irqbed_interrupt(int irq, void *data);
 void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry);
 void irqbed_ring_run(struct irqbed_ring *ring);
 bool irqbed_ring_flushed(const struct irqbed_ring *ring);
+size_t irqbed_ring_ahead(const struct irqbed_ring *ring, u32 count,
+			 size_t (*size)(u32 payload_len));
 
 /* irqbed_context.c */
 extern const struct irqbed_context *irqbed_context;

@@ -356,6 +356,11 @@
 #define IRQBED_MAX_SUBSCRIBERS 64
 
 /*
+ * Most events in one datagram, a message each.
+ */
+#define IRQBED_MAX_BATCH 64
+
+/*
  * Events begin at multiples of this in the ring, bytes.
  */
 #define IRQBED_QUEUE_ALIGN 8

@@ -33,6 +33,11 @@ module_param(context, charp, 0444);
 MODULE_PARM_DESC(context,
 		 "Where events are handed on: hardirq, threaded, bh or workqueue (default hardirq)");
 
+static unsigned int batch = 1;
+module_param(batch, uint, 0444);
+MODULE_PARM_DESC(batch,
+		 "Most events in a message, 1 to 64, for a notifier that can (default 1)");
+
 static unsigned int vectors = IRQBED_VECTORS;
 module_param(vectors, uint, 0444);
 MODULE_PARM_DESC(vectors,
@@ -543,7 +548,8 @@ static int irqbed_check_parameters(void)
 		       IRQBED_MIN_PAYLOAD_AREA, IRQBED_MAX_PAYLOAD_AREA);
 		return -EINVAL;
 	}
-	return irqbed_context_select(context) ?: irqbed_notifier_select(notifier);
+	return irqbed_context_select(context) ?:
+	       irqbed_notifier_select(notifier, batch);
 }
 
 static int __init irqbed_init(void)

@@ -33,6 +33,41 @@ static inline bool irqbed_subscriber_wants(u64 subscriber, u32 vector)
 	return subscriber & BIT_ULL(vector);
 }
 
+/* A buffer with @room bytes for messages, from any context. */
+static inline struct sk_buff *irqbed_events_skb(size_t room)
+{
+	struct sk_buff *skb = alloc_skb(room, GFP_ATOMIC);
+
+	/*
+	 * A buffer from the emergency reserve would be dropped by the
+	 * listener's socket filter, and netlink_unicast() would call that
+	 * success.
+	 */
+	if (likely(skb) && unlikely(skb_pfmemalloc(skb))) {
+		kfree_skb(skb);
+		return NULL;
+	}
+	return skb;
+}
+
+/* Puts the message of an event into a buffer; false when it does not fit. */
+static inline bool irqbed_event_put(struct sk_buff *skb,
+				    const struct irqbed_event *event)
+{
+	size_t len = sizeof(event->message) + event->message.payload_len;
+	struct nlmsghdr *nlh;
+	void *data;
+
+	nlh = nlmsg_put(skb, 0, 0, IRQBED_MSG_EVENT, len, 0);
+	if (unlikely(!nlh))
+		return false;
+	data = nlmsg_data(nlh);
+	memcpy(data, &event->message, sizeof(event->message));
+	memcpy(data + sizeof(event->message), event->payload,
+	       event->message.payload_len);
+	return true;
+}
+
 /*
  * The message of an event, payload included, for delivery from any context.
  *
@@ -45,34 +80,15 @@ static inline struct sk_buff *
 irqbed_event_skb(const struct irqbed_event *event)
 {
 	size_t len = sizeof(event->message) + event->message.payload_len;
-	struct nlmsghdr *nlh;
-	struct sk_buff *skb;
-	void *data;
+	struct sk_buff *skb = irqbed_events_skb(nlmsg_total_size(len));
 
-	skb = nlmsg_new(len, GFP_ATOMIC);
 	if (unlikely(!skb))
 		return NULL;
-
-	/*
-	 * A buffer from the emergency reserve would be dropped by the
-	 * listener's socket filter, and netlink_unicast() would call that
-	 * success.
-	 */
-	if (unlikely(skb_pfmemalloc(skb)))
-		goto drop;
-
-	nlh = nlmsg_put(skb, 0, 0, IRQBED_MSG_EVENT, len, 0);
-	if (unlikely(!nlh))
-		goto drop;
-	data = nlmsg_data(nlh);
-	memcpy(data, &event->message, sizeof(event->message));
-	memcpy(data + sizeof(event->message), event->payload,
-	       event->message.payload_len);
+	if (unlikely(!irqbed_event_put(skb, event))) {
+		kfree_skb(skb);
+		return NULL;
+	}
 	return skb;
-
-drop:
-	kfree_skb(skb);
-	return NULL;
 }
 
 int irqbed_netlink_start(int unit);

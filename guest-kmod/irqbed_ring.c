@@ -131,6 +131,8 @@ static __always_inline u32 irqbed_ring_drain(struct irqbed_ring *ring,
 		if (unlikely(n - first == ring->entries))
 			break;
 	}
+	if (static_branch_unlikely(&irqbed_batching))
+		irqbed_notifier->flush(ring);
 	return n - first;
 }
 
@@ -189,6 +191,29 @@ void irqbed_ring_run(struct irqbed_ring *ring)
 }
 
 /*
+ * The room that the messages of the next records take, of the one in hand and
+ * of at most @count in all, where one of a payload takes @size of its length. A
+ * hint: the device may write at any moment.
+ */
+size_t irqbed_ring_ahead(const struct irqbed_ring *ring, u32 count,
+			 size_t (*size)(u32 payload_len))
+{
+	const struct irqbed_event_record *record;
+	u32 n, first = ring->consumer;
+	size_t room = 0;
+
+	for (n = first; n - first < min(count, ring->entries); n++) {
+		record = irqbed_record(ring, n);
+		if (!irqbed_record_ready(ring, n, record))
+			break;
+		dma_rmb();
+		room += size(min(READ_ONCE(record->payload_len),
+				 ring->max_payload));
+	}
+	return room;
+}
+
+/*
  * Whether every record that was in the ring when ring->flush_from was noted
  * has been handed on: a whole lap was, or the ring was seen empty.
  */
@@ -197,6 +222,9 @@ bool irqbed_ring_flushed(const struct irqbed_ring *ring)
 	/* What was counted up to this index is seen by who asks next. */
 	u32 n = smp_load_acquire(&ring->consumer);
 
+	/* Taken, but not sent yet; who sees that it was sees it counted. */
+	if (smp_load_acquire(&ring->batched))
+		return false;
 	if (n - ring->flush_from >= ring->entries)
 		return true;
 	if (irqbed_record_ready(ring, n, irqbed_record(ring, n)))

@@ -11,6 +11,7 @@
 #include <linux/printk.h>
 #include <linux/string.h>
 
+#include "irqbed_abi.h"
 #include "notify.h"
 
 static const struct irqbed_notifier *const irqbed_notifiers[] = {
@@ -22,8 +23,29 @@ static const struct irqbed_notifier *const irqbed_notifiers[] = {
 };
 
 const struct irqbed_notifier *irqbed_notifier __ro_after_init;
+unsigned int irqbed_batch __ro_after_init;
+/* A branch that is patched in, so that those who do not batch do not pay. */
+DEFINE_STATIC_KEY_FALSE(irqbed_batching);
 
-int irqbed_notifier_select(const char *name)
+static int irqbed_batch_select(unsigned int batch)
+{
+	if (!batch || batch > IRQBED_MAX_BATCH) {
+		pr_err("batch=%u is not a number from 1 to %u\n", batch,
+		       IRQBED_MAX_BATCH);
+		return -EINVAL;
+	}
+	if (batch > 1 && !irqbed_notifier->flush) {
+		pr_err("notifier '%s' puts one event into a message; load with batch=1\n",
+		       irqbed_notifier->name);
+		return -EINVAL;
+	}
+	irqbed_batch = batch;
+	if (batch > 1)
+		static_branch_enable(&irqbed_batching);
+	return 0;
+}
+
+int irqbed_notifier_select(const char *name, unsigned int batch)
 {
 	char known[256] = "";
 	size_t i, len = 0;
@@ -31,7 +53,7 @@ int irqbed_notifier_select(const char *name)
 	for (i = 0; i < ARRAY_SIZE(irqbed_notifiers); i++) {
 		if (!strcmp(name, irqbed_notifiers[i]->name)) {
 			irqbed_notifier = irqbed_notifiers[i];
-			return 0;
+			return irqbed_batch_select(batch);
 		}
 		len += scnprintf(known + len, sizeof(known) - len, "%s%s",
 				 i ? ", " : "", irqbed_notifiers[i]->name);

@@ -7,6 +7,7 @@
 #ifndef IRQBED_NOTIFY_H
 #define IRQBED_NOTIFY_H
 
+#include <linux/jump_label.h>
 #include <linux/types.h>
 
 struct irqbed_event;
@@ -34,12 +35,23 @@ struct irqbed_notifier {
 	 */
 	void (*notify)(struct irqbed_ring *ring,
 		       const struct irqbed_event *event);
+	/*
+	 * Of a notifier that can put several events into one message: with a
+	 * module parameter 'batch' of more than 1, notify() may gather them in
+	 * ring->batch, and this sends what it has. Called at the end of each
+	 * drain, so that no event waits for one that may never come.
+	 */
+	void (*flush)(struct irqbed_ring *ring);
 };
 
 /* The notifier the module was loaded with; set before any ring is armed. */
 extern const struct irqbed_notifier *irqbed_notifier;
 
-int irqbed_notifier_select(const char *name);
+/* Most events in a message, and whether that is more than 1. */
+extern unsigned int irqbed_batch;
+DECLARE_STATIC_KEY_FALSE(irqbed_batching);
+
+int irqbed_notifier_select(const char *name, unsigned int batch);
 
 extern const struct irqbed_notifier irqbed_notify_netlink;
 extern const struct irqbed_notifier irqbed_notify_netlink_broadcast;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Notifier 'netlink': netlink_unicast() to each subscriber.
+ * Notifier 'netlink': netlink_unicast() to each subscriber, a message for each
+ * event, or for as many as a drain finds and 'batch' allows.
  *
  * May it be called in a hard interrupt handler? Read in net/netlink and
  * net/core of 6.12, path by path:
@@ -28,34 +29,43 @@
 #include "irqbed_netlink.h"
 #include "notify.h"
 
+/* Most memory for one message of several events. */
+#define IRQBED_BATCH_BYTES	16384
+
+/* @skb holds @events; NULL where there was no memory for it. */
 static inline void irqbed_unicast(struct irqbed_ring *ring,
-				  struct sk_buff *skb, u32 port)
+				  struct sk_buff *skb, u32 port, u32 events)
 {
 	int ret;
 
 	if (unlikely(!skb)) {
-		ring->counters.no_memory++;
+		ring->counters.no_memory += events;
 		return;
 	}
 	ret = netlink_unicast(irqbed_sock, skb, port, MSG_DONTWAIT);
 	if (likely(ret > 0))
-		ring->counters.sent++;
+		ring->counters.sent += events;
 	else if (ret == -EAGAIN)
-		ring->counters.socket_full++;
+		ring->counters.socket_full += events;
 	else
 		/*
 		 * -ECONNREFUSED: no such port, or one that has connected
 		 * itself to somebody else.
 		 */
-		ring->counters.listener_gone++;
+		ring->counters.listener_gone += events;
 }
 
-static void irqbed_netlink_notify(struct irqbed_ring *ring,
-				  const struct irqbed_event *event)
+/*
+ * Sends @skb, which holds @events, or where @event is not NULL the message that
+ * is made of it as soon as somebody wants it.
+ */
+static __always_inline void irqbed_send(struct irqbed_ring *ring,
+					struct sk_buff *skb,
+					const struct irqbed_event *event,
+					u32 events)
 {
 	/* A place before the end has been filled. */
 	u32 end = smp_load_acquire(&irqbed_subscribers_end);
-	struct sk_buff *skb = NULL;
 	u32 i, port = 0;
 
 	/*
@@ -65,24 +75,89 @@ static void irqbed_netlink_notify(struct irqbed_ring *ring,
 	for (i = 0; i < end; i++) {
 		u64 subscriber = READ_ONCE(irqbed_subscribers[i]);
 
-		if (!irqbed_subscriber_wants(subscriber, event->message.vector))
+		if (!irqbed_subscriber_wants(subscriber, ring->vector))
 			continue;
-		if (!port)
-			skb = irqbed_event_skb(event);
-		else
+		if (port)
 			irqbed_unicast(ring,
 				       skb ? skb_clone(skb, GFP_ATOMIC) : NULL,
-				       port);
+				       port, events);
+		else if (event)
+			skb = irqbed_event_skb(event);
 		port = irqbed_subscriber_port(subscriber);
 	}
-	if (likely(port))
-		irqbed_unicast(ring, skb, port);
+	if (likely(port)) {
+		irqbed_unicast(ring, skb, port, events);
+		return;
+	}
+	ring->counters.no_listener += events;
+	if (!event)
+		kfree_skb(skb);
+}
+
+static size_t irqbed_netlink_size(u32 payload_len)
+{
+	return nlmsg_total_size(sizeof(struct irqbed_event_message) +
+				payload_len);
+}
+
+static void irqbed_netlink_flush(struct irqbed_ring *ring)
+{
+	if (!ring->batched)
+		return;
+	irqbed_send(ring, ring->batch, NULL, ring->batched);
+	ring->batch = NULL;
+	/* A flush that sees it sees what was counted. */
+	smp_store_release(&ring->batched, 0);
+}
+
+/*
+ * A message with @event in it, and room for those behind it that are there, as
+ * far as that is easy to allocate.
+ */
+static struct sk_buff *irqbed_netlink_batch(const struct irqbed_ring *ring,
+					    const struct irqbed_event *event)
+{
+	size_t room = irqbed_ring_ahead(ring, irqbed_batch,
+					irqbed_netlink_size);
+	struct sk_buff *skb;
+
+	room = min_t(size_t, room, SKB_WITH_OVERHEAD(IRQBED_BATCH_BYTES));
+	skb = irqbed_events_skb(max(room, irqbed_netlink_size(event->message.payload_len)));
+	if (unlikely(skb && !irqbed_event_put(skb, event))) {
+		kfree_skb(skb);
+		return NULL;
+	}
+	return skb;
+}
+
+static void irqbed_netlink_gather(struct irqbed_ring *ring,
+				  const struct irqbed_event *event)
+{
+	if (!ring->batched || !irqbed_event_put(ring->batch, event)) {
+		irqbed_netlink_flush(ring);
+		ring->batch = irqbed_netlink_batch(ring, event);
+		if (unlikely(!ring->batch)) {
+			irqbed_send(ring, NULL, NULL, 1);
+			return;
+		}
+	}
+	WRITE_ONCE(ring->batched, ring->batched + 1);
+	if (ring->batched == irqbed_batch)
+		irqbed_netlink_flush(ring);
+}
+
+static void irqbed_netlink_notify(struct irqbed_ring *ring,
+				  const struct irqbed_event *event)
+{
+	if (static_branch_unlikely(&irqbed_batching))
+		irqbed_netlink_gather(ring, event);
 	else
-		ring->counters.no_listener++;
+		irqbed_send(ring, NULL, event, 1);
 }
 
 const struct irqbed_notifier irqbed_notify_netlink = {
 	.name = "netlink",
 	.takes_subscribers = true,
 	.notify = irqbed_netlink_notify,
+	.flush = irqbed_netlink_flush,
 };

@@ -35,6 +35,9 @@ pub const GROUP_EVENTS: u32 = 1;
 /// Most subscribers by unicast.
 pub const MAX_SUBSCRIBERS: u32 = 64;
 
+/// Most events in one datagram, a message each.
+pub const MAX_BATCH: u32 = 64;
+
 /// Payload of [`MSG_SUBSCRIBE`].
 #[repr(C)]
 #[derive(
