@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::counters::Counters;
 
 /// Version of this protocol; both sides refuse another one.
-pub const CONTROL_VERSION: u32 = 2;
+pub const CONTROL_VERSION: u32 = 3;
 
 /// The agent's first line: the guest is up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +88,35 @@ pub enum Behaviour {
     Stall,
 }
 
+/// Something that disturbs the guest while events are on their way, one process
+/// of it on each processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Load {
+    /// Computes and never sleeps.
+    Cpu,
+    /// Sends datagrams to itself over the loopback interface: system calls and
+    /// softirqs.
+    Net,
+    /// Wakes 10,000 times a second from a timer: interrupts and task switches.
+    Irq,
+}
+
+impl Load {
+    /// Every load.
+    pub const ALL: &[Self] = &[Self::Cpu, Self::Net, Self::Irq];
+
+    /// The name on command lines, in tables and in documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Net => "net",
+            Self::Irq => "irq",
+        }
+    }
+}
+
 /// A listener to start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerSpec {
@@ -104,6 +133,28 @@ pub struct ListenerSpec {
     /// character device; `None` for any event as a whole.
     #[serde(default)]
     pub read_size: Option<u32>,
+    /// Priority in `SCHED_FIFO`, 1 to 99; `None` for `SCHED_OTHER`.
+    #[serde(default)]
+    pub fifo: Option<u8>,
+    /// The one processor it may run on; `None` for all.
+    #[serde(default)]
+    pub cpu: Option<u32>,
+}
+
+impl ListenerSpec {
+    /// A listener to every vector, with all the rest as it is by default.
+    #[must_use]
+    pub const fn new(mechanism: Mechanism, behaviour: Behaviour) -> Self {
+        Self {
+            mechanism,
+            behaviour,
+            vectors: u32::MAX,
+            receive_buffer: None,
+            read_size: None,
+            fifo: None,
+            cpu: None,
+        }
+    }
 }
 
 /// What a listener has seen up to now. It stays readable after its death.
@@ -182,6 +233,11 @@ pub enum Request {
     Run {
         /// The program and its arguments; busybox applets are on the path.
         argv: Vec<String>,
+    },
+    /// Disturb the guest from now on, or no more. Answer: [`Reply::Done`].
+    Disturb {
+        /// By what; `None` ends it.
+        load: Option<Load>,
     },
     /// Kernel messages of level warning and worse since the start. Answer:
     /// [`Reply::KernelLog`].

@@ -78,11 +78,9 @@ proptest! {
         sent: u64,
     ) {
         let spec = ListenerSpec {
-            mechanism: Mechanism::Netlink,
-            behaviour: Behaviour::Count,
             vectors,
             receive_buffer,
-            read_size: None,
+            ..ListenerSpec::new(Mechanism::Netlink, Behaviour::Count)
         };
         for request in [
             Request::Listen(spec),

@@ -15,6 +15,7 @@ use crate::{
     instrument::Instrument,
     kmsg::Kmsg,
     listeners::Listeners,
+    load::Disturbance,
     module, netlink, program, raw,
 };
 
@@ -24,6 +25,7 @@ pub struct Agent {
     log: Kmsg,
     children: Children,
     listeners: Listeners,
+    disturbance: Disturbance,
 }
 
 impl Agent {
@@ -35,6 +37,7 @@ impl Agent {
             log,
             children: Children::default(),
             listeners: Listeners::default(),
+            disturbance: Disturbance::default(),
         })
     }
 
@@ -87,6 +90,7 @@ impl Agent {
                 unprivileged,
             } => raw::send(children, &bytes, unprivileged),
             Request::Run { argv } => program::run(children, &argv),
+            Request::Disturb { load } => self.disturbance.set(children, load).map(|()| Reply::Done),
             Request::KernelLog => Ok(Reply::KernelLog {
                 lines: self.log.warnings().to_vec(),
             }),

@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 use irqbed_abi::control::{Behaviour, ListenerSpec, Reply};
 use rustix::mm::{MlockAllFlags, mlockall};
 
-use crate::{events::Sink, init::say, instrument::Instrument, receivers, signal, stats::Stats};
+use crate::{
+    events::Sink, init::say, instrument::Instrument, receivers, scheduling, signal, stats::Stats,
+};
 
 /// First argument of a listener's process.
 pub const ROLE: &str = "listen";
@@ -45,6 +47,7 @@ fn start(spec: &str) -> Result<Listener> {
             "irqbed-agent: a listener runs without locked memory: {error}"
         ));
     }
+    scheduling::apply(&spec)?;
     let mut sink = Sink::new(stats, instrument, spec.behaviour == Behaviour::Print);
     let receiver = receivers::open(&spec, &mut sink)?;
     sink.set_port_id(receiver.port_id());

@@ -19,6 +19,7 @@ mod instrument;
 mod kmsg;
 mod listener;
 mod listeners;
+mod load;
 mod mapping;
 mod module;
 mod netlink;
@@ -26,6 +27,7 @@ mod program;
 mod queue;
 mod raw;
 mod receivers;
+mod scheduling;
 mod shell;
 mod signal;
 mod stats;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some(listener::ROLE) => listener::main(arguments.next()),
+        Some(load::ROLE) => load::main(arguments.next(), arguments.next()),
         Some(raw::ROLE) => raw::main(),
         Some(shell::ROLE) => shell::main(),
         _ if rustix::process::getpid().is_init() => init::main(),

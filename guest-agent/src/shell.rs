@@ -26,18 +26,9 @@ const TERMINAL: &str = "/dev/ttyS0";
 /// Starts everything. What fails is said on the console: a person whose driver
 /// does not load needs the shell most.
 pub fn start(agent: &mut Agent, command_line: &str) {
-    let unicast = ListenerSpec {
-        mechanism: Mechanism::Netlink,
-        behaviour: Behaviour::Print,
-        vectors: u32::MAX,
-        receive_buffer: None,
-        read_size: None,
-    };
+    let unicast = ListenerSpec::new(Mechanism::Netlink, Behaviour::Print);
     // A driver told to broadcast takes no subscribers.
-    let broadcast = ListenerSpec {
-        mechanism: Mechanism::NetlinkBroadcast,
-        ..unicast.clone()
-    };
+    let broadcast = ListenerSpec::new(Mechanism::NetlinkBroadcast, Behaviour::Print);
     let listening = module::load(&module::parameters_from(command_line)).and_then(|()| {
         agent
             .listen(&unicast)

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use device_model::event::DeviceCounters;
 use irqbed_abi::{
-    control::{Behaviour, ListenerReport, ListenerSpec, Mechanism},
+    control::{Behaviour, ListenerReport, ListenerSpec, Load, Mechanism},
     counters::Counters,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     account::{Account, Loss},
@@ -36,8 +37,27 @@ pub struct Bench {
     pub plan: Plan,
     /// How the driver tells its listeners, and where in the kernel.
     pub pair: Pair,
+    /// Most events in a message, 1 to 64.
+    pub batch: u32,
     /// Listeners, at least 1; the first one stamps the trace slots.
     pub listeners: u32,
+    /// How each of them runs.
+    pub scheduling: Scheduling,
+    /// Room for events that wait at a listener, bytes; `None` for the default.
+    pub receive_buffer: Option<u32>,
+    /// What disturbs the guest.
+    pub load: Option<Load>,
+}
+
+/// How a listener runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduling {
+    /// Priority in `SCHED_FIFO`; `None` for `SCHED_OTHER`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fifo: Option<u8>,
+    /// The one processor it may run on; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
 }
 
 /// Why a benchmark could not be finished.
@@ -52,6 +72,9 @@ pub enum BenchError {
     /// The session failed.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// There is no rate to be found.
+    #[error("{0} loses events at any rate: see what `irqbed bench` says of it at --rate 100")]
+    NeverLossless(Pair),
 }
 
 /// What device and driver have counted at one moment.
@@ -67,7 +90,9 @@ impl Bench {
             .module_parameters
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
-        session.load_module(self.pair.module_parameters().into_iter().chain(own))?;
+        let batch = (self.batch > 1).then(|| ("batch", self.batch.to_string()));
+        let pair = self.pair.module_parameters().into_iter();
+        session.load_module(pair.chain(batch).chain(own))?;
         if self.machine.clock == ClockKind::Instructions {
             // The first socket that closes makes the kernel rebuild its table
             // of the unit's sockets, which may put the driver's own in front of
@@ -90,7 +115,9 @@ impl Bench {
             .map(|spec| session.listen(spec.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let before = (session.source().counters(), session.flush()?);
+        session.disturb(self.load)?;
         let (run, wall) = self.timed_run(session, progress)?;
+        session.disturb(None)?;
         let after = (session.source().counters(), session.flush()?);
         let reports = listeners
             .into_iter()
@@ -111,6 +138,7 @@ impl Bench {
                 .map(|(spec, report)| Listener::new(spec, report))
                 .collect(),
             driver: Some(after.1),
+            saturation: None,
             stages: Stages::from(&histograms(&run.traces, wall.as_ref())),
             notes: self.notes(),
         })
@@ -127,7 +155,7 @@ impl Bench {
             ),
             match self.plan.rate {
                 Rate::OneByOne(_) => {
-                    "each event was raised when the one before had arrived; the guest looked for it"
+                    "each event was raised when the one before had arrived; the guest was never idle"
                 }
                 _ => "each event was raised when the one before had arrived and the guest was idle",
             }
@@ -136,16 +164,22 @@ impl Bench {
     }
 
     fn parameters(&self) -> Parameters {
-        let (rate_hz, window) = match self.plan.rate {
-            Rate::Hertz(hertz) | Rate::WhenIdle(hertz) | Rate::OneByOne(hertz) => {
-                (Some(hertz), None)
-            }
-            Rate::Max { window } => (None, Some(window)),
-        };
         Parameters {
             events: self.plan.events,
-            rate_hz,
-            window,
+            rate_hz: self.plan.rate.hertz(),
+            window: match self.plan.rate {
+                Rate::Max { window } => Some(window),
+                _ => None,
+            },
+            poisson_seed: match self.plan.rate {
+                Rate::Poisson { seed, .. } => Some(seed),
+                _ => None,
+            },
+            burst: self.plan.burst,
+            batch: self.batch,
+            load: self.load,
+            scheduling: self.scheduling,
+            receive_buffer: self.receive_buffer,
             payload_bytes: self.plan.payload,
             vectors: self.plan.vectors,
             delivery: self.pair.mechanism.into(),
@@ -157,16 +191,15 @@ impl Bench {
     }
 
     fn listener(&self, number: u32) -> ListenerSpec {
+        let behaviour = match number {
+            0 => Behaviour::Measure,
+            _ => Behaviour::Count,
+        };
         ListenerSpec {
-            mechanism: self.pair.mechanism,
-            behaviour: if number == 0 {
-                Behaviour::Measure
-            } else {
-                Behaviour::Count
-            },
-            vectors: u32::MAX,
-            receive_buffer: None,
-            read_size: None,
+            receive_buffer: self.receive_buffer,
+            fifo: self.scheduling.fifo,
+            cpu: self.scheduling.cpu,
+            ..ListenerSpec::new(self.pair.mechanism, behaviour)
         }
     }
 

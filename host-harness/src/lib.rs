@@ -23,6 +23,7 @@ pub mod mechanism;
 pub mod progress;
 pub mod qemu;
 pub mod result;
+pub mod saturate;
 pub mod session;
 pub mod stages;
 pub mod table;

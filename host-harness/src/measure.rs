@@ -2,8 +2,11 @@
 //! Runs events through a session and reads what they left in their trace slots.
 //!
 //! Nothing of ours spins while an event is in flight: the thread that raises
-//! sleeps between events, and the slots are read when a chunk of events is
-//! through.
+//! sleeps between events. The slots are read when all events are through; in a
+//! run that needs more slots than there are, those of the chunk before the last
+//! one raised, by which time its events are through too, and the rate goes on.
+
+mod pace;
 
 use std::{
     num::NonZeroU64,
@@ -12,19 +15,21 @@ use std::{
 
 use device_model::{
     GuestTsc, HostTsc,
-    event::{EventSource, Outcome, Payload, RaiseError, Seq, Vector},
+    event::{EventSource, Payload, RaiseError, Seq, Vector},
 };
 use irqbed_abi::{
     ring::MAX_PAYLOAD,
     trace::{SLOTS, TraceSlot, VERDICT_BAD_PAYLOAD, VERDICT_NONE, VERDICT_OUT_OF_ORDER},
 };
 
+pub use pace::Rate;
+
 use crate::{
-    idle::Processors,
-    interrupt::{self, Interrupted},
+    interrupt::Interrupted,
     progress::Progress,
     session::{Session, SessionError},
 };
+use pace::Pace;
 
 /// Events between two readings of the slots: the slots that are read are
 /// never those in use.
@@ -36,34 +41,8 @@ const POLL: Duration = Duration::from_millis(2);
 const QUIET: Duration = Duration::from_millis(300);
 /// Rings that are not drained for so long belong to a guest that hangs.
 const STUCK: Duration = Duration::from_secs(20);
-/// How often a long wait for the next event looks whether there is a guest.
-const LOOK_UP: Duration = Duration::from_millis(100);
-/// Sleep of the thread that raises when the guest has enough to do.
-const BACK_OFF: Duration = Duration::from_micros(50);
 
-/// A guest that has done nothing for so long finds each event in the same
-/// state.
-const IDLE: Duration = Duration::from_millis(2);
-
-/// How fast events are raised.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rate {
-    /// So many a second, evenly; a late event does not hurry the next.
-    Hertz(f64),
-    /// So many a second at most, and each only when the one before has arrived
-    /// and the guest is idle: every event finds the guest in the same state.
-    WhenIdle(f64),
-    /// So many a second at most, and each only when the one before has arrived:
-    /// for guests that are never idle.
-    OneByOne(f64),
-    /// As fast as the guest takes them, at most `window` not yet received.
-    Max {
-        /// Events, at least 1.
-        window: u64,
-    },
-}
-
-/// What to run.
+/// What to run. The default is what `irqbed bench` does without arguments.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     /// Events, at least 1.
@@ -74,6 +53,21 @@ pub struct Plan {
     pub payload: u32,
     /// Vectors that take turns, 1 to 32.
     pub vectors: u32,
+    /// Events that come at once, with one interrupt, at least 1. The rate
+    /// counts events, so bursts are as many times rarer.
+    pub burst: u32,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            events: 2000,
+            rate: Rate::Hertz(1000.0),
+            payload: 16,
+            vectors: 1,
+            burst: 1,
+        }
+    }
 }
 
 /// What became of one event.
@@ -153,10 +147,11 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
     }
     progress.phase_of("measure", plan.events);
     let mut traces = Vec::with_capacity(usize::try_from(plan.events).unwrap_or(0));
-    let mut pace = Pace::new(plan.rate, session)?;
+    let mut pace = Pace::new(plan, session)?;
     let started = Instant::now();
     let mut ended = started;
     let mut done = 0;
+    let mut earlier = None;
     while done < plan.events {
         let count = CHUNK.min(plan.events - done);
         session.alive()?;
@@ -168,16 +163,28 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
             chunk => chunk?,
         };
         ended = Instant::now();
-        settle(session, chunk)?;
-        let instrument = session.source().instrument();
-        traces.extend(chunk.sequence().map(|seq| Trace::of(instrument.event(seq))));
         done += count;
-        pace.rest();
+        if let Some(earlier) = earlier.replace(chunk) {
+            // What came later has arrived: so has all before it that ever will.
+            if !any_arrived(session.source(), chunk) {
+                settle(session, earlier)?;
+            }
+            traces.extend(read_traces(session.source(), earlier));
+        }
+    }
+    if let Some(last) = earlier {
+        settle(session, last)?;
+        traces.extend(read_traces(session.source(), last));
     }
     Ok(Run {
         traces,
         duration: ended.duration_since(started),
     })
+}
+
+fn read_traces(source: &EventSource, chunk: Chunk) -> impl Iterator<Item = Trace> {
+    let instrument = source.instrument();
+    chunk.sequence().map(|seq| Trace::of(instrument.event(seq)))
 }
 
 /// Events raised one after the other.
@@ -188,7 +195,7 @@ struct Chunk {
 }
 
 impl Chunk {
-    fn sequence(self) -> impl Iterator<Item = Seq> {
+    fn sequence(self) -> impl DoubleEndedIterator<Item = Seq> {
         (self.first..=self.last).filter_map(Seq::new)
     }
 }
@@ -203,108 +210,25 @@ fn raise_chunk(
 ) -> Result<Chunk, MeasureError> {
     let mut first = None;
     let mut last = 0;
-    for index in done..done + count {
-        pace.wait(source, last)?;
-        let vector = Vector::new((index % u64::from(plan.vectors)) as u32).unwrap_or_default();
-        let raised = source.raise(vector, Payload::Pattern(plan.payload))?;
-        if raised.outcome == Outcome::RingOverflow {
-            tracing::trace!(seq = raised.seq.get(), "ring overflow");
+    let mut index = done;
+    while index < done + count {
+        let burst = u64::from(plan.burst).min(done + count - index);
+        pace.wait(source, last, burst)?;
+        let turn = index / u64::from(plan.burst) % u64::from(plan.vectors);
+        let vector = Vector::new(turn as u32).unwrap_or_default();
+        let raised = source.raise_burst(vector, Payload::Pattern(plan.payload), burst as u32)?;
+        if raised.overflows > 0 {
+            tracing::trace!(?raised, "ring overflow");
         }
-        last = raised.seq.get();
-        first.get_or_insert(last);
-        progress.at(index + 1);
+        last = raised.last.get();
+        first.get_or_insert(raised.first.get());
+        index += burst;
+        progress.at(index);
     }
     Ok(Chunk {
         first: first.unwrap_or(last),
         last,
     })
-}
-
-/// Says when the next event is due.
-struct Pace {
-    rate: Rate,
-    processors: Option<Processors>,
-    due: Option<Instant>,
-    /// Every event up to this one has a verdict.
-    received: u64,
-}
-
-impl Pace {
-    fn new(rate: Rate, session: &Session) -> Result<Self, SessionError> {
-        let processors = match rate {
-            Rate::WhenIdle(_) => Some(Processors::of(session.qemu_id())?),
-            _ => None,
-        };
-        Ok(Self {
-            rate,
-            processors,
-            due: None,
-            received: 0,
-        })
-    }
-
-    /// The slots were read: the schedule begins anew.
-    fn rest(&mut self) {
-        self.due = None;
-    }
-
-    fn wait(&mut self, source: &EventSource, last: u64) -> Result<(), Interrupted> {
-        match self.rate {
-            Rate::Hertz(hertz) => self.wait_for_time(source, hertz),
-            Rate::OneByOne(hertz) => {
-                self.wait_for_window(source, last, 1)?;
-                self.wait_for_time(source, hertz)
-            }
-            Rate::WhenIdle(hertz) => {
-                self.wait_for_window(source, last, 1)?;
-                self.wait_for_time(source, hertz)?;
-                self.processors
-                    .as_ref()
-                    .map_or(Ok(()), |all| all.wait_until_idle(IDLE))
-            }
-            Rate::Max { window } => self.wait_for_window(source, last, window),
-        }
-    }
-
-    /// Sleeps until the next event is due, or the driver or its guest is gone.
-    fn wait_for_time(&mut self, source: &EventSource, hertz: f64) -> Result<(), Interrupted> {
-        let now = Instant::now();
-        let due = self.due.unwrap_or(now);
-        while Instant::now() < due && source.is_ready() {
-            interrupt::sleep_until(due.min(Instant::now() + LOOK_UP))?;
-        }
-        self.due = Some(due.max(now) + Duration::from_secs_f64(1.0 / hertz));
-        Ok(())
-    }
-
-    /// Sleeps while `window` events are on their way. Events arrive in order,
-    /// so one that has a verdict settles all before it, lost ones too.
-    fn wait_for_window(
-        &mut self,
-        source: &EventSource,
-        last: u64,
-        window: u64,
-    ) -> Result<(), Interrupted> {
-        let oldest_known = last.saturating_sub(window);
-        let mut news = Instant::now();
-        while last > 0 && last.saturating_sub(self.received) >= window {
-            let newest = (self.received.max(oldest_known) + 1..=last)
-                .rev()
-                .find(|seq| Seq::new(*seq).is_some_and(|seq| has_verdict(source, seq)));
-            match newest {
-                Some(newest) => {
-                    self.received = newest;
-                    news = Instant::now();
-                }
-                None if news.elapsed() > QUIET => self.received = last,
-                None => {
-                    interrupt::check()?;
-                    std::thread::sleep(BACK_OFF);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Waits until the events of a chunk have arrived, or never will.
@@ -342,6 +266,10 @@ fn arrived(source: &EventSource, chunk: Chunk) -> u64 {
         // Until then a sample tells whether anything moves.
         _ => chunk.sequence().step_by(64).filter(has_verdict).count() as u64,
     }
+}
+
+fn any_arrived(source: &EventSource, chunk: Chunk) -> bool {
+    chunk.sequence().rev().any(|seq| has_verdict(source, seq))
 }
 
 fn has_verdict(source: &EventSource, seq: Seq) -> bool {

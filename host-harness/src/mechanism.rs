@@ -50,6 +50,13 @@ pub const fn notifier(mechanism: Mechanism) -> &'static str {
     }
 }
 
+/// Whether a message of a mechanism may carry several events; where the process
+/// takes all there are anyway, there is nothing to ask for.
+#[must_use]
+pub const fn batches(mechanism: Mechanism) -> bool {
+    matches!(mechanism, Mechanism::Netlink)
+}
+
 /// A mechanism in a context: what one run measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pair {

@@ -42,7 +42,7 @@ mod stats;
 use std::collections::BTreeMap;
 
 use irqbed_abi::{
-    control::{Behaviour, ListenerReport, ListenerSpec, Mechanism},
+    control::{Behaviour, ListenerReport, ListenerSpec, Load, Mechanism},
     counters::Counters,
 };
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,7 @@ pub use stats::{StageStats, Stages};
 
 use crate::{
     account::Account,
+    bench::Scheduling,
     environment::Environment,
     units::{Nanos, Unit},
 };
@@ -104,6 +105,10 @@ pub struct RunResult {
     /// The driver's counters after the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<Counters>,
+    /// How fast the mechanism can be, where that was looked for; all the rest
+    /// speaks of the run at that rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturation: Option<Saturation>,
     /// The stages that events went through.
     pub stages: Stages,
     /// What a reader of the figures should know, one sentence each.
@@ -210,6 +215,28 @@ impl Clock {
     }
 }
 
+/// The highest rate at which nothing was lost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Saturation {
+    /// That rate, events a second.
+    pub lossless_hz: f64,
+    /// The lowest rate at which something was, and what; `None` where the
+    /// harness could not raise events any faster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lossy: Option<Lossy>,
+    /// Length of each trial.
+    pub trial_ns: Nanos,
+}
+
+/// A rate at which events were lost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lossy {
+    /// Events a second.
+    pub hz: f64,
+    /// The account of the trial.
+    pub account: Account,
+}
+
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
@@ -220,6 +247,24 @@ pub struct Parameters {
     /// Most events on their way at once, where no rate is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<u64>,
+    /// Seed of the random gaps between events, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poisson_seed: Option<u64>,
+    /// Events that come at once, with one interrupt.
+    #[serde(default = "one")]
+    pub burst: u32,
+    /// Most events in a message.
+    #[serde(default = "one")]
+    pub batch: u32,
+    /// What disturbed the guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+    /// How the listeners ran.
+    #[serde(flatten)]
+    pub scheduling: Scheduling,
+    /// Room for events that wait at a listener, bytes, where not the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive_buffer: Option<u32>,
     /// Payload of each event, bytes.
     pub payload_bytes: u32,
     /// MSI-X vectors that take turns.
@@ -236,6 +281,10 @@ pub struct Parameters {
     /// Kernel parameters the user added.
     #[serde(default)]
     pub kernel_parameters: Vec<String>,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// How events are addressed to listeners.

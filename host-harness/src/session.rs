@@ -33,7 +33,7 @@ use device_model::{
     event::{EventDevice, EventSource},
 };
 use irqbed_abi::{
-    control::{Hello, ListenerReport, ListenerSpec, Reply, Request},
+    control::{Hello, ListenerReport, ListenerSpec, Load, Reply, Request},
     counters::Counters,
 };
 
@@ -346,6 +346,14 @@ impl Session {
             Reply::KernelLog { lines } => Ok(lines),
             answer => Err(answer),
         })
+    }
+
+    /// Has the guest disturbed from now on, or no more.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn disturb(&mut self, load: Option<Load>) -> Result<(), SessionError> {
+        self.expect_done(Request::Disturb { load })
     }
 
     /// Runs a program in the guest: exit status, standard output, standard error.

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use crate::{
     account::Account,
     environment::Environment,
-    result::{Clock, Delivery, Document, RunResult, StageStats},
+    result::{Clock, Delivery, Document, Listener, Lossy, RunResult, Saturation, StageStats},
     stages::Stage,
     units::{Unit, thousands},
 };
@@ -43,6 +43,13 @@ fn run(text: &mut String, result: &RunResult) {
     stages(text, result);
     paragraph(text, "clock: ", &clock(&result.clock));
     paragraph(text, "account: ", &account(&result.account));
+    let mut listeners = result.listeners.iter();
+    if let Some(listener) = listeners.next().filter(|one| one.wake_ups != one.received) {
+        paragraph(text, "wake-ups: ", &wake_ups(listener));
+    }
+    if let Some(saturation) = &result.saturation {
+        paragraph(text, "lossless: ", &lossless(saturation));
+    }
     for (number, listener) in result.listeners.iter().enumerate() {
         if let Some(own) = &listener.account {
             paragraph(text, &format!("listener {number}: "), &account(own));
@@ -72,9 +79,16 @@ fn heading(result: &RunResult) -> String {
         Clock::Instructions {} => "instructions",
     };
     let plural = if parameters.events == 1 { "" } else { "s" };
-    let rate = match parameters.rate_hz {
-        Some(rate) => format!("at {}/s", number(rate)),
-        None => format!("at up to {}/s", number(achieved_rate(result))),
+    let rate = match (parameters.rate_hz, parameters.poisson_seed) {
+        (Some(rate), None) => format!("at {}/s", number(rate)),
+        (Some(rate), Some(_)) => format!("at random {}/s", number(rate)),
+        (None, _) => format!("at up to {}/s", number(achieved_rate(result))),
+    };
+    let together = match (parameters.burst, parameters.batch) {
+        (1, 1) => String::new(),
+        (burst, 1) => format!(", {burst} at once"),
+        (1, batch) => format!(", up to {batch} in a message"),
+        (burst, batch) => format!(", {burst} at once, up to {batch} in a message"),
     };
     let vectors = match parameters.vectors {
         1 => String::new(),
@@ -89,14 +103,49 @@ fn heading(result: &RunResult) -> String {
         1 => String::new(),
         vcpus => format!(", {vcpus} vCPUs"),
     };
+    let scheduling = match parameters.scheduling.fifo {
+        Some(priority) => format!(", SCHED_FIFO {priority}"),
+        None => String::new(),
+    } + &match parameters.scheduling.cpu {
+        Some(cpu) => format!(" on CPU {cpu}"),
+        None => String::new(),
+    };
+    let load = match parameters.load {
+        Some(load) => format!(", under load ({})", load.as_str()),
+        None => String::new(),
+    };
     format!(
-        "{} in {}, {clock}: {} event{plural} of {} bytes {rate} in {}{vectors}{listeners}{vcpus}",
+        "{} in {}, {clock}: {} event{plural} of {} bytes {rate} in \
+         {}{together}{vectors}{listeners}{vcpus}{scheduling}{load}",
         result.mechanism,
         result.context,
         thousands(parameters.events),
         thousands(parameters.payload_bytes.into()),
         result.duration_ns,
     )
+}
+
+fn wake_ups(listener: &Listener) -> String {
+    format!(
+        "{} for {} events",
+        thousands(listener.wake_ups),
+        thousands(listener.received)
+    )
+}
+
+/// Up to which rate nothing is lost, and what is above.
+fn lossless(saturation: &Saturation) -> String {
+    let up_to = format!(
+        "up to {} events/s, in trials of {}",
+        number(saturation.lossless_hz),
+        saturation.trial_ns
+    );
+    match &saturation.lossy {
+        Some(Lossy { hz, account: lossy }) => {
+            format!("{up_to}; at {}/s: {}", number(*hz), account(lossy))
+        }
+        None => format!("{up_to}; the harness raises no more"),
+    }
 }
 
 /// Events a second over the whole run.

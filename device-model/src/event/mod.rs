@@ -16,7 +16,7 @@ use irqbed_abi::{pci, trace::SLOTS};
 
 pub use counters::DeviceCounters;
 pub use instrument::{Instrument, InstrumentError, Pong};
-pub use raise::{Outcome, Payload, RaiseError, Raised};
+pub use raise::{Burst, Outcome, Payload, RaiseError, Raised};
 pub use source::EventSource;
 
 use crate::{

@@ -48,6 +48,17 @@ pub struct Raised {
     pub outcome: Outcome,
 }
 
+/// Events that took numbers one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Burst {
+    /// Number of the first.
+    pub first: Seq,
+    /// Number of the last.
+    pub last: Seq,
+    /// How many of them found the ring or its payload area full and are lost.
+    pub overflows: u32,
+}
+
 /// How far an event came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

@@ -17,7 +17,7 @@ use zerocopy::IntoBytes;
 
 use super::{
     DeviceCounters, Instrument, Seq, Vector,
-    raise::{Outcome, Payload, RaiseError, Raised},
+    raise::{Burst, Outcome, Payload, RaiseError, Raised},
     registers::Register,
     ring::{Geometry, Place, Producer},
     state::State,
@@ -88,6 +88,47 @@ impl EventSource {
         self.raise_locked(&mut self.lock(), bus, vector, payload)
     }
 
+    /// Raises `count` events (1 for 0) with one interrupt behind the last of
+    /// them, as a device does that moderates its interrupts.
+    ///
+    /// # Errors
+    /// As [`EventSource::raise`]; the events before the one that failed are
+    /// raised.
+    pub fn raise_burst(
+        &self,
+        vector: Vector,
+        payload: Payload<'_>,
+        count: u32,
+    ) -> Result<Burst, RaiseError> {
+        let Some(bus) = self.shared.bus.get() else {
+            return Err(RaiseError::NotEnabled);
+        };
+        let mut state = self.lock();
+        let first = self.publish_locked(&mut state, bus, vector, payload)?;
+        let mut burst = Burst {
+            first: first.seq,
+            last: first.seq,
+            overflows: u32::from(!first.published),
+        };
+        let mut result = Ok(());
+        for _ in 1..count {
+            match self.publish_locked(&mut state, bus, vector, payload) {
+                Ok(published) => {
+                    burst.last = published.seq;
+                    burst.overflows += u32::from(!published.published);
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        if burst.overflows <= (burst.last.get() - burst.first.get()) as u32 {
+            signal(&mut state, bus, vector);
+        }
+        result.map(|()| burst)
+    }
+
     fn raise_locked(
         &self,
         state: &mut State,
@@ -95,6 +136,23 @@ impl EventSource {
         vector: Vector,
         payload: Payload<'_>,
     ) -> Result<Raised, RaiseError> {
+        let Published { seq, published } = self.publish_locked(state, bus, vector, payload)?;
+        let outcome = if published {
+            signal(state, bus, vector)
+        } else {
+            Outcome::RingOverflow
+        };
+        Ok(Raised { seq, outcome })
+    }
+
+    /// Takes a number and writes the record; does not interrupt.
+    fn publish_locked(
+        &self,
+        state: &mut State,
+        bus: &Bus,
+        vector: Vector,
+        payload: Payload<'_>,
+    ) -> Result<Published, RaiseError> {
         let instrument = &self.shared.instrument;
         let len = payload.checked_len()?;
         let producer = state.producer(vector)?;
@@ -105,8 +163,8 @@ impl EventSource {
         instrument.open_slot(seq, vector);
         let Some(place) = place else {
             state.count_overflow(vector);
-            let outcome = Outcome::RingOverflow;
-            return Ok(Raised { seq, outcome });
+            let published = false;
+            return Ok(Published { seq, published });
         };
         let (bytes, flags) = match payload {
             Payload::Bytes(bytes) => (bytes, 0),
@@ -129,17 +187,8 @@ impl EventSource {
             return Err(RaiseError::Dma { seq, source });
         }
         state.commit(vector, place);
-        // The record must be visible before the guest can be interrupted.
-        fence(Ordering::SeqCst);
-        let outcome = match bus.irqs.signal_msix(vector.get()) {
-            Ok(Signalled::Sent) => Outcome::Signalled,
-            Ok(Signalled::Pending) => Outcome::Pending,
-            Err(error) => not_signalled(&error),
-        };
-        if outcome == Outcome::Pending {
-            state.counters.unsignalled += 1;
-        }
-        Ok(Raised { seq, outcome })
+        let published = true;
+        Ok(Published { seq, published })
     }
 
     /// A write of the driver to a register.
@@ -233,6 +282,27 @@ impl EventSource {
     pub fn armed_vectors(&self) -> u32 {
         self.lock().armed()
     }
+}
+
+/// An event that took a number, and whether its ring had room for it.
+struct Published {
+    seq: Seq,
+    published: bool,
+}
+
+/// Interrupts, for what was published before.
+fn signal(state: &mut State, bus: &Bus, vector: Vector) -> Outcome {
+    // The records must be visible before the guest can be interrupted.
+    fence(Ordering::SeqCst);
+    let outcome = match bus.irqs.signal_msix(vector.get()) {
+        Ok(Signalled::Sent) => Outcome::Signalled,
+        Ok(Signalled::Pending) => Outcome::Pending,
+        Err(error) => not_signalled(&error),
+    };
+    if outcome == Outcome::Pending {
+        state.counters.unsignalled += 1;
+    }
+    outcome
 }
 
 /// Writes an event to the guest: payload, record, time stamp, phase.

@@ -7,32 +7,44 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{
     Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
     value_parser,
 };
-use irqbed_abi::{pci::VECTORS, ring::MAX_PAYLOAD};
+use irqbed_abi::{control::Load, netlink::MAX_BATCH, pci::VECTORS, ring::MAX_PAYLOAD};
 
 use crate::{
     accel::{self, AccelRequest, Accelerator},
     artefacts::Artefacts,
-    bench::Bench,
+    bench::{Bench, Scheduling},
     environment::Environment,
     measure::{Plan, Rate},
-    mechanism::{Context, Mechanism, Pair},
+    mechanism::{Context, Mechanism, Pair, batches},
     progress::Progress,
     qemu::{ClockKind, Machine},
     result::{Document, JsonTarget},
+    saturate::saturate,
     session::Session,
     table,
 };
+
+/// The same gaps between events in every run.
+const SEED: u64 = 1;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Events to raise
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u64).range(1..=100_000_000))]
     events: u64,
-    /// Events a second, or `max`: as fast as the guest takes them
+    /// Events a second: evenly, `poisson:HZ` at random, or `max`, as fast as
+    /// the guest takes them
     #[arg(long, value_name = "HZ", default_value = "1000", value_parser = rate)]
     rate: Rate,
+    /// Events that come at once, with one interrupt
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
+    burst: u32,
+    /// Find the highest rate at which nothing is lost
+    #[arg(long, conflicts_with_all = ["rate", "events"])]
+    saturate: bool,
     /// Bytes each event carries
     #[arg(long, value_name = "BYTES", default_value_t = 16, value_parser = value_parser!(u32).range(0..=i64::from(MAX_PAYLOAD)))]
     payload: u32,
@@ -60,9 +72,25 @@ pub(super) struct Arguments {
     /// Short for `--mechanism netlink`, or `netlink-broadcast`
     #[arg(long, value_enum, conflicts_with_all = ["mechanism", "all"])]
     delivery: Option<DeliveryArgument>,
+    /// Most events in a message, where the mechanism has several
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=i64::from(MAX_BATCH)))]
+    batch: u32,
     /// Listeners; the first one is measured
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     listeners: u32,
+    /// Listeners run in SCHED_FIFO at this priority, 1 to 99
+    #[arg(long, value_name = "PRIORITY", value_parser = value_parser!(u8).range(1..=99))]
+    fifo: Option<u8>,
+    /// Listeners run on this processor of the guest alone
+    #[arg(long, value_name = "CPU")]
+    cpu: Option<u32>,
+    /// Room for events that wait at a listener, bytes
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u32).range(8192..=16 << 20))]
+    receive_buffer: Option<u32>,
+    /// Disturb the guest: compute, send over the loopback interface, or wake
+    /// from a timer, on each processor
+    #[arg(long, value_name = "LOAD", value_parser = loads())]
+    load: Option<Load>,
     /// Parameter of the driver, as `delay_ns=20000`; may be given again
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     module_parameter: Vec<(String, String)>,
@@ -113,13 +141,24 @@ fn contexts() -> impl TypedValueParser<Value = Context> {
     one_of(Context::ALL, Context::as_str)
 }
 
+fn loads() -> impl TypedValueParser<Value = Load> {
+    one_of(Load::ALL, Load::as_str)
+}
+
 fn rate(text: &str) -> Result<Rate, String> {
     if text == "max" {
         return Ok(Rate::Max { window: 128 });
     }
-    match text.parse::<f64>() {
-        Ok(hertz) if (0.01..=1e6).contains(&hertz) => Ok(Rate::Hertz(hertz)),
-        _ => Err("give events a second, from 0.01 to 1000000, or `max`".to_owned()),
+    let random = text.strip_prefix("poisson:");
+    match random.unwrap_or(text).parse::<f64>() {
+        Ok(hertz) if (0.01..=1e6).contains(&hertz) => Ok(match random {
+            Some(_) => Rate::Poisson { hertz, seed: SEED },
+            None => Rate::Hertz(hertz),
+        }),
+        _ => Err(
+            "give events a second, from 0.01 to 1000000, `poisson:` and such a number, or `max`"
+                .to_owned(),
+        ),
     }
 }
 
@@ -151,7 +190,12 @@ impl Arguments {
             Pair::of(&self.mechanism, &self.context)
         };
         let mut refused = Vec::new();
-        let works = |pair: &Pair| match pair.refusal(machine) {
+        let refusal = |pair: &Pair| {
+            let several = self.batch > 1 && !batches(pair.mechanism);
+            let why = || "its messages carry one event each: leave out --batch".to_owned();
+            pair.refusal(machine).or_else(|| several.then(why))
+        };
+        let works = |pair: &Pair| match refusal(pair) {
             Some(why) => {
                 refused.push((*pair, why));
                 false
@@ -169,7 +213,7 @@ impl Arguments {
                 events: self.events,
                 rate: match (self.clock, self.rate) {
                     (ClockKind::Instructions, Rate::Hertz(hertz))
-                        if pair.mechanism == Mechanism::MmapPoll =>
+                        if pair.mechanism == Mechanism::MmapPoll || self.load.is_some() =>
                     {
                         Rate::OneByOne(hertz)
                     }
@@ -178,9 +222,41 @@ impl Arguments {
                 },
                 payload: self.payload,
                 vectors: self.vectors,
+                burst: self.burst,
             },
             pair,
+            batch: self.batch,
             listeners: self.listeners,
+            scheduling: Scheduling {
+                fifo: self.fifo,
+                cpu: self.cpu,
+            },
+            receive_buffer: self.receive_buffer,
+            load: self.load,
+        }
+    }
+
+    /// What cannot go together, and clap does not know.
+    fn conflict(&self) -> Option<String> {
+        let wall = self.clock == ClockKind::Wall;
+        let last = self.vcpus - 1;
+        match (self.rate, self.cpu) {
+            _ if self.saturate && !wall => {
+                Some("--saturate needs --clock wall: a rate is events in time".to_owned())
+            }
+            (Rate::Poisson { .. }, _) if !wall => Some(
+                "--rate poisson needs --clock wall: with instructions each event waits for the \
+                 one before"
+                    .to_owned(),
+            ),
+            (Rate::Max { window }, _) if u64::from(self.burst) > window => Some(format!(
+                "--burst {}: --rate max keeps at most {window} events on their way",
+                self.burst
+            )),
+            (_, Some(cpu)) if cpu > last => Some(format!(
+                "--cpu {cpu}: the last processor of the guest is {last}; give more --vcpus"
+            )),
+            _ => None,
         }
     }
 
@@ -200,6 +276,9 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(conflict) = arguments.conflict() {
+        clap::Error::raw(ErrorKind::ArgumentConflict, conflict + "\n").exit();
+    }
     if let Some(target) = &arguments.json {
         target.ensure_writable()?;
     }
@@ -222,11 +301,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for pair in &pairs {
         let bench = arguments.bench(&machine, *pair);
         bench.prepare(&mut session)?;
-        results.push(
-            bench
-                .run(&mut session, &progress)
-                .with_context(|| pair.to_string())?,
-        );
+        let result = if arguments.saturate {
+            saturate(&bench, &mut session, &progress)
+        } else {
+            bench.run(&mut session, &progress)
+        };
+        results.push(result.with_context(|| pair.to_string())?);
         session.unload_module()?;
     }
     let environment = Environment::gather(&artefacts.qemu, &session.hello().kernel, &choice);

@@ -5,11 +5,15 @@
 //! here; a keyword this does not know fails the test. Unlike a plain validator
 //! it refuses fields that the schema does not describe.
 
-use irqbed_abi::counters::Counters;
+use irqbed_abi::{control::Load, counters::Counters};
 use serde_json::{Map, Value};
 
-use super::{Document, examples};
-use crate::account::{Account, Loss};
+use super::{Document, Lossy, Saturation, examples};
+use crate::{
+    account::{Account, Loss},
+    bench::Scheduling,
+    units::Nanos,
+};
 
 const SCHEMA: &str = include_str!("../../../docs/irqbed-1.schema.json");
 const PAGE: &str = include_str!("../../../docs/json.md");
@@ -126,6 +130,21 @@ fn full() -> Document {
         .parameters
         .kernel_parameters
         .push("nokaslr".to_owned());
+    result.parameters.poisson_seed = Some(1);
+    result.parameters.load = Some(Load::Net);
+    result.parameters.scheduling = Scheduling {
+        fifo: Some(50),
+        cpu: Some(1),
+    };
+    result.parameters.receive_buffer = Some(8192);
+    result.saturation = Some(Saturation {
+        lossless_hz: 20_000.0,
+        lossy: Some(Lossy {
+            hz: 21_000.0,
+            account: result.account.clone(),
+        }),
+        trial_ns: Nanos(1_000_000_000),
+    });
     result.notes.push("a note".to_owned());
     examples::document(result)
 }

@@ -24,7 +24,17 @@ pub(super) fn write(text: &mut String, document: &Document) {
     // What all have in common, said once.
     let common = heading(first);
     let what = common.split_once(", ").map_or("", |(_, rest)| rest);
-    paragraph(text, "", &format!("{} pairs, {what} each", results.len()));
+    let saturated = results.iter().any(|result| result.saturation.is_some());
+    if saturated {
+        let payload = thousands(first.parameters.payload_bytes.into());
+        let words = format!(
+            "{} pairs, the highest rate without a loss: events of {payload} bytes",
+            results.len()
+        );
+        paragraph(text, "", &words);
+    } else {
+        paragraph(text, "", &format!("{} pairs, {what} each", results.len()));
+    }
     text.push('\n');
     let unit = match first.clock {
         Clock::Wall { .. } => "isr_to_user, µs",
@@ -35,7 +45,8 @@ pub(super) fn write(text: &mut String, document: &Document) {
     for (_, heading) in SHOWN {
         let _ = write!(text, "{heading:>10}");
     }
-    text.push_str("  delivered\n");
+    let last = if saturated { "events/s" } else { "delivered" };
+    let _ = writeln!(text, "{:>9}  {last}", "wake-ups");
     let largest = results
         .iter()
         .filter_map(stage)
@@ -48,15 +59,12 @@ pub(super) fn write(text: &mut String, document: &Document) {
             let cell = cells.as_ref().map_or("-", |cells| &cells[column]);
             let _ = write!(text, "{cell:>10}");
         }
-        let Account {
-            raised, delivered, ..
-        } = &result.account;
-        let _ = writeln!(
-            text,
-            "  {} of {}",
-            thousands(*delivered),
-            thousands(*raised)
-        );
+        let wake_ups = result.listeners.first().map_or(0, |first| first.wake_ups);
+        let _ = write!(text, "{:>9}  ", thousands(wake_ups));
+        let _ = match &result.saturation {
+            Some(saturation) => writeln!(text, "{}", thousands(saturation.lossless_hz as u64)),
+            None => writeln!(text, "{}", delivered(&result.account)),
+        };
     }
     paragraph(text, "clock: ", &clock(&first.clock));
     for result in results {
@@ -68,10 +76,40 @@ pub(super) fn write(text: &mut String, document: &Document) {
             paragraph(text, &format!("INVALID: {label}"), &problem);
         }
     }
+    paragraph(text, "account: ", &account(&total(results)));
     let notes: BTreeSet<&String> = results.iter().flat_map(|result| &result.notes).collect();
     for note in notes {
         paragraph(text, "note: ", note);
     }
+}
+
+/// In a cell.
+fn delivered(account: &Account) -> String {
+    if account.delivered == account.raised {
+        format!("all {}", thousands(account.delivered))
+    } else {
+        let missing = account.raised.saturating_sub(account.delivered);
+        format!("{} lost", thousands(missing))
+    }
+}
+
+/// The accounts of all results as one.
+fn total(results: &[RunResult]) -> Account {
+    let mut total = Account::default();
+    for Account {
+        raised,
+        delivered,
+        lost,
+    } in results.iter().map(|result| &result.account)
+    {
+        total.raised = total.raised.saturating_add(*raised);
+        total.delivered = total.delivered.saturating_add(*delivered);
+        for (name, count) in lost {
+            let known = total.lost.entry(name.clone()).or_default();
+            *known = known.saturating_add(*count);
+        }
+    }
+    total
 }
 
 fn stage(result: &RunResult) -> Option<&StageStats> {

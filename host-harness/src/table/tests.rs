@@ -118,6 +118,41 @@ fn values_of_many_digits_still_fit() {
 }
 
 #[test]
+fn wake_ups_show_where_they_are_not_one_for_each_event() {
+    let mut result = examples::wall();
+    let shown = |result: &RunResult| render(&examples::document(result.clone()));
+    assert!(!shown(&result).contains("wake-ups"));
+    result.listeners[0].wake_ups = 63;
+    let found = shown(&result);
+    assert!(found.contains("wake-ups: 63 for 1,000 events\n"), "{found}");
+}
+
+#[test]
+fn the_highest_lossless_rate_stands_with_what_is_lost_above() {
+    let mut result = examples::wall();
+    let mut lossy = Account::new(21_000, 20_990);
+    lossy.lose(Loss::SocketFull, 10);
+    result.saturation = Some(Saturation {
+        lossless_hz: 20_000.0,
+        lossy: Some(Lossy {
+            hz: 21_000.0,
+            account: lossy,
+        }),
+        trial_ns: Nanos(1_000_000_000),
+    });
+    let found = render(&examples::document(result.clone()));
+    let words = "lossless: up to 20,000 events/s, in trials of 1.00 s; at 21,000/s: raised 21,000";
+    assert!(found.contains(words), "{found}");
+    assert!(found.contains("socket_full 10"), "{found}");
+
+    let mut document = examples::document(result.clone());
+    document.results.push(result);
+    let found = render(&document);
+    assert!(found.contains("  events/s\n"), "{found}");
+    assert!(found.contains("1,000  20,000\n"), "{found}");
+}
+
+#[test]
 fn a_run_without_any_event_says_so() {
     let mut result = examples::wall();
     result.stages = crate::result::Stages::default();
@@ -135,9 +170,10 @@ fn several_runs_make_one_line_each() {
     document.results.push(slower);
     let found = render(&document);
     for line in [
-        "netlink            hardirq       150.90    156.39    160.79    161.78    161.89  1,000 of 1,000",
-        "netlink-broadcast  workqueue     150.90    156.39    160.79    161.78    161.89  999 of 1,000",
+        "netlink            hardirq       150.90    156.39    160.79    161.78    161.89    1,000  all 1,000",
+        "netlink-broadcast  workqueue     150.90    156.39    160.79    161.78    161.89    1,000  1 lost",
         "netlink-broadcast in workqueue: raised 1,000 = delivered 999",
+        "account: raised 2,000 = delivered 1,999 + lost 1 (socket_overrun 1)",
     ] {
         assert!(found.contains(line), "{found}");
     }

@@ -18,7 +18,7 @@ fn assert_usage(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn values_out_of_range_are_refused_with_the_range() {
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 16] = [
         (
             &["bench", "--payload", "5000"],
             &["--payload", "5000", "0..=4096"],
@@ -31,6 +31,10 @@ fn values_out_of_range_are_refused_with_the_range() {
         ),
         (&["bench", "--vcpus", "0"], &["--vcpus", "1..=64"]),
         (&["bench", "--listeners", "0"], &["--listeners", "1..=64"]),
+        (&["bench", "--burst", "0"], &["--burst", "1..=1024"]),
+        (&["bench", "--batch", "65"], &["--batch", "1..=64"]),
+        (&["bench", "--fifo", "100"], &["--fifo", "1..=99"]),
+        (&["bench", "--load", "moon"], &["--load", "moon"]),
         (&["bench", "--memory", "1"], &["--memory", "128.."]),
         (&["raise", "--vector", "32"], &["--vector", "32", "0..32"]),
         (&["raise", "--count", "0"], &["--count", "1..="]),
@@ -45,11 +49,37 @@ fn values_out_of_range_are_refused_with_the_range() {
 
 #[test]
 fn a_rate_of_no_sense_is_refused_with_what_makes_sense() {
-    for rate in ["nonsense", "0", "-5", "inf", "NaN", "1e9"] {
+    for rate in [
+        "nonsense",
+        "0",
+        "-5",
+        "inf",
+        "NaN",
+        "1e9",
+        "poisson:0",
+        "poisson:",
+    ] {
         assert_usage(
             &["bench", &format!("--rate={rate}")],
             &["--rate", rate, "from 0.01 to 1000000", "max"],
         );
+    }
+}
+
+#[test]
+fn options_that_cannot_go_together_say_why() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["--saturate", "--clock", "instructions"], "events in time"),
+        (&["--saturate", "--events", "5"], "--saturate"),
+        (
+            &["--rate", "poisson:10", "--clock", "instructions"],
+            "waits for the one before",
+        ),
+        (&["--rate", "max", "--burst", "500"], "at most 128"),
+        (&["--cpu", "1"], "give more --vcpus"),
+    ];
+    for (arguments, words) in cases {
+        assert_usage(&[&["bench"], arguments].concat(), &[words]);
     }
 }
 

@@ -46,6 +46,7 @@ fn a_delay_in_instructions_shows_exactly_in_isr_to_notify() {
         rate: Rate::WhenIdle(1000.0),
         payload: 16,
         vectors: 1,
+        ..Plan::default()
     };
     let (isr_to_notify, notify_to_user) = medians(&guest.run(&plan));
     for delay in [2, 1000, 20_000] {
@@ -70,6 +71,7 @@ fn a_delay_in_nanoseconds_shows_in_isr_to_notify() {
         rate: Rate::Hertz(500.0),
         payload: 16,
         vectors: 1,
+        ..Plan::default()
     };
     let without = guest.run(&plan);
     set_delay(&mut guest, "delay_ns", DELAY);

@@ -62,6 +62,7 @@ fn every_vector_has_its_own_ring() {
         rate: Rate::Hertz(1000.0),
         payload: 64,
         vectors: 32,
+        ..Plan::default()
     });
     assert_eq!(run.delivered(), 320);
     guest.assert_quiet();

@@ -3,11 +3,11 @@
 
 use host_harness::measure::{Plan, Rate};
 use irqbed_abi::{
-    control::{Behaviour, Mechanism, Reply, Request},
+    control::{Behaviour, ListenerSpec, Mechanism, Reply, Request},
     netlink::{MSG_EVENT, MSG_SUBSCRIBE},
 };
 
-use crate::support::{Guest, listener, unicast};
+use crate::support::{Guest, unicast};
 
 #[test]
 fn three_listeners_hear_one_broadcast() {
@@ -19,12 +19,18 @@ fn three_listeners_hear_one_broadcast() {
         .expect("loads");
     let first = guest
         .session
-        .listen(listener(Mechanism::NetlinkBroadcast, Behaviour::Measure))
+        .listen(ListenerSpec::new(
+            Mechanism::NetlinkBroadcast,
+            Behaviour::Measure,
+        ))
         .expect("a listener");
     let others = [0, 1].map(|_| {
         guest
             .session
-            .listen(listener(Mechanism::NetlinkBroadcast, Behaviour::Count))
+            .listen(ListenerSpec::new(
+                Mechanism::NetlinkBroadcast,
+                Behaviour::Count,
+            ))
             .expect("another listener")
     });
     let run = guest.raise(500, 64);
@@ -113,7 +119,7 @@ fn a_listener_that_never_reads_costs_only_itself() {
     let mut guest = Guest::boot();
     let sleeper = guest
         .session
-        .listen(listener(Mechanism::Netlink, Behaviour::Stall))
+        .listen(ListenerSpec::new(Mechanism::Netlink, Behaviour::Stall))
         .expect("a sleeper");
     guest.session.listen(unicast()).expect("a listener");
     let run = guest.raise(1000, 1024);
@@ -135,6 +141,7 @@ fn events_at_the_highest_rate_are_all_accounted_for() {
         rate: Rate::Max { window: 128 },
         payload: 16,
         vectors: 1,
+        ..Plan::default()
     });
     let counters = guest.flush();
     let device = guest.session.source().counters();

@@ -7,4 +7,5 @@ mod failures;
 mod lifecycle;
 mod listeners;
 mod mechanisms;
+mod rates;
 mod support;

@@ -9,7 +9,7 @@ use host_harness::{
 };
 use irqbed_abi::control::{Behaviour, ListenerSpec};
 
-use crate::support::{Guest, listener, machine};
+use crate::support::{Guest, machine};
 use host_harness::qemu::ClockKind;
 
 const PAYLOADS: [u32; 3] = [0, 64, 4096];
@@ -19,7 +19,7 @@ const EVENTS: u64 = 1000;
 fn roomy(mechanism: Mechanism, behaviour: Behaviour) -> ListenerSpec {
     ListenerSpec {
         receive_buffer: Some(8 << 20),
-        ..listener(mechanism, behaviour)
+        ..ListenerSpec::new(mechanism, behaviour)
     }
 }
 
@@ -44,6 +44,7 @@ fn delivers_in_every_context(mechanism: Mechanism) {
                 rate: Rate::Hertz(2000.0),
                 payload,
                 vectors: 4,
+                ..Plan::default()
             });
             assert_eq!(run.delivered(), EVENTS, "{pair}, {payload} bytes");
             for trace in &run.traces {
@@ -124,7 +125,7 @@ fn a_file_that_is_not_read_fills_up_and_costs_only_itself() {
         load(&mut guest, mechanism, Context::Hardirq);
         let sleeper = guest
             .session
-            .listen(listener(mechanism, Behaviour::Stall))
+            .listen(ListenerSpec::new(mechanism, Behaviour::Stall))
             .expect("a sleeper");
         guest
             .session
@@ -150,7 +151,7 @@ fn an_event_longer_than_the_readers_buffer_is_cut_and_both_sides_know() {
         let spec = ListenerSpec {
             // The event's description and half of its payload.
             read_size: Some(24 + 32),
-            ..listener(mechanism, Behaviour::Measure)
+            ..ListenerSpec::new(mechanism, Behaviour::Measure)
         };
         let number = guest.session.listen(spec).expect("a listener");
         assert_eq!(guest.raise(100, 32).delivered(), 100);
@@ -171,7 +172,7 @@ fn a_file_gets_no_events_from_a_driver_that_tells_by_netlink() {
     load(&mut guest, Mechanism::Netlink, Context::Hardirq);
     let error = guest
         .session
-        .listen(listener(Mechanism::Read, Behaviour::Measure))
+        .listen(ListenerSpec::new(Mechanism::Read, Behaviour::Measure))
         .expect_err("there is no queue");
     assert!(error.to_string().contains("does not put events"), "{error}");
     let (status, _, _) = guest
@@ -207,7 +208,7 @@ fn each_context_unloads_and_loads_again_under_load() {
             }
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
-        let spec = listener(Mechanism::Netlink, Behaviour::Measure);
+        let spec = ListenerSpec::new(Mechanism::Netlink, Behaviour::Measure);
         let number = guest.session.listen(spec).expect("a listener");
         assert_eq!(guest.raise(100, 16).delivered(), 100);
         guest.session.end_listener(number, false).expect("a report");

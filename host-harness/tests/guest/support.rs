@@ -73,6 +73,7 @@ impl Guest {
             rate: Rate::Hertz(1000.0),
             payload,
             vectors: 1,
+            ..Plan::default()
         })
     }
 
@@ -96,16 +97,6 @@ impl Guest {
     }
 }
 
-pub fn listener(mechanism: Mechanism, behaviour: Behaviour) -> ListenerSpec {
-    ListenerSpec {
-        mechanism,
-        behaviour,
-        vectors: u32::MAX,
-        receive_buffer: None,
-        read_size: None,
-    }
-}
-
 pub fn unicast() -> ListenerSpec {
-    listener(Mechanism::Netlink, Behaviour::Measure)
+    ListenerSpec::new(Mechanism::Netlink, Behaviour::Measure)
 }
