@@ -7,5 +7,6 @@ mod failures;
 mod lifecycle;
 mod listeners;
 mod mechanisms;
+mod misbehaviour;
 mod rates;
 mod support;
