@@ -23,6 +23,11 @@ run-vm *ARGS: setup
 raise *ARGS: host
     @{{irqbed}} raise "$@"
 
+# Compare two results of `bench --json`, and fail where something became worse
+[no-cd]
+compare *ARGS: host
+    @{{irqbed}} compare "$@"
+
 # Say what this machine has, and what will be used
 [no-cd]
 doctor *ARGS: host

@@ -6,6 +6,7 @@
 //! that makes no sense, 130 after Ctrl-C.
 
 mod bench;
+mod compare;
 mod doctor;
 mod raise;
 mod report;
@@ -38,6 +39,8 @@ struct Cli {
 enum Command {
     /// Boot the guest, raise events, print how long each stage took
     Bench(bench::Arguments),
+    /// Compare two results of `bench`, and fail where something became worse
+    Compare(compare::Arguments),
     /// Boot the guest with device and driver, and give a shell in it
     RunVm(run_vm::Arguments),
     /// Make the device of a running `run-vm` interrupt
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|()| match cli.command {
             Command::Bench(arguments) => bench::run(&arguments),
+            Command::Compare(arguments) => compare::run(&arguments),
             Command::RunVm(arguments) => run_vm::run(&arguments),
             Command::Raise(arguments) => raise::run(&arguments),
             Command::Doctor => doctor::run(),

@@ -13,6 +13,7 @@ pub mod artefacts;
 pub mod bench;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod console;
 pub mod doctor;
 pub mod environment;

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Two documents side by side: what became better, what worse, and what cannot
+//! be compared.
+//!
+//! Instructions are compared as they are: the median path is the same in every
+//! run, so a difference is one of the code. Wall times are compared by rounds,
+//! that is by several results of the same pair in each document, and a
+//! difference must be significant and large enough.
+
+pub mod format;
+mod statistics;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    environment::Environment,
+    result::{Document, Parameters, RunResult},
+    stages::Stage,
+    units::Unit,
+};
+use statistics::{Interval, median};
+
+/// Rounds that wall times need on each side: with less, hardly any difference
+/// is significant.
+pub const ROUNDS: usize = 5;
+
+/// What counts as a difference.
+#[derive(Debug, Clone, Copy)]
+pub struct Thresholds {
+    /// Instructions, percent of the base.
+    pub instructions: f64,
+    /// Wall time, percent of the base.
+    pub wall: f64,
+    /// Whether wall times of different machines are compared all the same.
+    pub across_environments: bool,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            instructions: 0.5,
+            wall: 5.0,
+            across_environments: false,
+        }
+    }
+}
+
+/// What a comparison says of one figure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Less, by more than the threshold.
+    Better,
+    /// Neither.
+    Same,
+    /// More, by more than the threshold.
+    Worse,
+    /// There is nothing to say.
+    NotComparable {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Verdict {
+    /// One word, or two.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Same => "same",
+            Self::Worse => "worse",
+            Self::NotComparable { .. } => "not comparable",
+        }
+    }
+}
+
+/// One stage of one pair on both sides.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// How the driver tells.
+    pub mechanism: String,
+    /// From where in the kernel.
+    pub context: String,
+    /// The stage; `None` where a whole pair is on one side only.
+    pub stage: Option<Stage>,
+    /// Unit of the figures.
+    pub unit: Unit,
+    /// Median of the base, over the rounds the median of medians.
+    pub base: Option<u64>,
+    /// The same of the new document.
+    pub new: Option<u64>,
+    /// Of wall times, between what the difference lies with 99 % confidence.
+    pub interval: Option<Interval>,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+impl Row {
+    /// The difference in percent of the base.
+    #[must_use]
+    pub fn change(&self) -> Option<f64> {
+        let (base, new) = (self.base? as f64, self.new? as f64);
+        (base > 0.0).then(|| (new - base) / base * 100.0)
+    }
+}
+
+/// Two documents compared.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Every stage of every pair that is on either side.
+    pub rows: Vec<Row>,
+    /// What differs between the two and might explain a difference.
+    pub notes: Vec<String>,
+}
+
+impl Comparison {
+    /// Rows that became worse.
+    pub fn regressions(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.verdict == Verdict::Worse)
+    }
+
+    /// Whether there is a row that could be compared.
+    #[must_use]
+    pub fn says_anything(&self) -> bool {
+        let mute = |row: &Row| matches!(row.verdict, Verdict::NotComparable { .. });
+        !self.rows.iter().all(mute)
+    }
+}
+
+/// What results must have in common to be rounds of the same thing.
+type Key = (String, String);
+
+fn rounds(document: &Document) -> BTreeMap<Key, Vec<&RunResult>> {
+    let mut pairs: BTreeMap<Key, Vec<&RunResult>> = BTreeMap::new();
+    for result in &document.results {
+        let key = (result.mechanism.clone(), result.context.clone());
+        pairs.entry(key).or_default().push(result);
+    }
+    pairs
+}
+
+/// Compares two documents.
+#[must_use]
+pub fn compare(base: &Document, new: &Document, thresholds: &Thresholds) -> Comparison {
+    let (old, fresh) = (rounds(base), rounds(new));
+    let environments = (&base.environment, &new.environment);
+    let mut rows = Vec::new();
+    let mut notes = Vec::new();
+    for (key, before) in &old {
+        match fresh.get(key) {
+            Some(after) => {
+                pair(&mut rows, key, (before, after), environments, thresholds);
+                if let ([before, ..], [after, ..]) = (&**before, &**after) {
+                    notes.extend(changed_parameters(before, after));
+                }
+            }
+            None => rows.push(one_sided(key, before, "only in the base")),
+        }
+    }
+    for (key, after) in fresh.iter().filter(|(key, _)| !old.contains_key(*key)) {
+        rows.push(one_sided(key, after, "only in the new document"));
+    }
+    notes.sort();
+    notes.dedup();
+    Comparison { rows, notes }
+}
+
+fn unit_of(results: &[&RunResult]) -> Unit {
+    let first = results.first();
+    first.map_or(Unit::Instructions, |result| result.clock.unit())
+}
+
+fn one_sided(key: &Key, results: &[&RunResult], why: &str) -> Row {
+    Row {
+        mechanism: key.0.clone(),
+        context: key.1.clone(),
+        stage: None,
+        unit: unit_of(results),
+        base: None,
+        new: None,
+        interval: None,
+        verdict: Verdict::NotComparable {
+            why: why.to_owned(),
+        },
+    }
+}
+
+/// The rows of a pair that both sides have.
+fn pair(
+    rows: &mut Vec<Row>,
+    key: &Key,
+    (before, after): (&[&RunResult], &[&RunResult]),
+    environments: (&Environment, &Environment),
+    thresholds: &Thresholds,
+) {
+    let unit = unit_of(before);
+    let obstacle = obstacle(before, after, environments, thresholds);
+    for stage in Stage::ALL {
+        let (base, new) = (medians(before, stage), medians(after, stage));
+        if base.is_empty() && new.is_empty() {
+            continue;
+        }
+        let interval = match unit {
+            Unit::Nanoseconds => statistics::difference(&base, &new),
+            Unit::Instructions => None,
+        };
+        let mut row = Row {
+            mechanism: key.0.clone(),
+            context: key.1.clone(),
+            stage: Some(stage),
+            unit,
+            base: median(&base),
+            new: median(&new),
+            interval,
+            verdict: Verdict::Same,
+        };
+        row.verdict = match &obstacle {
+            Some(why) => Verdict::NotComparable { why: why.clone() },
+            None => verdict(&row, thresholds),
+        };
+        rows.push(row);
+    }
+}
+
+fn medians(results: &[&RunResult], stage: Stage) -> Vec<u64> {
+    let of = |result: &&RunResult| Some(result.stages.get(&stage)?.p50);
+    results.iter().filter_map(of).collect()
+}
+
+fn verdict(row: &Row, thresholds: &Thresholds) -> Verdict {
+    let (Some(change), Some(base)) = (row.change(), row.base) else {
+        return Verdict::NotComparable {
+            why: "no event went through it on one of the sides".to_owned(),
+        };
+    };
+    let threshold = match row.unit {
+        Unit::Instructions => thresholds.instructions,
+        Unit::Nanoseconds => thresholds.wall,
+    };
+    // Of a very short path less than an instruction.
+    let least = threshold.max(match row.unit {
+        Unit::Instructions => 0.0,
+        // Less than a clock can tell.
+        Unit::Nanoseconds => 20_000.0 / base.max(1) as f64,
+    });
+    let significant = row
+        .interval
+        .is_none_or(|interval| !interval.contains_zero());
+    match change {
+        change if significant && change > least => Verdict::Worse,
+        change if significant && change < -least => Verdict::Better,
+        _ => Verdict::Same,
+    }
+}
+
+/// Why the two sides of a pair cannot be compared, if they cannot.
+fn obstacle(
+    before: &[&RunResult],
+    after: &[&RunResult],
+    (base, new): (&Environment, &Environment),
+    thresholds: &Thresholds,
+) -> Option<String> {
+    let (old, fresh) = (before.first()?, after.first()?);
+    let unit = old.clock.unit();
+    if unit != fresh.clock.unit() {
+        return Some("one side counts time, the other instructions".to_owned());
+    }
+    let invalid = before
+        .iter()
+        .chain(after)
+        .find_map(|result| result.problems().into_iter().next());
+    if let Some(problem) = invalid {
+        return Some(format!("a result is not valid: {problem}"));
+    }
+    if let Some(name) = different(&old.parameters, &fresh.parameters, unit) {
+        return Some(format!("{name} differs"));
+    }
+    if base.guest_kernel != new.guest_kernel {
+        return Some(format!(
+            "the base was measured on Linux {}, the new one on {}",
+            base.guest_kernel, new.guest_kernel
+        ));
+    }
+    if unit == Unit::Instructions {
+        return None;
+    }
+    if let Some(name) = foreign(base, new).filter(|_| !thresholds.across_environments) {
+        return Some(format!("{name} differs; --across-environments compares"));
+    }
+    let rounds = before.len().min(after.len());
+    (rounds < ROUNDS).then(|| {
+        format!(
+            "wall time needs {ROUNDS} rounds on each side (irqbed bench --rounds), not {rounds}"
+        )
+    })
+}
+
+/// What of the machine differs, as far as it moves wall time.
+fn foreign(base: &Environment, new: &Environment) -> Option<&'static str> {
+    let pairs = [
+        ("the processor", base.cpu == new.cpu),
+        ("the number of cores", base.cores == new.cores),
+        ("the host's kernel", base.host_kernel == new.host_kernel),
+        ("QEMU", base.qemu == new.qemu),
+        ("the accelerator", base.accelerator == new.accelerator),
+    ];
+    let different = pairs.into_iter().find(|(_, equal)| !equal);
+    different.map(|(name, _)| name)
+}
+
+/// The first parameter that makes two runs different things. What a run is
+/// about, the parameters of driver and kernel, may differ.
+fn different(base: &Parameters, new: &Parameters, unit: Unit) -> Option<&'static str> {
+    let timed = unit == Unit::Nanoseconds;
+    let pairs = [
+        ("payload_bytes", base.payload_bytes == new.payload_bytes),
+        ("vectors", base.vectors == new.vectors),
+        ("delivery", base.delivery == new.delivery),
+        ("vcpus", base.vcpus == new.vcpus),
+        ("burst", base.burst == new.burst),
+        ("batch", base.batch == new.batch),
+        ("load", base.load == new.load),
+        ("fifo", base.scheduling.fifo == new.scheduling.fifo),
+        ("cpu", base.scheduling.cpu == new.scheduling.cpu),
+        ("receive_buffer", base.receive_buffer == new.receive_buffer),
+        ("rate_hz", !timed || base.rate_hz == new.rate_hz),
+        ("window", !timed || base.window == new.window),
+        ("poisson_seed", base.poisson_seed == new.poisson_seed),
+    ];
+    let different = pairs.into_iter().find(|(_, equal)| !equal);
+    different.map(|(name, _)| name)
+}
+
+fn changed_parameters(base: &RunResult, new: &RunResult) -> Vec<String> {
+    let (old, fresh) = (&base.parameters, &new.parameters);
+    let mut notes = Vec::new();
+    if old.module_parameters != fresh.module_parameters {
+        notes.push(format!(
+            "the driver's parameters differ: {:?}, then {:?}",
+            old.module_parameters, fresh.module_parameters
+        ));
+    }
+    if old.kernel_parameters != fresh.kernel_parameters {
+        notes.push(format!(
+            "the kernel's parameters differ: {:?}, then {:?}",
+            old.kernel_parameters, fresh.kernel_parameters
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is compared with what, and what follows.
+
+use super::*;
+use crate::{
+    account::{Account, Loss},
+    result::{Stages, examples},
+    stages::{Sample, StageHistograms},
+};
+
+/// A result whose every event takes so long from isr to user.
+fn result(unit: Unit, length: i64) -> RunResult {
+    let mut histograms = StageHistograms::new(unit);
+    histograms.record(&Sample {
+        raise_to_isr: Some(50_000),
+        isr_to_notify: Some(100),
+        notify_to_user: Some(length - 100),
+    });
+    let mut result = match unit {
+        Unit::Instructions => examples::instructions(),
+        Unit::Nanoseconds => examples::wall(),
+    };
+    result.stages = Stages::from(&histograms);
+    result
+}
+
+fn document(results: Vec<RunResult>) -> Document {
+    let mut document = examples::document(result(Unit::Instructions, 1000));
+    document.results = results;
+    document
+}
+
+fn instructions(length: i64) -> Document {
+    document(vec![result(Unit::Instructions, length)])
+}
+
+fn wall(lengths: &[i64]) -> Document {
+    let rounds = lengths.iter();
+    document(
+        rounds
+            .map(|&length| result(Unit::Nanoseconds, length))
+            .collect(),
+    )
+}
+
+fn verdict_of(comparison: &Comparison, stage: Stage) -> &Verdict {
+    let mut rows = comparison.rows.iter();
+    &rows
+        .find(|row| row.stage == Some(stage))
+        .expect("a row")
+        .verdict
+}
+
+fn obstacle_of(base: &Document, new: &Document) -> String {
+    let comparison = compare(base, new, &Thresholds::default());
+    assert!(!comparison.says_anything(), "{comparison:?}");
+    match verdict_of(&comparison, Stage::IsrToUser) {
+        Verdict::NotComparable { why } => why.clone(),
+        verdict => panic!("{verdict:?}"),
+    }
+}
+
+#[test]
+fn a_path_one_percent_longer_is_found_and_half_a_percent_is_not_asked_about() {
+    let base = instructions(6000);
+    for (length, expected) in [
+        (6000, Verdict::Same),
+        (6030, Verdict::Same),
+        (6031, Verdict::Worse),
+        (6060, Verdict::Worse),
+        (5969, Verdict::Better),
+    ] {
+        let comparison = compare(&base, &instructions(length), &Thresholds::default());
+        assert_eq!(
+            *verdict_of(&comparison, Stage::IsrToUser),
+            expected,
+            "{length}"
+        );
+        assert_eq!(*verdict_of(&comparison, Stage::IsrToNotify), Verdict::Same);
+    }
+}
+
+#[test]
+fn wall_time_needs_rounds_significance_and_size() {
+    let base = wall(&[100_000, 101_000, 99_000, 100_500, 99_500, 102_000]);
+    let verdict = |lengths: &[i64]| {
+        let comparison = compare(&base, &wall(lengths), &Thresholds::default());
+        verdict_of(&comparison, Stage::IsrToUser).clone()
+    };
+    let slower = [112_000, 110_000, 111_000, 113_000, 109_000, 110_500];
+    assert_eq!(verdict(&slower), Verdict::Worse);
+    // Significant, but small.
+    let little = [103_000, 103_100, 102_900, 103_000, 103_200, 103_050];
+    assert_eq!(verdict(&little), Verdict::Same);
+    // Large, but of one round.
+    let stalled = [100_000, 101_000, 99_000, 100_500, 99_500, 900_000];
+    assert_eq!(verdict(&stalled), Verdict::Same);
+    let why = obstacle_of(&base, &wall(&slower[..4]));
+    assert!(why.contains("5 rounds"), "{why}");
+}
+
+#[test]
+fn what_is_not_the_same_thing_is_not_compared_and_says_why() {
+    let base = instructions(6000);
+    let mut other = instructions(6000);
+    other.results[0].parameters.payload_bytes = 64;
+    assert_eq!(obstacle_of(&base, &other), "payload_bytes differs");
+    let mut other = instructions(6000);
+    other.environment.guest_kernel = "6.1".to_owned();
+    assert!(obstacle_of(&base, &other).contains("Linux 6.1"));
+    let mut other = instructions(6000);
+    other.results[0].account = Account::new(5, 4);
+    assert!(obstacle_of(&base, &other).contains("does not balance"));
+    assert!(obstacle_of(&base, &wall(&[1000])).contains("instructions"));
+    let mut other = wall(&[100_000; 5]);
+    other.environment.cpu = "abacus".to_owned();
+    assert!(obstacle_of(&wall(&[100_000; 5]), &other).contains("the processor differs"));
+}
+
+#[test]
+fn a_pair_on_one_side_only_is_said() {
+    let mut other = result(Unit::Instructions, 6000);
+    other.context = "bh".to_owned();
+    let comparison = compare(
+        &instructions(6000),
+        &document(vec![other]),
+        &Thresholds::default(),
+    );
+    let why: Vec<_> = comparison
+        .rows
+        .iter()
+        .map(|row| row.verdict.clone())
+        .collect();
+    assert_eq!(
+        why,
+        ["only in the base", "only in the new document"].map(|why| Verdict::NotComparable {
+            why: why.to_owned()
+        })
+    );
+}
+
+#[test]
+fn lost_events_do_not_hinder_as_long_as_they_have_a_name() {
+    let mut new = instructions(6000);
+    new.results[0].account = Account::new(5, 4);
+    new.results[0].account.lose(Loss::SocketFull, 1);
+    let comparison = compare(&instructions(6000), &new, &Thresholds::default());
+    assert!(comparison.says_anything());
+}
+
+#[test]
+fn a_changed_driver_is_noted() {
+    let mut new = instructions(6000);
+    let delay = ("delay_insns".to_owned(), "60".to_owned());
+    new.results[0].parameters.module_parameters.extend([delay]);
+    let comparison = compare(&instructions(6000), &new, &Thresholds::default());
+    assert!(
+        comparison.notes[0].contains("delay_insns"),
+        "{comparison:?}"
+    );
+}
+
+#[test]
+fn each_format_tells_what_became_worse() {
+    let new = instructions(7000);
+    let comparison = compare(&instructions(6000), &new, &Thresholds::default());
+    let text = format::text(&comparison);
+    assert!(
+        text.contains("isr_to_user     6,000  7,000  +16.67 %  worse"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("2 worse, 0 better, 1 the same, 0 not comparable\n"),
+        "{text}"
+    );
+    let markdown = format::markdown(&comparison);
+    assert!(
+        markdown
+            .contains("| netlink | hardirq | isr_to_user | 6,000 | 7,000 | +16.67 % | **worse** |"),
+        "{markdown}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&format::json(&comparison)).expect("JSON");
+    assert_eq!(json["schema"], "irqbed-compare/1");
+    assert_eq!(json["rows"].as_array().map(Vec::len), Some(3));
+    let junit = format::junit(&comparison).expect("XML");
+    assert!(
+        junit.contains(r#"tests="3""#) && junit.contains(r#"failures="2""#),
+        "{junit}"
+    );
+    let gab: serde_json::Value =
+        serde_json::from_str(&format::github_action_benchmark(&new)).expect("JSON");
+    let figure = serde_json::json!(
+        {"name": "netlink/hardirq/isr_to_user/p50", "unit": "instructions", "value": 7000}
+    );
+    assert!(gab.as_array().expect("figures").contains(&figure), "{gab}");
+    let bmf: serde_json::Value = serde_json::from_str(&format::bencher(&new)).expect("JSON");
+    assert_eq!(
+        bmf["netlink/hardirq/isr_to_user/p50"]["instructions"]["value"],
+        7000
+    );
+}
