@@ -5,8 +5,9 @@
  * An event arrives as a record in a ring (irqbed_ring.c), is handed, in the
  * context that the module was loaded with (irqbed_context.c), to the one
  * notifier it was loaded with (notify.h), and reaches its listeners.
- * irqbed_main.c finds the device and arms the rings; irqbed_netlink.c is the
- * control plane, where listeners subscribe and read the counters.
+ * irqbed_pci.c finds the device, irqbed_rings.c and irqbed_irq.c give it its
+ * rings and interrupts; irqbed_netlink.c is the control plane, where listeners
+ * subscribe and read the counters.
  */
 #ifndef IRQBED_H
 #define IRQBED_H
@@ -129,9 +130,27 @@ struct irqbed_device {
 };
 
 /* irqbed_main.c */
+
+/* Module parameters, checked before any device is probed. */
+extern unsigned int irqbed_vectors;
+extern unsigned int irqbed_ring_entries;
+extern unsigned int irqbed_payload_area;
+
+int irqbed_enlist(struct irqbed_device *idev);
 void irqbed_read_counters(struct irqbed_counters *sum);
 void irqbed_flush_begin(void);
 bool irqbed_flush_done(void);
+
+/* irqbed_pci.c */
+extern struct pci_driver irqbed_driver;
+
+/* irqbed_rings.c */
+int irqbed_alloc_rings(struct irqbed_device *idev);
+int irqbed_arm_rings(struct irqbed_device *idev);
+
+/* irqbed_irq.c */
+int irqbed_alloc_vectors(struct irqbed_device *idev);
+int irqbed_request_irqs(struct irqbed_device *idev);
 
 /* irqbed_ring.c */
 irqreturn_t irqbed_interrupt(int irq, void *data);

@@ -34,7 +34,7 @@
 #define IRQBED_FLUSH_TIMEOUT	(2 * HZ)
 
 struct sock *irqbed_sock __read_mostly;
-static int irqbed_unit;
+int irqbed_unit;
 
 u64 irqbed_subscribers[IRQBED_MAX_SUBSCRIBERS] __read_mostly;
 u32 irqbed_subscribers_end __read_mostly;

@@ -8,7 +8,8 @@
 
 #include "irqbed.h"
 
-/* The kernel's side of the protocol unit; set before any ring is armed. */
+/* The protocol unit, and the kernel's side of it; set before any ring is armed. */
+extern int irqbed_unit;
 extern struct sock *irqbed_sock;
 
 /*

@@ -3,7 +3,7 @@
  * The path of an event: interrupt, record, trace stamps, notifier.
  *
  * Every instruction here is part of what irqbed measures, so what can be
- * prepared is prepared in irqbed_main.c.
+ * prepared is prepared before the first one, in irqbed_rings.c.
  */
 #include <linux/compiler.h>
 #include <linux/string.h>

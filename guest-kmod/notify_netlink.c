@@ -21,7 +21,7 @@
  *   sent: it asked for that.
  *
  * So on a kernel without PREEMPT_RT it is legal, although hardly any driver
- * does it. On PREEMPT_RT these locks sleep, and irqbed_main.c leaves the
+ * does it. On PREEMPT_RT these locks sleep, and irqbed_irq.c leaves the
  * handler to a thread.
  */
 #include <linux/socket.h>
