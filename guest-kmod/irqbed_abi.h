@@ -24,7 +24,7 @@
 /*
  * PCI revision; moves with [`crate::regs::ABI_VERSION`].
  */
-#define IRQBED_PCI_REVISION 1
+#define IRQBED_PCI_REVISION 2
 
 /*
  * BAR of the trapped control registers, see [`crate::regs`].
@@ -68,14 +68,16 @@
 #define IRQBED_MSIX_PBA_OFFSET 2048
 
 /*
- * MSI-X vectors of the event device, each with a completion ring.
+ * Vectors of the event device by MSI-X and by MSI, each with a completion
+ * ring. Where the guest enables less of MSI, all go to its vector 0, and with
+ * INTx all to its one line.
  */
 #define IRQBED_VECTORS 32
 
 /*
  * Version of everything in this crate that the driver sees.
  */
-#define IRQBED_ABI_VERSION 1
+#define IRQBED_ABI_VERSION 2
 
 /*
  * Value of [`REG_MAGIC`]: "IRQB" in memory order.
@@ -93,7 +95,7 @@
 #define IRQBED_REG_VERSION 4
 
 /*
- * Read-only: number of MSI-X vectors and rings.
+ * Read-only: number of rings, and of vectors where each has its own.
  */
 #define IRQBED_REG_VECTORS 8
 
@@ -127,6 +129,14 @@
  * can test its interrupts with no host at hand.
  */
 #define IRQBED_REG_SELF_RAISE 32
+
+/*
+ * Read, and write one to clear: bit `v` is set when a record was written to
+ * ring `v` that INTx announces. The line is asserted while any bit is set, and
+ * a record written after its bit was cleared sets it again. Zero with MSI-X and
+ * MSI, which need no acknowledge.
+ */
+#define IRQBED_REG_IRQ_STATUS 36
 
 /*
  * [`REG_CTRL`]: the device may raise events.
@@ -481,7 +491,7 @@ struct irqbed_trace_slot {
 	 */
 	u32 verdict;
 	/*
-	 * MSI-X vector of the event; written by the host.
+	 * Vector of the event; written by the host.
 	 */
 	u32 vector;
 	/*
@@ -517,7 +527,7 @@ struct irqbed_event_message {
 	 */
 	u32 slot;
 	/*
-	 * MSI-X vector of the event.
+	 * Vector of the event.
 	 */
 	u32 vector;
 	/*

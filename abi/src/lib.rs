@@ -2,7 +2,7 @@
 //! The one definition of everything two sides of irqbed must agree on.
 //!
 //! An event starts as an [`ring::EventRecord`] that the device writes into a
-//! completion ring, is announced by an MSI-X vector, travels on as a
+//! completion ring, is announced by an interrupt, travels on as a
 //! [`netlink::EventMessage`] and leaves its four time stamps in a
 //! [`trace::TraceSlot`]. The C header of the kernel module
 //! (`guest-kmod/irqbed_abi.h`) is generated from this crate; the test

@@ -62,7 +62,7 @@ pub struct EventMessage {
     pub seq: u64,
     /// Index of the event's trace slot.
     pub slot: u32,
-    /// MSI-X vector of the event.
+    /// Vector of the event.
     pub vector: u32,
     /// Length of the payload behind this structure, bytes.
     pub payload_len: u32,

@@ -8,7 +8,7 @@ pub const PCI_VENDOR_ID: u16 = 0x1bed;
 /// PCI device id of the event device.
 pub const PCI_DEVICE_ID: u16 = 0x1001;
 /// PCI revision; moves with [`crate::regs::ABI_VERSION`].
-pub const PCI_REVISION: u8 = 1;
+pub const PCI_REVISION: u8 = 2;
 
 /// BAR of the trapped control registers, see [`crate::regs`].
 pub const CONTROL_BAR: u32 = 0;
@@ -27,5 +27,7 @@ pub const MSIX_BAR_SIZE: u64 = 0x1000;
 pub const MSIX_TABLE_OFFSET: u32 = 0;
 /// Offset of the MSI-X pending bit array in its BAR, bytes.
 pub const MSIX_PBA_OFFSET: u32 = 0x800;
-/// MSI-X vectors of the event device, each with a completion ring.
+/// Vectors of the event device by MSI-X and by MSI, each with a completion
+/// ring. A ring whose vector the guest has not enabled by MSI interrupts by
+/// vector 0, and with INTx all do by the one line.
 pub const VECTORS: u32 = 32;

@@ -2,10 +2,11 @@
 //! Control registers of the event device: BAR 0, 32 bits each, trapped.
 //!
 //! Every access leaves the guest, so nothing on the path of an event touches
-//! them: they describe the device and arm its rings.
+//! them but [`REG_IRQ_STATUS`], and that only with INTx: they describe the
+//! device and arm its rings.
 
 /// Version of everything in this crate that the driver sees.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 /// Value of [`REG_MAGIC`]: "IRQB" in memory order.
 pub const MAGIC: u32 = 0x4251_5249;
 
@@ -13,7 +14,7 @@ pub const MAGIC: u32 = 0x4251_5249;
 pub const REG_MAGIC: u32 = 0x00;
 /// Read-only: [`ABI_VERSION`].
 pub const REG_VERSION: u32 = 0x04;
-/// Read-only: number of MSI-X vectors and rings.
+/// Read-only: number of rings, and of vectors where each has its own.
 pub const REG_VECTORS: u32 = 0x08;
 /// Read-only: number of trace slots in the instrument BAR.
 pub const REG_SLOTS: u32 = 0x0c;
@@ -28,6 +29,11 @@ pub const REG_SCRATCH: u32 = 0x1c;
 /// Write-only: raises one empty event on the vector written, so that a driver
 /// can test its interrupts with no host at hand.
 pub const REG_SELF_RAISE: u32 = 0x20;
+/// Read, and write one to clear: bit `v` is set when a record was written to
+/// ring `v` that INTx announces. The line is asserted while any bit is set, and
+/// a record written after its bit was cleared sets it again. Zero with MSI-X and
+/// MSI, which need no acknowledge.
+pub const REG_IRQ_STATUS: u32 = 0x24;
 
 /// [`REG_CTRL`]: the device may raise events.
 pub const CTRL_ENABLE: u32 = 1 << 0;

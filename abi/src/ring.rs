@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The completion ring: records that the device writes by DMA into memory the
-//! driver allocated, one ring per MSI-X vector.
+//! driver allocated, one ring per vector.
 //!
 //! Like an NVMe completion queue: the device writes record `n` at index
 //! `n % entries` with the phase bit of its lap in the last word, written last;

@@ -82,7 +82,7 @@ pub struct TraceSlot {
     pub user: u64,
     /// What the receiver found: `VERDICT_*`; written last.
     pub verdict: u32,
-    /// MSI-X vector of the event; written by the host.
+    /// Vector of the event; written by the host.
     pub vector: u32,
     /// Zero.
     pub reserved: [u64; 2],

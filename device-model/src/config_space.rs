@@ -4,7 +4,10 @@
 //! sizing needs nothing more: the address bits below the size are not in the
 //! mask, so all ones written read back as the size.
 
-use crate::spec::{DeviceSpec, Msix};
+use crate::{
+    irq::InterruptMode,
+    spec::{DeviceSpec, Msi, Msix},
+};
 
 /// Size of the configuration space, bytes.
 pub const CONFIG_SIZE: usize = 256;
@@ -25,6 +28,7 @@ mod at {
     pub const INTERRUPT_LINE: usize = 0x3c;
     pub const INTERRUPT_PIN: usize = 0x3d;
     pub const MSIX: usize = 0x40;
+    pub const MSI: usize = 0x50;
 }
 
 /// Command register: accesses to memory BARs are answered.
@@ -45,6 +49,19 @@ const CAPABILITY_MSIX: u8 = 0x11;
 const MSIX_CONTROL_WRITABLE: u16 = 0xc000;
 /// MSI-X message control: enable.
 const MSIX_ENABLE: u16 = 1 << 15;
+/// Id of the MSI capability.
+const CAPABILITY_MSI: u8 = 0x05;
+/// MSI message control (PCI 3.0, 6.8.1.3): enable.
+const MSI_ENABLE: u16 = 1 << 0;
+/// MSI message control: first bit of the number of vectors the device has, as
+/// a power of two.
+const MSI_CAPABLE_SHIFT: u32 = 1;
+/// MSI message control: first bit of the number of vectors enabled, likewise.
+const MSI_ENABLED_SHIFT: u32 = 4;
+/// MSI message control: width of the two.
+const MSI_COUNT_MASK: u16 = 0b111;
+/// MSI message control: addresses have 64 bits.
+const MSI_WIDE: u16 = 1 << 7;
 
 /// The configuration space of one function.
 #[derive(Debug, Clone)]
@@ -83,8 +100,14 @@ impl ConfigSpace {
             space.put(at::INTERRUPT_PIN, &[pin as u8]);
         }
         space.put_bars(spec);
+        let mut link = at::CAPABILITIES;
         if let Some(msix) = &spec.msix {
+            link = space.put_capability(link, at::MSIX, CAPABILITY_MSIX);
             space.put_msix(msix);
+        }
+        if let Some(msi) = spec.msi {
+            space.put_capability(link, at::MSI, CAPABILITY_MSI);
+            space.put_msi(msi);
         }
         space.initial = space.bytes;
         space
@@ -113,16 +136,32 @@ impl ConfigSpace {
         }
     }
 
-    fn put_msix(&mut self, msix: &Msix) {
+    /// Puts a capability at the end of the list, which `link` points from.
+    /// Returns where the next one is to be linked.
+    fn put_capability(&mut self, link: usize, offset: usize, id: u8) -> usize {
         self.put(at::STATUS, &STATUS_CAPABILITIES.to_le_bytes());
-        self.put(at::CAPABILITIES, &[at::MSIX as u8]);
-        self.put(at::MSIX, &[CAPABILITY_MSIX, 0]);
+        self.put(link, &[offset as u8]);
+        self.put(offset, &[id, 0]);
+        offset + 1
+    }
+
+    fn put_msix(&mut self, msix: &Msix) {
         let last = u16::try_from(msix.vectors.saturating_sub(1)).unwrap_or(0x7ff) & 0x7ff;
         self.put(at::MSIX + 2, &last.to_le_bytes());
         self.allow(at::MSIX + 2, &MSIX_CONTROL_WRITABLE.to_le_bytes());
         let bar = msix.bar.get();
         self.put(at::MSIX + 4, &(msix.table_offset | bar).to_le_bytes());
         self.put(at::MSIX + 8, &(msix.pba_offset | bar).to_le_bytes());
+    }
+
+    fn put_msi(&mut self, msi: Msi) {
+        // The description allows 32 vectors: five bits at most.
+        let capable = (msi.vectors.trailing_zeros() as u16 & MSI_COUNT_MASK) << MSI_CAPABLE_SHIFT;
+        self.put(at::MSI + 2, &(capable | MSI_WIDE).to_le_bytes());
+        let writable = MSI_ENABLE | MSI_COUNT_MASK << MSI_ENABLED_SHIFT;
+        self.allow(at::MSI + 2, &writable.to_le_bytes());
+        self.allow(at::MSI + 4, &(!0b11_u64).to_le_bytes());
+        self.allow(at::MSI + 12, &[0xff; 2]);
     }
 
     fn put(&mut self, offset: usize, value: &[u8]) {
@@ -167,11 +206,27 @@ impl ConfigSpace {
         self.word(at::COMMAND) & COMMAND_BUS_MASTER != 0
     }
 
-    /// Whether software has switched MSI-X on.
+    /// How software wants to be interrupted. Where it has switched on both
+    /// kinds of message, which it must not, MSI-X counts.
     #[must_use]
-    pub fn msix_enabled(&self) -> bool {
-        let msix = self.bytes.get(at::MSIX) == Some(&CAPABILITY_MSIX);
-        msix && self.word(at::MSIX + 2) & MSIX_ENABLE != 0
+    pub fn interrupt_mode(&self) -> InterruptMode {
+        let has = |offset, id| self.bytes.get(offset) == Some(&id);
+        if has(at::MSIX, CAPABILITY_MSIX) && self.word(at::MSIX + 2) & MSIX_ENABLE != 0 {
+            return InterruptMode::Msix;
+        }
+        let msi = self.word(at::MSI + 2);
+        if has(at::MSI, CAPABILITY_MSI) && msi & MSI_ENABLE != 0 {
+            let capable = (msi >> MSI_CAPABLE_SHIFT) & MSI_COUNT_MASK;
+            let enabled = (msi >> MSI_ENABLED_SHIFT) & MSI_COUNT_MASK;
+            return InterruptMode::Msi {
+                vectors: 1 << enabled.min(capable),
+            };
+        }
+        if self.word(at::COMMAND) & COMMAND_INTX_DISABLE != 0 {
+            InterruptMode::Off
+        } else {
+            InterruptMode::Intx
+        }
     }
 
     fn word(&self, offset: usize) -> u16 {

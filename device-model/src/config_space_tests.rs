@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use super::*;
-use crate::{Area, Bar, BarIndex, Identity, IntxPin, SpecError};
+use crate::{Area, Bar, BarIndex, Identity, IntxPin, Msi, SpecError};
 
 const IDENTITY: Identity = Identity {
     vendor: 0x1bed,
@@ -42,6 +42,7 @@ fn spec() -> DeviceSpec {
         )
         .bar(index(4), Bar::trapped(0x1000))
         .msix(msix)
+        .msi(Msi { vectors: 8 })
         .intx(IntxPin::A)
 }
 
@@ -61,14 +62,25 @@ fn the_header_says_who_the_device_is() {
 }
 
 #[test]
-fn the_capability_list_holds_msix_and_ends() {
+fn the_capability_list_holds_msix_and_msi_and_ends() {
     let space = ConfigSpace::new(&spec());
     let status = dword(&space, 0x04) >> 16;
     assert_ne!(status & 0x10, 0);
     let at = u64::from(dword(&space, 0x34) & 0xff);
-    assert_eq!(dword(&space, at), 31 << 16 | 0x11);
+    let next = u64::from(dword(&space, at) >> 8 & 0xff);
+    assert_eq!(dword(&space, at) & 0xffff_00ff, 31 << 16 | 0x11);
     assert_eq!(dword(&space, at + 4), 4);
     assert_eq!(dword(&space, at + 8), 0x804);
+    // 64-bit addresses, eight vectors, none enabled, the last of the list.
+    assert_eq!(dword(&space, next), 0x0086_0005);
+}
+
+#[test]
+fn one_capability_alone_is_found_at_the_head_of_the_list() {
+    let space = ConfigSpace::new(&DeviceSpec::new(IDENTITY).msi(Msi { vectors: 1 }));
+    assert_ne!(dword(&space, 0x04) >> 16 & 0x10, 0);
+    let at = u64::from(dword(&space, 0x34) & 0xff);
+    assert_eq!(dword(&space, at), 0x0080_0005);
 }
 
 #[test]
@@ -95,12 +107,33 @@ fn writing_all_ones_reads_the_size_back() {
 #[test]
 fn command_bits_are_seen_and_a_reset_takes_them_away() {
     let mut space = ConfigSpace::new(&spec());
-    assert!(!space.bus_master() && !space.msix_enabled());
+    assert!(!space.bus_master());
+    assert_eq!(space.interrupt_mode(), InterruptMode::Intx);
     space.write(4, &[6]);
     space.write(0x43, &[0x80]);
-    assert!(space.bus_master() && space.msix_enabled());
+    assert!(space.bus_master());
+    assert_eq!(space.interrupt_mode(), InterruptMode::Msix);
     space.reset();
-    assert!(!space.bus_master() && !space.msix_enabled());
+    assert!(!space.bus_master());
+    assert_eq!(space.interrupt_mode(), InterruptMode::Intx);
+}
+
+#[test]
+fn software_chooses_how_it_is_interrupted() {
+    let mut space = ConfigSpace::new(&spec());
+    space.write(5, &[4]);
+    assert_eq!(space.interrupt_mode(), InterruptMode::Off);
+    // Enabled, with 2 to the power of what the upper bits say.
+    for (enabled, vectors) in [(0, 1), (2, 4), (3, 8), (7, 8)] {
+        space.write(0x52, &[enabled << 4 | 1]);
+        assert_eq!(space.interrupt_mode(), InterruptMode::Msi { vectors });
+    }
+    space.write(0x43, &[0x80]);
+    assert_eq!(space.interrupt_mode(), InterruptMode::Msix);
+    let mut without = ConfigSpace::new(&DeviceSpec::new(IDENTITY));
+    without.write(0x43, &[0x80]);
+    without.write(0x52, &[1]);
+    assert_eq!(without.interrupt_mode(), InterruptMode::Intx);
 }
 
 #[test]
@@ -150,6 +183,10 @@ fn impossible_descriptions_are_refused() {
             vectors: 129
         })
     ));
+    for vectors in [0, 3, 64] {
+        let odd = DeviceSpec::new(IDENTITY).msi(Msi { vectors });
+        assert!(matches!(odd.check(), Err(SpecError::BadMsi { .. })));
+    }
     assert!(spec().check().is_ok());
 }
 

@@ -13,7 +13,7 @@ use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_INFO_AUTOMASKED, VFIO_IRQ_INFO_EVENTFD, VFIO_IRQ_INFO_MASKABLE,
     VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK,
     VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_ERR_IRQ_INDEX,
-    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_NUM_IRQS,
+    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_NUM_IRQS,
 };
 use vfio_user::IrqInfo;
 
@@ -22,10 +22,28 @@ use crate::spec::DeviceSpec;
 /// What became of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signalled {
-    /// The eventfd was written.
+    /// The eventfd was written, or INTx is being served already and looked at
+    /// again when that is done.
     Sent,
-    /// Nobody listens yet, or the line is masked: it is sent when that ends.
+    /// Nobody listens yet, or the vector is masked: it is sent when that ends.
     Pending,
+}
+
+/// How software wants to be interrupted, as the configuration space says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InterruptMode {
+    /// By MSI-X.
+    Msix,
+    /// By MSI.
+    Msi {
+        /// Vectors enabled, a power of two from 1 to 32.
+        vectors: u32,
+    },
+    /// By the line, as after power on.
+    #[default]
+    Intx,
+    /// Not at all: messages are off, and the line is too.
+    Off,
 }
 
 /// An interrupt that cannot be signalled, or a request about interrupts that
@@ -71,16 +89,23 @@ pub enum IrqError {
 struct Line {
     eventfd: Option<File>,
     masked: bool,
+    /// An edge that waits to be sent; of a level interrupt, that it is
+    /// asserted.
     pending: bool,
-    /// A level interrupt: masks itself when it fires, until it is unmasked.
+    /// A level interrupt: masks itself when it fires, until it is unmasked, and
+    /// fires again if it is still asserted then.
     level: bool,
+    /// Switched off in the configuration space.
+    off: bool,
 }
 
 impl Line {
     fn signal(&mut self, vector: u32) -> Result<Signalled, IrqError> {
-        let Some(mut eventfd) = self.eventfd.as_ref().filter(|_| !self.masked) else {
-            self.pending = true;
-            return Ok(Signalled::Pending);
+        self.pending = true;
+        let mut eventfd = match self.eventfd.as_ref().filter(|_| !self.off) {
+            Some(_) if self.masked && self.level => return Ok(Signalled::Sent),
+            Some(eventfd) if !self.masked => eventfd,
+            _ => return Ok(Signalled::Pending),
         };
         match eventfd.write(&1_u64.to_ne_bytes()) {
             Ok(_) => {}
@@ -89,9 +114,21 @@ impl Line {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(source) => return Err(IrqError::Eventfd { vector, source }),
         }
-        self.pending = false;
+        self.pending = self.level;
         self.masked = self.level;
         Ok(Signalled::Sent)
+    }
+
+    /// The hypervisor tries an interrupt out: that asserts no level.
+    fn trigger(&mut self, vector: u32) -> Result<(), IrqError> {
+        let asserted = self.pending;
+        if self.eventfd.is_some() {
+            self.signal(vector)?;
+        }
+        if self.level {
+            self.pending = asserted;
+        }
+        Ok(())
     }
 
     fn signal_if_pending(&mut self, vector: u32) -> Result<(), IrqError> {
@@ -101,9 +138,12 @@ impl Line {
         Ok(())
     }
 
+    /// A level stays asserted: whoever connects next is told.
     fn disconnect(&mut self) {
         *self = Self {
+            pending: self.level && self.pending,
             level: self.level,
+            off: self.off,
             ..Self::default()
         };
     }
@@ -118,7 +158,9 @@ pub struct Irqs {
 
 #[derive(Debug)]
 struct Lines {
+    mode: Mutex<InterruptMode>,
     intx: Vec<Mutex<Line>>,
+    msi: Vec<Mutex<Line>>,
     msix: Vec<Mutex<Line>>,
     /// By which a device would report its own end. None does, but QEMU warns
     /// about a device that could not.
@@ -127,30 +169,54 @@ struct Lines {
 
 impl Lines {
     fn iter(&self) -> impl Iterator<Item = &Mutex<Line>> {
-        self.intx.iter().chain(&self.msix).chain(&self.error)
+        let messages = self.msi.iter().chain(&self.msix);
+        self.intx.iter().chain(messages).chain(&self.error)
     }
 }
 
-fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Irqs {
     /// The interrupts of a device, connected to nothing.
     #[must_use]
     pub fn new(spec: &DeviceSpec) -> Self {
-        let vectors = spec.msix.map_or(0, |msix| msix.vectors);
+        let edges = |vectors| (0..vectors).map(|_| Mutex::default()).collect();
         let level = || Line {
             level: true,
             ..Line::default()
         };
         Self {
             lines: Arc::new(Lines {
+                mode: Mutex::default(),
                 intx: spec.intx.iter().map(|_| Mutex::new(level())).collect(),
-                msix: (0..vectors).map(|_| Mutex::default()).collect(),
+                msi: edges(spec.msi.map_or(0, |msi| msi.vectors)),
+                msix: edges(spec.msix.map_or(0, |msix| msix.vectors)),
                 error: Default::default(),
             }),
         }
+    }
+
+    /// How software wants to be interrupted.
+    #[must_use]
+    pub fn mode(&self) -> InterruptMode {
+        *lock(&self.lines.mode)
+    }
+
+    /// Takes note of how software wants to be interrupted. A line that is
+    /// switched on again while it is asserted fires.
+    ///
+    /// # Errors
+    /// When the eventfd of INTx is no longer one.
+    pub(crate) fn set_mode(&self, mode: InterruptMode) -> Result<(), IrqError> {
+        *lock(&self.lines.mode) = mode;
+        for line in &self.lines.intx {
+            let mut line = lock(line);
+            line.off = mode != InterruptMode::Intx;
+            line.signal_if_pending(0)?;
+        }
+        Ok(())
     }
 
     /// Signals an MSI-X vector.
@@ -161,13 +227,29 @@ impl Irqs {
         Self::signal(&self.lines.msix, vector)
     }
 
-    /// Asserts INTx. The line masks itself; when the guest's handler is done
-    /// the hypervisor unmasks it, and a signal of meanwhile is sent.
+    /// Signals an MSI vector.
+    ///
+    /// # Errors
+    /// When there is no such vector, or its eventfd is no longer one.
+    pub fn signal_msi(&self, vector: u32) -> Result<Signalled, IrqError> {
+        Self::signal(&self.lines.msi, vector)
+    }
+
+    /// Asserts INTx, until [`Irqs::deassert_intx`]. It fires and masks itself;
+    /// whenever the hypervisor thinks that the guest has served it, it unmasks
+    /// it, and the line fires again if it is still asserted.
     ///
     /// # Errors
     /// When the device has no INTx, or its eventfd is no longer one.
-    pub fn signal_intx(&self) -> Result<Signalled, IrqError> {
+    pub fn assert_intx(&self) -> Result<Signalled, IrqError> {
         Self::signal(&self.lines.intx, 0)
+    }
+
+    /// Ends [`Irqs::assert_intx`]; nothing where there is no INTx.
+    pub fn deassert_intx(&self) {
+        for line in &self.lines.intx {
+            lock(line).pending = false;
+        }
     }
 
     fn signal(lines: &[Mutex<Line>], vector: u32) -> Result<Signalled, IrqError> {
@@ -197,6 +279,7 @@ impl Irqs {
     fn of_index(&self, index: u32) -> &[Mutex<Line>] {
         match index {
             VFIO_PCI_INTX_IRQ_INDEX => &self.lines.intx,
+            VFIO_PCI_MSI_IRQ_INDEX => &self.lines.msi,
             VFIO_PCI_MSIX_IRQ_INDEX => &self.lines.msix,
             VFIO_PCI_ERR_IRQ_INDEX => &self.lines.error,
             _ => &[],
@@ -204,7 +287,7 @@ impl Irqs {
     }
 
     /// What the hypervisor is told about each kind of interrupt: INTx, MSI,
-    /// MSI-X, error and request; of MSI and request there are none.
+    /// MSI-X, error and request; of requests there are none.
     #[must_use]
     pub fn info(&self) -> Vec<IrqInfo> {
         (0..VFIO_PCI_NUM_IRQS)
@@ -263,10 +346,7 @@ impl Irqs {
             }
             (NONE, TRIGGER) => {
                 for (vector, line) in numbered() {
-                    let mut line = lock(line);
-                    if line.eventfd.is_some() {
-                        line.signal(vector)?;
-                    }
+                    lock(line).trigger(vector)?;
                 }
             }
             (NONE, MASK) => {

@@ -6,13 +6,14 @@ use proptest::prelude::*;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::*;
-use crate::{Bar, BarIndex, Identity, IntxPin, Msix};
+use crate::{Bar, BarIndex, Identity, IntxPin, Msi, Msix};
 
 const TRIGGER_FD: u32 = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
 const TRIGGER_NONE: u32 = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
 const UNMASK: u32 = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK;
 const MASK: u32 = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK;
 const MSIX: u32 = VFIO_PCI_MSIX_IRQ_INDEX;
+const MSI: u32 = VFIO_PCI_MSI_IRQ_INDEX;
 const INTX: u32 = VFIO_PCI_INTX_IRQ_INDEX;
 
 fn irqs() -> Irqs {
@@ -33,6 +34,7 @@ fn irqs() -> Irqs {
             table_offset: 0,
             pba_offset: 0x800,
         })
+        .msi(Msi { vectors: 2 })
         .intx(IntxPin::A);
     spec.check().unwrap();
     Irqs::new(&spec)
@@ -94,17 +96,73 @@ fn a_trigger_without_data_signals_and_with_no_vectors_disconnects() {
 }
 
 #[test]
-fn intx_masks_itself_until_it_is_unmasked() {
+fn msi_and_msix_have_vectors_of_their_own() {
+    let irqs = irqs();
+    let (theirs, ours): (Vec<_>, Vec<_>) = (0..2).map(|_| listener()).unzip();
+    irqs.set(MSI, TRIGGER_FD, 0, 2, theirs).unwrap();
+    assert_eq!(irqs.signal_msix(1).unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal_msi(1).unwrap(), Signalled::Sent);
+    assert_eq!((count(&ours[0]), count(&ours[1])), (0, 1));
+    assert!(matches!(
+        irqs.signal_msi(2),
+        Err(IrqError::NoVector {
+            vector: 2,
+            count: 2
+        })
+    ));
+    let counts: Vec<_> = irqs.info().iter().map(|info| info.count).collect();
+    assert_eq!(counts, [1, 2, 4, 1, 0]);
+}
+
+#[test]
+fn an_asserted_line_fires_whenever_it_is_unmasked() {
     let irqs = irqs();
     let (theirs, ours) = listener();
     irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
-    assert_eq!(irqs.signal_intx().unwrap(), Signalled::Sent);
-    assert_eq!(irqs.signal_intx().unwrap(), Signalled::Pending);
-    assert_eq!(count(&ours), 1);
-    irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
-    assert_eq!(count(&ours), 1);
+    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Sent);
+    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Sent);
+    assert_eq!(count(&ours), 1, "it masks itself");
+    for _ in 0..2 {
+        irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
+        assert_eq!(count(&ours), 1, "nobody has acknowledged it");
+    }
+    irqs.deassert_intx();
     irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
     assert_eq!(count(&ours), 0);
+    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Sent);
+    assert_eq!(count(&ours), 1);
+}
+
+#[test]
+fn an_asserted_line_is_told_to_whoever_connects_until_a_reset() {
+    let irqs = irqs();
+    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Pending);
+    for _ in 0..2 {
+        let (theirs, ours) = listener();
+        irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+        assert_eq!(count(&ours), 1);
+        irqs.set(INTX, TRIGGER_NONE, 0, 0, vec![]).unwrap();
+    }
+    irqs.clear_pending();
+    let (theirs, ours) = listener();
+    irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    assert_eq!(count(&ours), 0);
+    irqs.set(INTX, TRIGGER_NONE, 0, 1, vec![]).unwrap();
+    irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
+    assert_eq!(count(&ours), 1, "a trigger fires once and asserts nothing");
+}
+
+#[test]
+fn a_line_that_is_off_fires_when_it_is_on_again() {
+    let irqs = irqs();
+    let (theirs, ours) = listener();
+    irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    irqs.set_mode(InterruptMode::Off).unwrap();
+    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Pending);
+    irqs.set_mode(InterruptMode::Msix).unwrap();
+    assert_eq!(count(&ours), 0);
+    irqs.set_mode(InterruptMode::Intx).unwrap();
+    assert_eq!(count(&ours), 1);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //!
 //! [`event::EventDevice`] is the device that irqbed measures with: the first
 //! leg of an event's journey, from [`event::EventSource::raise`] to the
-//! MSI-X eventfd.
+//! eventfd of an interrupt.
 
 #![deny(unsafe_code, missing_docs)]
 
@@ -28,7 +28,7 @@ pub mod tsc;
 pub use bar::{Area, Bar, BarIndex};
 pub use device::{Bus, PciDevice, ResetKind};
 pub use dma::{Dma, DmaError, GuestAddr};
-pub use irq::{Irqs, Signalled};
+pub use irq::{InterruptMode, Irqs, Signalled};
 pub use server::{ServeError, Server, ServerEnd, ServerHandle, Stopper, serve};
-pub use spec::{DeviceSpec, Identity, IntxPin, Msix, SpecError};
+pub use spec::{DeviceSpec, Identity, IntxPin, Msi, Msix, SpecError};
 pub use tsc::{GuestTsc, HostTsc};

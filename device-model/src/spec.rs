@@ -10,6 +10,8 @@ const MIN_BAR: u64 = 16;
 const PAGE: u64 = 4096;
 /// Most vectors of MSI-X (PCI 3.0, 6.8.2).
 const MAX_VECTORS: u32 = 2048;
+/// Most vectors of MSI (PCI 3.0, 6.8.1.3).
+const MAX_MSI_VECTORS: u32 = 32;
 /// Size of an entry of the MSI-X table, bytes.
 const MSIX_ENTRY: u64 = 16;
 
@@ -41,6 +43,13 @@ pub struct Msix {
     pub table_offset: u32,
     /// Offset of the pending bits in the BAR, bytes, a multiple of 8.
     pub pba_offset: u32,
+}
+
+/// How many vectors a device has by MSI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Msi {
+    /// Vectors, a power of two from 1 to 32.
+    pub vectors: u32,
 }
 
 /// The pin of a device that interrupts by INTx.
@@ -111,6 +120,12 @@ pub enum SpecError {
         /// Number of vectors.
         vectors: u32,
     },
+    /// MSI has no such number of vectors.
+    #[error("MSI with {vectors} vectors: use a power of two from 1 to {MAX_MSI_VECTORS}")]
+    BadMsi {
+        /// Number of vectors.
+        vectors: u32,
+    },
 }
 
 /// How a device presents itself on the bus.
@@ -137,6 +152,8 @@ pub struct DeviceSpec {
     pub bars: [Option<Bar>; BarIndex::COUNT],
     /// MSI-X, where the device has it.
     pub msix: Option<Msix>,
+    /// MSI, where the device has it.
+    pub msi: Option<Msi>,
     /// INTx, where the device has it.
     pub intx: Option<IntxPin>,
 }
@@ -149,6 +166,7 @@ impl DeviceSpec {
             identity,
             bars: [const { None }; BarIndex::COUNT],
             msix: None,
+            msi: None,
             intx: None,
         }
     }
@@ -166,6 +184,13 @@ impl DeviceSpec {
     #[must_use]
     pub const fn msix(mut self, msix: Msix) -> Self {
         self.msix = Some(msix);
+        self
+    }
+
+    /// Adds MSI.
+    #[must_use]
+    pub const fn msi(mut self, msi: Msi) -> Self {
+        self.msi = Some(msi);
         self
     }
 
@@ -193,10 +218,18 @@ impl DeviceSpec {
             }
         }
         match &self.msix {
-            Some(msix) if !self.msix_fits(msix) => Err(SpecError::BadMsix {
-                bar: msix.bar.get(),
-                vectors: msix.vectors,
-            }),
+            Some(msix) if !self.msix_fits(msix) => {
+                return Err(SpecError::BadMsix {
+                    bar: msix.bar.get(),
+                    vectors: msix.vectors,
+                });
+            }
+            _ => {}
+        }
+        match self.msi {
+            Some(Msi { vectors }) if !vectors.is_power_of_two() || vectors > MAX_MSI_VECTORS => {
+                Err(SpecError::BadMsi { vectors })
+            }
             _ => Ok(()),
         }
     }

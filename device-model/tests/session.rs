@@ -22,7 +22,8 @@ use irqbed_abi::{
 };
 use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_CONFIG_REGION_INDEX,
-    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
+    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX,
+    VFIO_REGION_INFO_FLAG_MMAP,
 };
 
 const V0: Vector = Vector::new(0).unwrap();
@@ -45,8 +46,10 @@ fn the_hypervisor_sees_the_device_of_the_abi() {
     assert_eq!(instrument.sparse_areas.len(), 1);
     let msix = client.get_irq_info(VFIO_PCI_MSIX_IRQ_INDEX).unwrap();
     assert_eq!(msix.count, pci::VECTORS);
+    let msi = client.get_irq_info(VFIO_PCI_MSI_IRQ_INDEX).unwrap();
+    assert_eq!(msi.count, pci::VECTORS);
     let intx = client.get_irq_info(VFIO_PCI_INTX_IRQ_INDEX).unwrap();
-    assert_eq!(intx.count, 0);
+    assert_eq!(intx.count, 1);
     assert_eq!(guest.register(regs::REG_MAGIC), regs::MAGIC);
     assert_eq!(guest.register(regs::REG_VERSION), regs::ABI_VERSION);
     guest.set_register(regs::REG_SCRATCH, 0x1234_5678);

@@ -34,7 +34,7 @@ pub const MAX_COUNT: u32 = 1_000_000;
 pub enum Request {
     /// Raise events. Answer: [`Reply::Raised`].
     Raise {
-        /// MSI-X vector.
+        /// Vector.
         #[serde(default)]
         vector: u32,
         /// How many, 1 to [`MAX_COUNT`].

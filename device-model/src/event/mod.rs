@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The event device: the hardware that irqbed measures with. It writes event
-//! records into completion rings in guest memory and interrupts by MSI-X; its
-//! trace slots, mapped straight into the guest, take the time stamps. The
-//! contract with the driver is the crate `irqbed-abi`.
+//! records into completion rings in guest memory and interrupts by MSI-X, MSI or
+//! INTx; its trace slots, mapped straight into the guest, take the time stamps.
+//! The contract with the driver is the crate `irqbed-abi`.
 
 mod counters;
 mod instrument;
@@ -22,7 +22,7 @@ pub use source::EventSource;
 use crate::{
     bar::{Bar, BarIndex},
     device::{Bus, PciDevice, ResetKind},
-    spec::{DeviceSpec, Identity, Msix},
+    spec::{DeviceSpec, Identity, IntxPin, Msi, Msix},
 };
 
 /// Number of an event, counted from 1 over all vectors for as long as the
@@ -60,7 +60,7 @@ impl std::fmt::Display for Seq {
     }
 }
 
-/// Number of an MSI-X vector of the event device, 0 to 31.
+/// Number of a vector of the event device, and of its ring, 0 to 31.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vector(u32);
 
@@ -169,6 +169,10 @@ impl PciDevice for EventDevice {
             table_offset: pci::MSIX_TABLE_OFFSET,
             pba_offset: pci::MSIX_PBA_OFFSET,
         })
+        .msi(Msi {
+            vectors: pci::VECTORS,
+        })
+        .intx(IntxPin::A)
     }
 
     fn attach(&mut self, bus: Bus) {
@@ -195,6 +199,6 @@ impl PciDevice for EventDevice {
 
     fn reset(&mut self, kind: ResetKind) {
         tracing::debug!("event device: reset ({kind:?})");
-        self.source.lock().reset();
+        self.source.reset();
     }
 }

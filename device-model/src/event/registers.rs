@@ -16,6 +16,7 @@ pub(super) enum Register {
     Status,
     Scratch,
     SelfRaise,
+    IrqStatus,
     /// A register of the ring of a vector.
     Ring(u32, RingRegister),
 }
@@ -47,6 +48,7 @@ impl Register {
             regs::REG_STATUS => Self::Status,
             regs::REG_SCRATCH => Self::Scratch,
             regs::REG_SELF_RAISE => Self::SelfRaise,
+            regs::REG_IRQ_STATUS => Self::IrqStatus,
             _ => {
                 let offset = offset.checked_sub(regs::REG_RING_BASE)?;
                 let vector = offset / regs::REG_RING_STRIDE;

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     device::Bus,
     dma::{Dma, DmaError, GuestAddr},
-    irq::{IrqError, Signalled},
+    irq::{InterruptMode, IrqError, Irqs, Signalled},
     tsc::HostTsc,
 };
 
@@ -198,6 +198,7 @@ impl EventSource {
         };
         let mut state = self.lock();
         let raise = state.write(register, value, &bus.dma, &self.shared.instrument);
+        follow_status(&state, &bus.irqs);
         if let Some(vector) = raise {
             match self.raise_locked(&mut state, bus, vector, Payload::Bytes(&[])) {
                 Ok(_) => state.counters.self_raised += 1,
@@ -206,6 +207,15 @@ impl EventSource {
         }
         if state.is_ready() {
             self.shared.enabled.notify_all();
+        }
+    }
+
+    /// After power on, but for the numbers and the account, which run on.
+    pub(super) fn reset(&self) {
+        let mut state = self.lock();
+        state.reset();
+        if let Some(bus) = self.shared.bus.get() {
+            follow_status(&state, &bus.irqs);
         }
     }
 
@@ -294,7 +304,7 @@ struct Published {
 fn signal(state: &mut State, bus: &Bus, vector: Vector) -> Outcome {
     // The records must be visible before the guest can be interrupted.
     fence(Ordering::SeqCst);
-    let outcome = match bus.irqs.signal_msix(vector.get()) {
+    let outcome = match announce(state, &bus.irqs, vector) {
         Ok(Signalled::Sent) => Outcome::Signalled,
         Ok(Signalled::Pending) => Outcome::Pending,
         Err(error) => not_signalled(&error),
@@ -303,6 +313,28 @@ fn signal(state: &mut State, bus: &Bus, vector: Vector) -> Outcome {
         state.counters.unsignalled += 1;
     }
     outcome
+}
+
+/// Interrupts the guest in the way it wants to be.
+fn announce(state: &mut State, irqs: &Irqs, vector: Vector) -> Result<Signalled, IrqError> {
+    let number = vector.get();
+    match irqs.mode() {
+        InterruptMode::Msix => irqs.signal_msix(number),
+        InterruptMode::Msi { vectors } if number < vectors => irqs.signal_msi(number),
+        InterruptMode::Msi { .. } => irqs.signal_msi(0),
+        InterruptMode::Intx | InterruptMode::Off => {
+            state.irq_status |= 1 << number;
+            irqs.assert_intx()
+        }
+    }
+}
+
+/// The line is asserted by [`announce`] alone, and no longer than a bit is set.
+/// Both under the device's lock, so that neither overtakes the other.
+fn follow_status(state: &State, irqs: &Irqs) {
+    if state.irq_status == 0 {
+        irqs.deassert_intx();
+    }
 }
 
 /// Writes an event to the guest: payload, record, time stamp, phase.

@@ -36,6 +36,8 @@ pub(super) struct State {
     enabled: bool,
     dma_error: bool,
     scratch: u32,
+    /// Bit `v` is set where INTx announces records of ring `v`.
+    pub irq_status: u32,
     rings: [Ring; VECTORS as usize],
     /// Number of the last event; 0 before the first.
     pub last_seq: u64,
@@ -50,6 +52,7 @@ impl State {
             enabled: false,
             dma_error: false,
             scratch: 0,
+            irq_status: 0,
             rings: Default::default(),
             last_seq: 0,
             counters: DeviceCounters::default(),
@@ -136,6 +139,7 @@ impl State {
         self.enabled = false;
         self.dma_error = false;
         self.scratch = 0;
+        self.irq_status = 0;
         self.rings = Default::default();
     }
 
@@ -153,6 +157,7 @@ impl State {
             }
             Register::Scratch => self.scratch,
             Register::SelfRaise => 0,
+            Register::IrqStatus => self.irq_status,
             Register::Ring(vector, register) => self
                 .rings
                 .get(vector as usize)
@@ -174,6 +179,7 @@ impl State {
             Register::Ctrl => self.enabled = value & CTRL_ENABLE != 0,
             Register::Scratch => self.scratch = value,
             Register::SelfRaise => return Vector::new(value),
+            Register::IrqStatus => self.irq_status &= !value,
             Register::Ring(number, register) => {
                 let vector = Vector::new(number)?;
                 if let Some(ring) = self.ring_mut(vector) {

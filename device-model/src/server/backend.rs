@@ -7,10 +7,7 @@
 use std::{
     fs::File,
     io,
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::fs::FileExt,
-    },
+    os::fd::{AsRawFd, OwnedFd},
 };
 
 use vfio_bindings::bindings::vfio::{
@@ -20,6 +17,7 @@ use vfio_bindings::bindings::vfio::{
 };
 use vfio_user::{DmaMapFlags, DmaUnmapFlags, ServerBackend, ServerRegion, SparseArea};
 
+use super::window::Window;
 use crate::{
     bar::{Bar, BarIndex},
     config_space::{CONFIG_SIZE, ConfigSpace},
@@ -37,6 +35,8 @@ const MAX_ACCESS: usize = 1 << 20;
 pub(super) struct Backend {
     device: Box<dyn PciDevice>,
     spec: DeviceSpec,
+    /// The memory of the mapped BARs, by number.
+    windows: [Option<Window>; BarIndex::COUNT],
     config: ConfigSpace,
     bus: Bus,
 }
@@ -45,13 +45,14 @@ pub(super) struct Backend {
 enum Target<'a> {
     Config,
     Trapped(BarIndex),
-    Mapped(&'a File),
+    Mapped(&'a Window),
 }
 
 impl Backend {
     pub(super) fn new(mut device: Box<dyn PciDevice>) -> Result<Self, SpecError> {
         let spec = device.spec();
         spec.check()?;
+        let windows = windows(&spec)?;
         let bus = Bus {
             irqs: Irqs::new(&spec),
             dma: Dma::new(),
@@ -60,6 +61,7 @@ impl Backend {
         Ok(Self {
             device,
             config: ConfigSpace::new(&spec),
+            windows,
             spec,
             bus,
         })
@@ -121,10 +123,18 @@ impl Backend {
             return None;
         }
         let mapping = bar.mapping.as_ref();
-        match mapping.filter(|mapping| mapping.areas.iter().any(|area| area.holds(offset, len))) {
-            Some(mapping) => Some(Target::Mapped(&mapping.file)),
-            None => BarIndex::new(region).map(Target::Trapped),
+        if mapping.is_some_and(|mapping| mapping.areas.iter().any(|area| area.holds(offset, len))) {
+            let window = self.windows.get(region as usize)?.as_ref();
+            return window.map(Target::Mapped);
         }
+        BarIndex::new(region).map(Target::Trapped)
+    }
+
+    /// Tells those who depend on it what the configuration space says.
+    fn config_changed(&self) -> io::Result<()> {
+        self.bus.dma.set_bus_master(self.config.bus_master());
+        let mode = self.config.interrupt_mode();
+        self.bus.irqs.set_mode(mode).map_err(refuse)
     }
 
     /// The client is gone: back to the state before it came.
@@ -132,8 +142,22 @@ impl Backend {
         self.bus.irqs.disconnect();
         self.bus.dma.disconnect();
         self.config.reset();
+        // Nothing is connected that could fail.
+        let _ = self.config_changed();
         self.device.reset(ResetKind::Disconnect);
     }
+}
+
+fn windows(spec: &DeviceSpec) -> Result<[Option<Window>; BarIndex::COUNT], SpecError> {
+    let mut windows = [const { None }; BarIndex::COUNT];
+    for (index, (window, bar)) in windows.iter_mut().zip(&spec.bars).enumerate() {
+        let Some(bar) = bar else { continue };
+        if let Some(mapping) = &bar.mapping {
+            let opened = Window::open(mapping, bar.size);
+            *window = Some(opened.map_err(|source| SpecError::BadFile { bar: index, source })?);
+        }
+    }
+    Ok(windows)
 }
 
 /// Logs an error and makes it one the protocol crate takes.
@@ -155,7 +179,7 @@ impl ServerBackend for Backend {
         match self.target(region, offset, data.len()) {
             Some(Target::Config) => self.config.read(offset, data),
             Some(Target::Trapped(bar)) => self.device.bar_read(bar, offset, data),
-            Some(Target::Mapped(file)) => file.read_exact_at(data, offset)?,
+            Some(Target::Mapped(window)) => window.read(offset, data)?,
             None => data.fill(0xff),
         }
         Ok(())
@@ -168,10 +192,10 @@ impl ServerBackend for Backend {
         match self.target(region, offset, data.len()) {
             Some(Target::Config) => {
                 self.config.write(offset, data);
-                self.bus.dma.set_bus_master(self.config.bus_master());
+                self.config_changed()?;
             }
             Some(Target::Trapped(bar)) => self.device.bar_write(bar, offset, data),
-            Some(Target::Mapped(file)) => file.write_all_at(data, offset)?,
+            Some(Target::Mapped(window)) => window.write(offset, data)?,
             None => tracing::debug!("lost: a write to region {region} at {offset:#x}"),
         }
         Ok(())
@@ -202,7 +226,7 @@ impl ServerBackend for Backend {
 
     fn reset(&mut self) -> io::Result<()> {
         self.config.reset();
-        self.bus.dma.set_bus_master(false);
+        self.config_changed()?;
         self.bus.irqs.clear_pending();
         self.device.reset(ResetKind::Function);
         Ok(())

@@ -4,6 +4,7 @@
 
 mod backend;
 mod stop;
+mod window;
 
 use std::{
     io,

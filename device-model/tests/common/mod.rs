@@ -25,8 +25,9 @@ use rustix::{
 };
 use tempfile::TempDir;
 use vfio_bindings::bindings::vfio::{
-    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_PCI_CONFIG_REGION_INDEX,
-    VFIO_PCI_MSIX_IRQ_INDEX,
+    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK, VFIO_IRQ_SET_DATA_EVENTFD,
+    VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_INTX_IRQ_INDEX,
+    VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX,
 };
 use zerocopy::FromBytes;
 
@@ -34,6 +35,11 @@ use zerocopy::FromBytes;
 pub const RAM_AT: u64 = 0x10_0000;
 /// How long it is, bytes.
 pub const RAM_SIZE: u64 = 0x10_0000;
+/// MSI-X message control, and its enable bit.
+const MSIX_CONTROL: (u64, u16) = (0x42, 0x8000);
+/// MSI message control, its enable bit, and where the number of vectors lies.
+const MSI_CONTROL: (u64, u16, u32) = (0x52, 1, 4);
+
 /// Where ring 0 has its records.
 pub const RECORDS_AT: u64 = RAM_AT;
 /// Where ring 0 has its payloads.
@@ -57,8 +63,37 @@ pub fn memfd(size: u64) -> File {
 }
 
 impl Guest {
-    /// A guest with memory, four vectors connected, and bus mastering on.
+    /// A guest with memory, four vectors of MSI-X connected, and bus mastering
+    /// on.
     pub fn boot() -> Self {
+        let mut guest = Self::boot_bare();
+        let (at, enable) = MSIX_CONTROL;
+        guest.set_config(at, enable);
+        for vector in 0..4 {
+            guest.connect(vector);
+        }
+        guest
+    }
+
+    /// The same by MSI, with `2^power` vectors enabled and connected.
+    pub fn boot_with_msi(power: u16) -> Self {
+        let mut guest = Self::boot_bare();
+        let (at, enable, count) = MSI_CONTROL;
+        guest.set_config(at, enable | power << count);
+        for vector in 0..1 << power {
+            guest.connect_to(VFIO_PCI_MSI_IRQ_INDEX, vector);
+        }
+        guest
+    }
+
+    /// The same by INTx.
+    pub fn boot_with_intx() -> Self {
+        let mut guest = Self::boot_bare();
+        guest.connect_to(VFIO_PCI_INTX_IRQ_INDEX, 0);
+        guest
+    }
+
+    fn boot_bare() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("device");
         let device = EventDevice::new().unwrap();
@@ -83,29 +118,40 @@ impl Guest {
             _folder: folder,
         };
         guest.set_bus_master(true);
-        for vector in 0..4 {
-            guest.connect(vector);
-        }
         guest
     }
 
-    pub fn set_bus_master(&mut self, on: bool) {
-        let command = if on { 6_u16 } else { 2 };
-        let command = command.to_le_bytes();
+    fn set_config(&mut self, at: u64, value: u16) {
         self.client
-            .region_write(VFIO_PCI_CONFIG_REGION_INDEX, 4, &command)
+            .region_write(VFIO_PCI_CONFIG_REGION_INDEX, at, &value.to_le_bytes())
             .unwrap();
     }
 
-    /// Gives the next vector an eventfd.
+    pub fn set_bus_master(&mut self, on: bool) {
+        self.set_config(4, if on { 6 } else { 2 });
+    }
+
+    /// Gives the next vector of MSI-X an eventfd.
     pub fn connect(&mut self, vector: u32) {
+        self.connect_to(VFIO_PCI_MSIX_IRQ_INDEX, vector);
+    }
+
+    fn connect_to(&mut self, index: u32, vector: u32) {
         let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
         let fd = eventfd(0, flags).unwrap();
         let set = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
         self.client
-            .set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, set, vector, 1, &[fd.as_raw_fd()])
+            .set_irqs(index, set, vector, 1, &[fd.as_raw_fd()])
             .unwrap();
         self.eventfds.push(fd.into());
+    }
+
+    /// What the hypervisor does when it thinks that the guest has served INTx.
+    pub fn unmask_intx(&mut self) {
+        let unmask = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK;
+        self.client
+            .set_irqs(VFIO_PCI_INTX_IRQ_INDEX, unmask, 0, 1, &[])
+            .unwrap();
     }
 
     /// Interrupts of a vector since the last look.
