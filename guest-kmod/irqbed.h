@@ -47,7 +47,7 @@ struct irqbed_ring_counters {
 	u64 queue_full;
 };
 
-/* A completion ring and the vector that announces its records. */
+/* A completion ring, and the number of the vector that announces its records. */
 struct irqbed_ring {
 	/* The next record to take, free-running. The drain writes, a flush reads. */
 	u32 consumer;
@@ -114,6 +114,8 @@ struct irqbed_device {
 	void *instrument;
 	struct irqbed_ring *rings;
 	u32 nr_rings;
+	/* Either one for each ring, or one for all. */
+	u32 nr_irqs;
 	/* What the device said of itself, checked. */
 	u32 vectors;
 	u32 slots;
@@ -149,12 +151,17 @@ int irqbed_alloc_rings(struct irqbed_device *idev);
 int irqbed_arm_rings(struct irqbed_device *idev);
 
 /* irqbed_irq.c */
+int irqbed_irq_select(const char *name);
+const char *irqbed_irq_title(void);
 int irqbed_alloc_vectors(struct irqbed_device *idev);
 int irqbed_request_irqs(struct irqbed_device *idev);
 
 /* irqbed_ring.c */
 irqreturn_t irqbed_interrupt(int irq, void *data);
+u32 irqbed_rings_waiting(const struct irqbed_device *idev);
+bool irqbed_ring_take(struct irqbed_ring *ring, u64 entry);
 void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry);
+bool irqbed_ring_note(struct irqbed_ring *ring, u64 entry);
 void irqbed_ring_run(struct irqbed_ring *ring);
 bool irqbed_ring_flushed(const struct irqbed_ring *ring);
 size_t irqbed_ring_ahead(const struct irqbed_ring *ring, u32 count,
@@ -170,9 +177,14 @@ extern const struct irqbed_context *irqbed_context;
 struct irqbed_context {
 	/* As the module parameter says it. */
 	const char *name;
-	/* For request_threaded_irq(). */
+	/* For request_threaded_irq(), where the interrupt is that of one ring. */
 	irq_handler_t handler;
 	irq_handler_t thread;
+	/*
+	 * Where rings share an interrupt (see irqbed_irq.c), the part of it that
+	 * is for one ring. Says whether it found a new record.
+	 */
+	bool (*share)(struct irqbed_ring *ring, u64 entry);
 	/* Whether the drain is put off, and a ring needs room for the entries. */
 	bool deferred;
 	/* Before the first ring and after the last one; both may be NULL. */

@@ -46,6 +46,11 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 #define irqbed_bh_cancel(bh)		cancel_work_sync(bh)
 #endif
 
+/* "PCI: Rename PCI_IRQ_LEGACY to PCI_IRQ_INTX": the new name is of 6.8. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define PCI_IRQ_INTX	PCI_IRQ_LEGACY
+#endif
+
 /* "eventfd: simplify eventfd_signal()": before 6.8 it takes a number to add. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
 #define irqbed_eventfd_signal(ctx)	eventfd_signal(ctx, 1)

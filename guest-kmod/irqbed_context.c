@@ -22,7 +22,7 @@
 
 #include "irqbed.h"
 
-/* The IRQ thread: SCHED_FIFO, one per vector. */
+/* The IRQ thread: SCHED_FIFO, one per interrupt. */
 
 static irqreturn_t irqbed_enter_threaded(int irq, void *data)
 {
@@ -45,6 +45,15 @@ static irqreturn_t irqbed_enter_bh(int irq, void *data)
 	irqbed_ring_enter(ring, rdtsc_ordered());
 	irqbed_bh_schedule(&ring->bh);
 	return IRQ_HANDLED;
+}
+
+static bool irqbed_share_bh(struct irqbed_ring *ring, u64 entry)
+{
+	bool found = irqbed_ring_note(ring, entry);
+
+	if (found)
+		irqbed_bh_schedule(&ring->bh);
+	return found;
 }
 
 static void irqbed_bh_run(struct irqbed_bh *bh)
@@ -73,6 +82,15 @@ static irqreturn_t irqbed_enter_workqueue(int irq, void *data)
 	irqbed_ring_enter(ring, rdtsc_ordered());
 	queue_work(irqbed_events_wq, &ring->work);
 	return IRQ_HANDLED;
+}
+
+static bool irqbed_share_workqueue(struct irqbed_ring *ring, u64 entry)
+{
+	bool found = irqbed_ring_note(ring, entry);
+
+	if (found)
+		queue_work(irqbed_events_wq, &ring->work);
+	return found;
 }
 
 static void irqbed_work_run(struct work_struct *work)
@@ -109,20 +127,24 @@ static const struct irqbed_context irqbed_contexts[] = {
 	{
 		.name = "hardirq",
 		.handler = irqbed_interrupt,
+		.share = irqbed_ring_take,
 	}, {
 		.name = "threaded",
 		.handler = irqbed_enter_threaded,
 		.thread = irqbed_thread,
+		.share = irqbed_ring_note,
 		.deferred = true,
 	}, {
 		.name = "bh",
 		.handler = irqbed_enter_bh,
+		.share = irqbed_share_bh,
 		.deferred = true,
 		.prepare = irqbed_bh_prepare,
 		.cancel = irqbed_bh_end,
 	}, {
 		.name = "workqueue",
 		.handler = irqbed_enter_workqueue,
+		.share = irqbed_share_workqueue,
 		.deferred = true,
 		.start = irqbed_workqueue_start,
 		.stop = irqbed_workqueue_stop,

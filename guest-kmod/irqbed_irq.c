@@ -1,25 +1,172 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The interrupts of a device: how many vectors it gets, and so how many rings,
- * and the handlers (irqbed_context.c) they are given to.
+ * The interrupts of a device, and the table of their types. Best is a vector
+ * for each ring, whose handler (irqbed_context.c) is told its ring and asks
+ * nobody. Where there are not enough, one interrupt is for all rings: INTx is a
+ * single line, and without interrupt remapping x86 gives a device one vector of
+ * MSI.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/bitmap.h>
+#include <linux/cache.h>
 #include <linux/interrupt.h>
+#include <linux/io.h>
+#include <linux/kernel.h>
 #include <linux/minmax.h>
 #include <linux/pci.h>
+#include <linux/printk.h>
+#include <linux/string.h>
+
+#include <asm/tsc.h>
 
 #include "irqbed.h"
 
+struct irqbed_irq_type {
+	/* As the module parameter says it, and for messages. */
+	const char *name;
+	const char *title;
+	/* For pci_alloc_irq_vectors(). */
+	unsigned int kind;
+	/* For one interrupt that is for all rings; NULL where there is none. */
+	irq_handler_t shared;
+	/* A line: never a ring's own, and other devices may be on it. */
+	bool line;
+};
+
+/*
+ * An interrupt that announces records of some of the rings. It is counted at
+ * the first ring; never runs twice at a time.
+ */
+static irqreturn_t irqbed_enter_rings(struct irqbed_device *idev,
+				      unsigned long rings, u64 entry)
+{
+	struct irqbed_ring_counters *counters = &idev->rings->counters;
+	bool found = false;
+	u32 v;
+
+	counters->interrupts++;
+	for_each_set_bit(v, &rings, idev->nr_rings) {
+		/* What another ring brings may have been raised since. */
+		if (found)
+			entry = rdtsc_ordered();
+		found |= irqbed_context->share(&idev->rings[v], entry);
+	}
+	if (!found) {
+		counters->merged_interrupts++;
+		return IRQ_HANDLED;
+	}
+	return irqbed_context->thread ? IRQ_WAKE_THREAD : IRQ_HANDLED;
+}
+
+/* The one vector of MSI does not say whose it is: all rings are looked at. */
+static irqreturn_t irqbed_msi(int irq, void *data)
+{
+	u64 entry = rdtsc_ordered();
+
+	return irqbed_enter_rings(data, irqbed_rings_waiting(data), entry);
+}
+
+/*
+ * The line stays asserted until we acknowledge what the status says, whatever
+ * the context: the drain may be put off, the acknowledge may not, or the
+ * interrupt would come again at once.
+ *
+ * The acknowledge comes first, then the drain. A record is in its ring before
+ * its bit is set, so those whose bits we clear are found, and one that is
+ * written later sets its bit again, which is an interrupt of its own. That
+ * holds from the moment the write has reached the device. It may be posted, and
+ * a record written meanwhile would have its bit cleared without having been
+ * seen: so the status is read back before any ring is looked at. The same read
+ * brings the line down before the interrupt controller looks at it again.
+ */
+static irqreturn_t irqbed_intx(int irq, void *data)
+{
+	u64 entry = rdtsc_ordered();
+	struct irqbed_device *idev = data;
+	void __iomem *status = idev->regs + IRQBED_REG_IRQ_STATUS;
+	u32 rings = readl(status);
+
+	/* Another device on the line; all ones are read from one that is gone. */
+	if (!rings || PCI_POSSIBLE_ERROR(rings))
+		return IRQ_NONE;
+	writel(rings, status);
+	readl(status);
+	return irqbed_enter_rings(idev, rings, entry);
+}
+
+/* The thread of an interrupt that is for all rings. */
+static irqreturn_t irqbed_rings_thread(int irq, void *data)
+{
+	struct irqbed_device *idev = data;
+	u32 v;
+
+	for (v = 0; v < idev->nr_rings; v++)
+		irqbed_ring_run(&idev->rings[v]);
+	return IRQ_HANDLED;
+}
+
+static const struct irqbed_irq_type irqbed_irq_types[] = {
+	{
+		.name = "msix",
+		.title = "MSI-X",
+		.kind = PCI_IRQ_MSIX,
+	}, {
+		.name = "msi",
+		.title = "MSI",
+		.kind = PCI_IRQ_MSI,
+		.shared = irqbed_msi,
+	}, {
+		.name = "intx",
+		.title = "INTx",
+		.kind = PCI_IRQ_INTX,
+		.shared = irqbed_intx,
+		.line = true,
+	},
+};
+
+static const struct irqbed_irq_type *irqbed_irq_type __ro_after_init;
+
+int irqbed_irq_select(const char *name)
+{
+	char known[64] = "";
+	size_t i, len = 0;
+
+	for (i = 0; i < ARRAY_SIZE(irqbed_irq_types); i++) {
+		if (!strcmp(name, irqbed_irq_types[i].name)) {
+			irqbed_irq_type = &irqbed_irq_types[i];
+			return 0;
+		}
+		len += scnprintf(known + len, sizeof(known) - len, "%s%s",
+				 i ? ", " : "", irqbed_irq_types[i].name);
+	}
+	pr_err("there is no interrupt type '%s'; load with irq= one of: %s\n",
+	       name, known);
+	return -EINVAL;
+}
+
+const char *irqbed_irq_title(void)
+{
+	return irqbed_irq_type->title;
+}
+
+/* As many rings as are wanted, where they can share; else one per vector. */
 int irqbed_alloc_vectors(struct irqbed_device *idev)
 {
+	const struct irqbed_irq_type *type = irqbed_irq_type;
+	u32 wanted = min(irqbed_vectors, idev->vectors);
 	int nr;
 
-	nr = pci_alloc_irq_vectors(idev->pdev, 1,
-				   min(irqbed_vectors, idev->vectors),
-				   PCI_IRQ_MSIX);
+	nr = pci_alloc_irq_vectors(idev->pdev, type->shared ? wanted : 1,
+				   wanted, type->kind);
+	if (nr < 0 && type->shared)
+		nr = pci_alloc_irq_vectors(idev->pdev, 1, 1, type->kind);
 	if (nr < 0)
 		return dev_err_probe(&idev->pdev->dev, nr,
-				     "no MSI-X vectors\n");
-	idev->nr_rings = nr;
+				     "no interrupts by %s: the device has none or the kernel gives none; load with another irq=\n",
+				     type->title);
+	idev->nr_irqs = nr;
+	idev->nr_rings = type->shared ? wanted : nr;
 	return 0;
 }
 
@@ -44,7 +191,9 @@ static int irqbed_prepare_context(struct irqbed_device *idev)
 	return devm_add_action_or_reset(&idev->pdev->dev, irqbed_cancel, idev);
 }
 
-int irqbed_request_irqs(struct irqbed_device *idev)
+static int irqbed_request(struct irqbed_device *idev, u32 nr,
+			  irq_handler_t handler, irq_handler_t thread,
+			  void *data)
 {
 	/*
 	 * IRQF_NO_THREAD: the command line's 'threadirqs' must not move what
@@ -54,26 +203,40 @@ int irqbed_request_irqs(struct irqbed_device *idev)
 	unsigned long flags = IS_ENABLED(CONFIG_PREEMPT_RT) ? 0 : IRQF_NO_THREAD;
 	struct device *dev = &idev->pdev->dev;
 	const char *name;
+	int err;
+
+	if (irqbed_irq_type->line)
+		flags |= IRQF_SHARED;
+	name = devm_kasprintf(dev, GFP_KERNEL, "irqbed%d-%u", idev->id, nr);
+	if (!name)
+		return -ENOMEM;
+	err = devm_request_threaded_irq(dev, pci_irq_vector(idev->pdev, nr),
+					handler, thread, flags, name, data);
+	if (err)
+		return dev_err_probe(dev, err,
+				     "cannot take the interrupt of vector %u\n",
+				     nr);
+	return 0;
+}
+
+int irqbed_request_irqs(struct irqbed_device *idev)
+{
 	u32 v;
 	int err;
 
 	err = irqbed_prepare_context(idev);
 	if (err)
 		return err;
+	if (irqbed_irq_type->line || idev->nr_irqs < idev->nr_rings)
+		return irqbed_request(idev, 0, irqbed_irq_type->shared,
+				      irqbed_context->thread ?
+					      irqbed_rings_thread : NULL,
+				      idev);
 	for (v = 0; v < idev->nr_rings; v++) {
-		name = devm_kasprintf(dev, GFP_KERNEL, "irqbed%d-%u", idev->id,
-				      v);
-		if (!name)
-			return -ENOMEM;
-		err = devm_request_threaded_irq(dev,
-						pci_irq_vector(idev->pdev, v),
-						irqbed_context->handler,
-						irqbed_context->thread, flags,
-						name, &idev->rings[v]);
+		err = irqbed_request(idev, v, irqbed_context->handler,
+				     irqbed_context->thread, &idev->rings[v]);
 		if (err)
-			return dev_err_probe(dev, err,
-					     "cannot take the interrupt of vector %u\n",
-					     v);
+			return err;
 	}
 	return 0;
 }

@@ -37,7 +37,11 @@ MODULE_PARM_DESC(batch,
 unsigned int irqbed_vectors = IRQBED_VECTORS;
 module_param_named(vectors, irqbed_vectors, uint, 0444);
 MODULE_PARM_DESC(vectors,
-		 "Most MSI-X vectors to use, each with a ring (default 32)");
+		 "Most rings to use, each with a vector of its own where there are enough (default 32)");
+
+static char *irq = "msix";
+module_param(irq, charp, 0444);
+MODULE_PARM_DESC(irq, "How the device interrupts: msix, msi or intx (default msix)");
 
 unsigned int irqbed_ring_entries = 1024;
 module_param_named(ring_entries, irqbed_ring_entries, uint, 0444);
@@ -169,7 +173,7 @@ static int irqbed_check_parameters(void)
 		       IRQBED_MIN_PAYLOAD_AREA, IRQBED_MAX_PAYLOAD_AREA);
 		return -EINVAL;
 	}
-	return irqbed_context_select(context) ?:
+	return irqbed_irq_select(irq) ?: irqbed_context_select(context) ?:
 	       irqbed_notifier_select(notifier, batch);
 }
 

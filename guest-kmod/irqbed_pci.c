@@ -230,9 +230,10 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return dev_err_probe(dev, err, "cannot make /dev/irqbed%d\n",
 				     idev->id);
 
-	dev_info(dev, "/dev/irqbed%d: %u of %u vectors, rings of %u records and %u bytes, %s in %s on netlink unit %d\n",
+	dev_info(dev, "/dev/irqbed%d: %u of %u rings of %u records and %u bytes, %u interrupts by %s, %s in %s on netlink unit %d\n",
 		 idev->id, idev->nr_rings, idev->vectors, irqbed_ring_entries,
-		 irqbed_payload_area, irqbed_notifier->name,
+		 irqbed_payload_area, idev->nr_irqs, irqbed_irq_title(),
+		 irqbed_notifier->name,
 		 irqbed_context->name, irqbed_unit);
 	return 0;
 }

@@ -136,6 +136,25 @@ static __always_inline u32 irqbed_ring_drain(struct irqbed_ring *ring,
 	return n - first;
 }
 
+/*
+ * The rings that have a record no drain has taken, bit by bit: for an interrupt
+ * that does not say whose it is. It is in vain for most of them, so it asks
+ * nobody. A record that is written after we looked has an interrupt of its own.
+ */
+u32 irqbed_rings_waiting(const struct irqbed_device *idev)
+{
+	const struct irqbed_ring *ring;
+	u32 v, n, waiting = 0;
+
+	for (v = 0; v < idev->nr_rings; v++) {
+		ring = &idev->rings[v];
+		n = READ_ONCE(ring->consumer);
+		if (irqbed_record_ready(ring, n, irqbed_record(ring, n)))
+			waiting |= BIT(v);
+	}
+	return waiting;
+}
+
 irqreturn_t irqbed_interrupt(int irq, void *data)
 {
 	/* The stamp comes first: whatever is before it is not measured. */
@@ -154,19 +173,30 @@ irqreturn_t irqbed_interrupt(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
+/* The same for one of the rings that share an interrupt, which is not counted. */
+bool irqbed_ring_take(struct irqbed_ring *ring, u64 entry)
+{
+	return irqbed_ring_drain(ring, entry, false);
+}
+
 /*
- * The hard interrupt of a ring whose drain is put off: notes @entry for each
- * record that it announces. Never runs twice at a time for one ring, but at
- * the same time as the drain, whose index it reads once.
+ * For a ring whose drain is put off: notes @entry for each record that the
+ * interrupt announces. Never runs twice at a time for one ring, but at the same
+ * time as the drain, whose index it reads once.
+ *
+ * Says whether there was a record that no interrupt had announced. Where there
+ * was none, no drain need be asked for: the one that was asked for last takes
+ * all that was noted, or has taken it, and a record that is written after we
+ * looked has an interrupt of its own.
  */
-void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry)
+static __always_inline bool irqbed_ring_announce(struct irqbed_ring *ring,
+						 u64 entry)
 {
 	/* The drain is done with the entries before it. */
 	u32 consumer = smp_load_acquire(&ring->consumer);
 	u32 first = ring->entered;
 	u32 n;
 
-	ring->counters.interrupts++;
 	/* It may have taken records before their interrupt came. */
 	if ((s32)(first - consumer) < 0)
 		first = consumer;
@@ -175,15 +205,28 @@ void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry)
 	while (n - consumer < ring->entries &&
 	       irqbed_record_ready(ring, n, irqbed_record(ring, n)))
 		ring->entry[n++ & (ring->entries - 1)] = entry;
-	if (unlikely(n == first))
-		ring->counters.merged_interrupts++;
 	/* Whoever sees the index sees the entries before it. */
 	smp_store_release(&ring->entered, n);
+	return n != first;
+}
+
+void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry)
+{
+	ring->counters.interrupts++;
+	if (unlikely(!irqbed_ring_announce(ring, entry)))
+		ring->counters.merged_interrupts++;
+}
+
+/* The same for one of the rings that share an interrupt, which is not counted. */
+bool irqbed_ring_note(struct irqbed_ring *ring, u64 entry)
+{
+	return irqbed_ring_announce(ring, entry);
 }
 
 /*
  * The part that was put off. Never runs twice at a time for one ring, and
- * begins anew after every irqbed_ring_enter().
+ * begins anew after every irqbed_ring_enter() and every irqbed_ring_note() that
+ * found something.
  */
 void irqbed_ring_run(struct irqbed_ring *ring)
 {
