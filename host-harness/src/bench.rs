@@ -14,7 +14,7 @@ use crate::{
     account::{Account, Loss},
     clock::{Calibration, ClockError, WallClock},
     measure::{self, MeasureError, Plan, Rate, Run, Trace},
-    mechanism::Pair,
+    mechanism::{InterruptType, Pair},
     progress::Progress,
     qemu::{ClockKind, Machine, STEADY},
     result::{Clock, Listener, Parameters, RunResult, Stages},
@@ -39,6 +39,8 @@ pub struct Bench {
     pub pair: Pair,
     /// Most events in a message, 1 to 64.
     pub batch: u32,
+    /// How the device interrupts.
+    pub interrupt: InterruptType,
     /// Listeners, at least 1; the first one stamps the trace slots.
     pub listeners: u32,
     /// How each of them runs.
@@ -90,9 +92,10 @@ impl Bench {
             .module_parameters
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
+        let irq = ("irq", self.interrupt.as_str().to_owned());
         let batch = (self.batch > 1).then(|| ("batch", self.batch.to_string()));
         let pair = self.pair.module_parameters().into_iter();
-        session.load_module(pair.chain(batch).chain(own))?;
+        session.load_module(pair.chain([irq]).chain(batch).chain(own))?;
         if self.machine.clock == ClockKind::Instructions {
             // The first socket that closes makes the kernel rebuild its table
             // of the unit's sockets, which may put the driver's own in front of
@@ -103,6 +106,7 @@ impl Bench {
     }
 
     /// Measures in a guest whose driver is loaded, and ends its listeners again.
+    /// The driver is loaded on return, but not always as it was.
     ///
     /// # Errors
     /// [`BenchError`].
@@ -115,14 +119,21 @@ impl Bench {
             .map(|spec| session.listen(spec.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let before = (session.source().counters(), session.flush()?);
+        let calibrated = self.calibrate(session, progress)?;
         session.disturb(self.load)?;
-        let (run, wall) = self.timed_run(session, progress)?;
+        let run = measure::run(session, &self.plan, progress)?;
         session.disturb(None)?;
         let after = (session.source().counters(), session.flush()?);
         let reports = listeners
             .into_iter()
             .map(|listener| last_report(session, listener))
             .collect::<Result<Vec<_>, _>>()?;
+        if self.interrupt == InterruptType::Intx && calibrated.is_some() {
+            regain_mapping(session)?;
+        }
+        let wall = calibrated
+            .zip(self.calibrate(session, progress)?)
+            .map(|(before, after)| WallClock::between(&before, &after));
         Ok(RunResult {
             mechanism: self.pair.mechanism.as_str().to_owned(),
             context: self.pair.context.as_str().to_owned(),
@@ -182,6 +193,7 @@ impl Bench {
             receive_buffer: self.receive_buffer,
             payload_bytes: self.plan.payload,
             vectors: self.plan.vectors,
+            irq: self.interrupt,
             delivery: self.pair.mechanism.into(),
             vcpus: self.machine.vcpus,
             memory_mib: self.machine.memory_mib,
@@ -203,20 +215,17 @@ impl Bench {
         }
     }
 
-    fn timed_run(
+    /// Instructions need no calibration.
+    fn calibrate(
         &self,
         session: &mut Session,
         progress: &Progress,
-    ) -> Result<(Run, Option<WallClock>), BenchError> {
+    ) -> Result<Option<Calibration>, ClockError> {
         if self.machine.clock == ClockKind::Instructions {
-            return Ok((measure::run(session, &self.plan, progress)?, None));
+            return Ok(None);
         }
         progress.phase("calibrate");
-        let before = Calibration::take(session)?;
-        let run = measure::run(session, &self.plan, progress)?;
-        progress.phase("calibrate");
-        let after = Calibration::take(session)?;
-        Ok((run, Some(WallClock::between(&before, &after))))
+        Calibration::take(session).map(Some)
     }
 
     /// The account, each term from where it was counted: device, driver,
@@ -270,6 +279,15 @@ impl Bench {
         };
         account
     }
+}
+
+/// QEMU takes the mapping of the instrument BAR away at the first INTx, and gives
+/// it back when the guest takes to messages. Without it a ping takes as long as
+/// the way out of the guest does, and the clock is not known well enough.
+fn regain_mapping(session: &mut Session) -> Result<(), SessionError> {
+    session.unload_module()?;
+    let irq = InterruptType::Msix.as_str().to_owned();
+    session.load_module([("irq", irq)])
 }
 
 /// Messages the kernel accepted for listeners that died before reading them.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What can be compared: the mechanisms by which the driver tells a process,
-//! the contexts in the kernel from which it does so, and which pairs of both
-//! can work.
+//! the contexts in the kernel from which it does so, which pairs of both can
+//! work, and the types of interrupt that the device can raise.
 
 use std::{fmt, num::NonZero};
+
+use serde::{Deserialize, Serialize};
 
 pub use irqbed_abi::control::Mechanism;
 
@@ -34,6 +36,44 @@ impl Context {
             Self::Threaded => "threaded",
             Self::Bh => "bh",
             Self::Workqueue => "workqueue",
+        }
+    }
+}
+
+/// How the device interrupts the guest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum InterruptType {
+    /// By a message; a vector for each ring.
+    #[default]
+    Msix,
+    /// By a message; without interrupt remapping one vector for all rings.
+    Msi,
+    /// By a line that is asserted until the driver acknowledges it.
+    Intx,
+}
+
+impl InterruptType {
+    /// Every type, in the order of tables.
+    pub const ALL: &[Self] = &[Self::Msix, Self::Msi, Self::Intx];
+
+    /// The name for the driver.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Msix => "msix",
+            Self::Msi => "msi",
+            Self::Intx => "intx",
+        }
+    }
+
+    /// The name for a reader.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Msix => "MSI-X",
+            Self::Msi => "MSI",
+            Self::Intx => "INTx",
         }
     }
 }

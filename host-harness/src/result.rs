@@ -55,6 +55,7 @@ use crate::{
     account::Account,
     bench::Scheduling,
     environment::Environment,
+    mechanism::InterruptType,
     units::{Nanos, Unit},
 };
 
@@ -267,8 +268,11 @@ pub struct Parameters {
     pub receive_buffer: Option<u32>,
     /// Payload of each event, bytes.
     pub payload_bytes: u32,
-    /// MSI-X vectors that take turns.
+    /// Vectors, and so rings, that take turns.
     pub vectors: u32,
+    /// How the device interrupts.
+    #[serde(default)]
+    pub irq: InterruptType,
     /// How events are addressed to listeners.
     pub delivery: Delivery,
     /// Virtual processors.

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use crate::{
     account::Account,
     environment::Environment,
+    mechanism::InterruptType,
     result::{Clock, Delivery, Document, Listener, Lossy, RunResult, Saturation, StageStats},
     stages::Stage,
     units::{Unit, thousands},
@@ -71,12 +72,16 @@ fn run(text: &mut String, result: &RunResult) {
     }
 }
 
-/// Mechanism, context, clock, events, duration.
+/// Mechanism, context, clock, type of interrupt, events, duration.
 fn heading(result: &RunResult) -> String {
     let parameters = &result.parameters;
     let clock = match result.clock {
         Clock::Wall { .. } => "wall clock",
         Clock::Instructions {} => "instructions",
+    };
+    let irq = match parameters.irq {
+        InterruptType::Msix => String::new(),
+        irq => format!(", {}", irq.title()),
     };
     let plural = if parameters.events == 1 { "" } else { "s" };
     let rate = match (parameters.rate_hz, parameters.poisson_seed) {
@@ -115,7 +120,7 @@ fn heading(result: &RunResult) -> String {
         None => String::new(),
     };
     format!(
-        "{} in {}, {clock}: {} event{plural} of {} bytes {rate} in \
+        "{} in {}, {clock}{irq}: {} event{plural} of {} bytes {rate} in \
          {}{together}{vectors}{listeners}{vcpus}{scheduling}{load}",
         result.mechanism,
         result.context,

@@ -18,7 +18,7 @@ use crate::{
     bench::{Bench, Scheduling},
     environment::Environment,
     measure::{Plan, Rate},
-    mechanism::{Context, Mechanism, Pair, batches},
+    mechanism::{Context, InterruptType, Mechanism, Pair, batches},
     progress::Progress,
     qemu::{ClockKind, Machine},
     result::{Document, JsonTarget},
@@ -48,9 +48,12 @@ pub(super) struct Arguments {
     /// Bytes each event carries
     #[arg(long, value_name = "BYTES", default_value_t = 16, value_parser = value_parser!(u32).range(0..=i64::from(MAX_PAYLOAD)))]
     payload: u32,
-    /// MSI-X vectors that take turns
+    /// Vectors, and so rings, that take turns
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=i64::from(VECTORS)))]
     vectors: u32,
+    /// How the device interrupts
+    #[arg(long, value_enum, default_value_t = InterruptType::Msix)]
+    irq: InterruptType,
     /// Virtual processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     vcpus: u32,
@@ -226,6 +229,7 @@ impl Arguments {
             },
             pair,
             batch: self.batch,
+            interrupt: self.irq,
             listeners: self.listeners,
             scheduling: Scheduling {
                 fifo: self.fifo,

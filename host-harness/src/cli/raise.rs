@@ -12,7 +12,7 @@ use super::run_vm::default_socket;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// MSI-X vector
+    /// Vector
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..i64::from(VECTORS)))]
     vector: u32,
     /// Events, one after the other

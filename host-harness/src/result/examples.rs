@@ -11,6 +11,7 @@ use crate::{
     account::Account,
     bench::Scheduling,
     environment::Environment,
+    mechanism::InterruptType,
     stages::{Sample, StageHistograms},
     units::{Nanos, Unit},
 };
@@ -78,6 +79,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
             receive_buffer: None,
             payload_bytes: 16,
             vectors: 1,
+            irq: InterruptType::Msix,
             delivery: Delivery::Unicast,
             vcpus: 1,
             memory_mib: 256,

@@ -93,6 +93,19 @@ fn a_run_that_lost_events_names_each_loss() {
 }
 
 #[test]
+fn a_type_of_interrupt_that_is_not_the_usual_one_is_said() {
+    let mut result = examples::instructions();
+    result.parameters.irq = InterruptType::Intx;
+    let one = render(&examples::document(result.clone()));
+    let words = "instructions, INTx: 1,000 events of 16 bytes";
+    assert!(one.contains(words), "{one}");
+    let mut document = examples::document(result.clone());
+    document.results.push(result);
+    let several = render(&document);
+    assert!(several.contains(words), "{several}");
+}
+
+#[test]
 fn values_of_many_digits_still_fit() {
     for (unit, value) in [
         (Unit::Nanoseconds, 9_999_999_999),
