@@ -4,6 +4,7 @@
 
 mod clock;
 mod failures;
+mod interrupts;
 mod lifecycle;
 mod listeners;
 mod mechanisms;
