@@ -106,7 +106,6 @@ impl Bench {
     }
 
     /// Measures in a guest whose driver is loaded, and ends its listeners again.
-    /// The driver is loaded on return, but not always as it was.
     ///
     /// # Errors
     /// [`BenchError`].
@@ -128,12 +127,9 @@ impl Bench {
             .into_iter()
             .map(|listener| last_report(session, listener))
             .collect::<Result<Vec<_>, _>>()?;
-        if self.interrupt == InterruptType::Intx && calibrated.is_some() {
-            regain_mapping(session)?;
-        }
         let wall = calibrated
-            .zip(self.calibrate(session, progress)?)
-            .map(|(before, after)| WallClock::between(&before, &after));
+            .map(|before| self.wall_clock(&before, session, progress))
+            .transpose()?;
         Ok(RunResult {
             mechanism: self.pair.mechanism.as_str().to_owned(),
             context: self.pair.context.as_str().to_owned(),
@@ -228,6 +224,33 @@ impl Bench {
         Calibration::take(session).map(Some)
     }
 
+    /// Calibrates again when the run is over.
+    ///
+    /// QEMU takes the mapping of the instrument BAR away at the first INTx, and
+    /// gives it back when the guest takes to messages. Without it a ping takes
+    /// as long as the way out of the guest does, and the clock is not known well
+    /// enough. So a driver that uses INTx makes room for one that does not.
+    fn wall_clock(
+        &self,
+        before: &Calibration,
+        session: &mut Session,
+        progress: &Progress,
+    ) -> Result<WallClock, BenchError> {
+        let reload = self.interrupt == InterruptType::Intx;
+        if reload {
+            session.unload_module()?;
+            let irq = InterruptType::Msix.as_str().to_owned();
+            session.load_module([("irq", irq)])?;
+        }
+        progress.phase("calibrate");
+        let after = Calibration::take(session)?;
+        if reload {
+            session.unload_module()?;
+            self.prepare(session)?;
+        }
+        Ok(WallClock::between(before, &after))
+    }
+
     /// The account, each term from where it was counted: device, driver,
     /// agent, guest kernel. Every event counts once per listener.
     fn account(
@@ -279,15 +302,6 @@ impl Bench {
         };
         account
     }
-}
-
-/// QEMU takes the mapping of the instrument BAR away at the first INTx, and gives
-/// it back when the guest takes to messages. Without it a ping takes as long as
-/// the way out of the guest does, and the clock is not known well enough.
-fn regain_mapping(session: &mut Session) -> Result<(), SessionError> {
-    session.unload_module()?;
-    let irq = InterruptType::Msix.as_str().to_owned();
-    session.load_module([("irq", irq)])
 }
 
 /// Messages the kernel accepted for listeners that died before reading them.

@@ -231,6 +231,9 @@ fn raise_chunk(
     })
 }
 
+/// One event of so many is looked at to see whether a chunk moves.
+const SAMPLE: usize = 64;
+
 /// Waits until the events of a chunk have arrived, or never will.
 fn settle(session: &mut Session, chunk: Chunk) -> Result<(), MeasureError> {
     let mut news = Instant::now();
@@ -263,8 +266,19 @@ fn arrived(source: &EventSource, chunk: Chunk) -> u64 {
     let has_verdict = |seq: &Seq| has_verdict(source, *seq);
     match Seq::new(chunk.last) {
         Some(last) if has_verdict(&last) => chunk.sequence().filter(has_verdict).count() as u64,
-        // Until then a sample tells whether anything moves.
-        _ => chunk.sequence().step_by(64).filter(has_verdict).count() as u64,
+        // Until then a sample tells whether anything moves, and those behind
+        // the last of it whether anything moves slowly.
+        _ => {
+            let sample = chunk.sequence().step_by(SAMPLE).filter(has_verdict);
+            let (count, newest) = sample.fold((0, chunk.first), |(count, _), seq| {
+                (count + 1, seq.get() + 1)
+            });
+            let behind = Chunk {
+                first: newest,
+                last: chunk.last,
+            };
+            count + behind.sequence().take(SAMPLE).filter(has_verdict).count() as u64
+        }
     }
 }
 

@@ -66,6 +66,7 @@ fn delivers_in_every_context(irq: InterruptType) {
             rate: Rate::Max { window: 32 },
             payload: 64,
             vectors: RINGS,
+            burst: 1,
         });
         assert_eq!(run.delivered(), EVENTS, "{what}");
         for trace in &run.traces {
@@ -201,6 +202,7 @@ fn events_at_the_highest_rate_over_intx_are_all_accounted_for() {
         rate: Rate::Max { window: 128 },
         payload: 16,
         vectors: RINGS,
+        burst: 1,
     });
     let counters = guest.flush();
     let device = guest.session.source().counters();
