@@ -21,6 +21,7 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/uio.h>
 
 #include "irqbed.h"
 #include "irqbed_queue.h"
@@ -77,6 +78,8 @@ static int irqbed_chardev_open(struct inode *inode, struct file *file)
 	kref_get(&chardev->kref);
 	f->chardev = chardev;
 	file->private_data = f;
+	/* io_uring need not put a read off to a thread: it asks, and polls. */
+	file->f_mode |= FMODE_NOWAIT;
 	return stream_open(inode, file);
 }
 
@@ -183,9 +186,9 @@ static int irqbed_ioctl_stop(struct irqbed_file *f)
 }
 
 /* Waits for an event and takes it: its bytes, 0 when no more will come. */
-static ssize_t irqbed_wait(struct file *file, void __user *to, size_t len)
+static ssize_t irqbed_wait(struct irqbed_file *f, struct iov_iter *to,
+			   bool nowait)
 {
-	struct irqbed_file *f = file->private_data;
 	struct irqbed_queue *queue = smp_load_acquire(&f->queue);
 	ssize_t ret;
 	bool end;
@@ -195,10 +198,10 @@ static ssize_t irqbed_wait(struct file *file, void __user *to, size_t len)
 	for (;;) {
 		/* Before the look into the queue: the last event comes first. */
 		end = irqbed_queue_stopped(queue);
-		ret = irqbed_queue_take(queue, to, len);
+		ret = irqbed_queue_take(queue, to, nowait);
 		if (ret || end)
 			return ret;
-		if (file->f_flags & O_NONBLOCK)
+		if (nowait)
 			return -EAGAIN;
 		ret = wait_event_interruptible(queue->wait,
 					       !irqbed_queue_empty(queue) ||
@@ -208,15 +211,19 @@ static ssize_t irqbed_wait(struct file *file, void __user *to, size_t len)
 	}
 }
 
-static ssize_t irqbed_chardev_read(struct file *file, char __user *to,
-				   size_t len, loff_t *pos)
+static ssize_t irqbed_chardev_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
-	return irqbed_wait(file, to, len);
+	struct file *file = iocb->ki_filp;
+
+	return irqbed_wait(file->private_data, to,
+			   file->f_flags & O_NONBLOCK ||
+			   iocb->ki_flags & IOCB_NOWAIT);
 }
 
 static int irqbed_ioctl_wait(struct file *file, void __user *arg)
 {
 	struct irqbed_wait_request request;
+	struct iov_iter to;
 	ssize_t ret;
 
 	static_assert(IRQBED_IOC_WAIT ==
@@ -224,7 +231,9 @@ static int irqbed_ioctl_wait(struct file *file, void __user *arg)
 
 	if (copy_from_user(&request, arg, sizeof(request)))
 		return -EFAULT;
-	ret = irqbed_wait(file, u64_to_user_ptr(request.buffer), request.len);
+	iov_iter_ubuf(&to, ITER_DEST, u64_to_user_ptr(request.buffer),
+		      request.len);
+	ret = irqbed_wait(file->private_data, &to, file->f_flags & O_NONBLOCK);
 	if (ret < 0)
 		return ret;
 	request.received = ret;
@@ -303,7 +312,7 @@ static const struct file_operations irqbed_chardev_fops = {
 	.owner = THIS_MODULE,
 	.open = irqbed_chardev_open,
 	.release = irqbed_chardev_release,
-	.read = irqbed_chardev_read,
+	.read_iter = irqbed_chardev_read_iter,
 	.poll = irqbed_chardev_poll,
 	.unlocked_ioctl = irqbed_chardev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,

@@ -9,6 +9,7 @@
 #include <linux/err.h>
 #include <linux/interrupt.h>
 #include <linux/pci.h>
+#include <linux/uio.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
 
@@ -56,6 +57,11 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 #define irqbed_eventfd_signal(ctx)	eventfd_signal(ctx, 1)
 #else
 #define irqbed_eventfd_signal(ctx)	eventfd_signal(ctx)
+#endif
+
+/* "use less confusing names for iov_iter direction initializers": since 6.2. */
+#ifndef ITER_DEST
+#define ITER_DEST			READ
 #endif
 
 /* "mm: introduce vma->vm_flags wrapper functions": before 6.3 it is a field. */

@@ -13,7 +13,7 @@
 #include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
+#include <linux/uio.h>
 #include <linux/vmalloc.h>
 
 #include <asm/barrier.h>
@@ -134,13 +134,15 @@ bool irqbed_queue_push(struct irqbed_ring *ring, struct irqbed_queue *queue,
 }
 
 static int irqbed_queue_copy(const struct irqbed_queue *queue, u64 at,
-			     void __user *to, u32 len)
+			     struct iov_iter *to, u32 len)
 {
 	u32 start = at & (queue->size - 1);
 	u32 first = min(len, queue->size - start);
 
-	if (copy_to_user(to, queue->data + start, first) ||
-	    copy_to_user(to + first, queue->data, len - first))
+	if (copy_to_iter(queue->data + start, first, to) != first)
+		return -EFAULT;
+	if (unlikely(first < len) &&
+	    copy_to_iter(queue->data, len - first, to) != len - first)
 		return -EFAULT;
 	return 0;
 }
@@ -148,20 +150,25 @@ static int irqbed_queue_copy(const struct irqbed_queue *queue, u64 at,
 /*
  * Copies the oldest event, as much of it as fits, and takes it off: the bytes
  * copied, 0 when there is none. The reader knows by payload_len that it did not
- * get all of it.
+ * get all of it. With @nowait -EAGAIN when another reader is at it.
  */
-ssize_t irqbed_queue_take(struct irqbed_queue *queue, void __user *to,
-			  size_t len)
+ssize_t irqbed_queue_take(struct irqbed_queue *queue, struct iov_iter *to,
+			  bool nowait)
 {
 	struct irqbed_event_message message;
+	size_t len = iov_iter_count(to);
 	ssize_t ret = 0;
 	u64 tail, used;
 	u32 whole;
 
 	if (len < sizeof(message))
 		return -EINVAL;
-	if (mutex_lock_interruptible(&queue->reader))
-		return -ERESTARTSYS;
+	if (!mutex_trylock(&queue->reader)) {
+		if (nowait)
+			return -EAGAIN;
+		if (mutex_lock_interruptible(&queue->reader))
+			return -ERESTARTSYS;
+	}
 	tail = READ_ONCE(queue->tail->tail);
 	used = smp_load_acquire(&queue->header->head) - tail;
 	if (!used)

@@ -21,6 +21,7 @@
 #include "irqbed.h"
 
 struct eventfd_ctx;
+struct iov_iter;
 struct vm_area_struct;
 
 struct irqbed_queue {
@@ -59,8 +60,8 @@ void irqbed_queue_free(struct irqbed_queue *queue);
 void irqbed_queue_stop(struct irqbed_queue *queue);
 bool irqbed_queue_empty(const struct irqbed_queue *queue);
 bool irqbed_queue_stopped(const struct irqbed_queue *queue);
-ssize_t irqbed_queue_take(struct irqbed_queue *queue, void __user *to,
-			  size_t len);
+ssize_t irqbed_queue_take(struct irqbed_queue *queue, struct iov_iter *to,
+			  bool nowait);
 int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma);
 void irqbed_queue_read_counters(struct irqbed_counters *sum);
 
