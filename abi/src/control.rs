@@ -42,6 +42,12 @@ pub enum Mechanism {
     Ioctl,
     /// Blocking `read` of an eventfd, then the queue through its mapping.
     Eventfd,
+    /// Multishot `read` of the character device by io_uring.
+    #[serde(rename = "io_uring")]
+    IoUring,
+    /// Subscribe, and multishot `recv` by io_uring.
+    #[serde(rename = "netlink-io_uring")]
+    NetlinkIoUring,
     /// The queue through its mapping, looked at all the time.
     MmapPoll,
 }
@@ -55,6 +61,8 @@ impl Mechanism {
         Self::Poll,
         Self::Ioctl,
         Self::Eventfd,
+        Self::IoUring,
+        Self::NetlinkIoUring,
         Self::MmapPoll,
     ];
 
@@ -68,6 +76,8 @@ impl Mechanism {
             Self::Poll => "poll",
             Self::Ioctl => "ioctl",
             Self::Eventfd => "eventfd",
+            Self::IoUring => "io_uring",
+            Self::NetlinkIoUring => "netlink-io_uring",
             Self::MmapPoll => "mmap-poll",
         }
     }
@@ -130,7 +140,8 @@ pub struct ListenerSpec {
     /// the size of a queue. `None` leaves the default.
     pub receive_buffer: Option<u32>,
     /// Bytes of an event that the process takes at a time, where it reads the
-    /// character device; `None` for any event as a whole.
+    /// character device, or of a datagram, where io_uring receives it; `None`
+    /// for any as a whole.
     #[serde(default)]
     pub read_size: Option<u32>,
     /// Priority in `SCHED_FIFO`, 1 to 99; `None` for `SCHED_OTHER`.

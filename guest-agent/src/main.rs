@@ -32,6 +32,7 @@ mod shell;
 mod signal;
 mod stats;
 mod tsc;
+mod uring;
 mod wire;
 
 use std::{env, process::ExitCode};

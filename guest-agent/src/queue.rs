@@ -117,9 +117,14 @@ impl AsFd for Queue {
     }
 }
 
+/// Bytes of an event that a listener takes at a time.
+pub fn read_size(spec: &ListenerSpec) -> usize {
+    spec.read_size.map_or(LONGEST, |size| size as usize)
+}
+
 /// The buffer for a system call that takes one event.
 pub fn buffer(spec: &ListenerSpec) -> Vec<u8> {
-    vec![0; spec.read_size.map_or(LONGEST, |size| size as usize)]
+    vec![0; read_size(spec)]
 }
 
 /// Takes what a system call that waits for an event has brought into the
@@ -133,15 +138,21 @@ pub fn take(
 ) -> Result<bool> {
     match received {
         Ok(0) => return Ok(true),
-        Ok(count) => match wire::event(buffer.get(..count).unwrap_or_default()) {
-            Ok((event, payload)) => sink.event(user, &event, payload),
-            Err(wire::Malformed) => sink.malformed(),
-        },
+        Ok(count) => take_bytes(sink, user, buffer.get(..count).unwrap_or_default()),
         Err(Errno::INTR) => {}
         Err(error) => return Err(error).context("cannot take events from the device"),
     }
     sink.woken();
     Ok(false)
+}
+
+/// Takes an event as `read` gives it.
+#[inline(always)]
+pub fn take_bytes(sink: &mut Sink, user: GuestTsc, bytes: &[u8]) {
+    match wire::event(bytes) {
+        Ok((event, payload)) => sink.event(user, &event, payload),
+        Err(wire::Malformed) => sink.malformed(),
+    }
 }
 
 /// The mapped queue: the driver moves the head, we the tail.

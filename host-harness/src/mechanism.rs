@@ -82,9 +82,9 @@ impl InterruptType {
 #[must_use]
 pub const fn notifier(mechanism: Mechanism) -> &'static str {
     match mechanism {
-        Mechanism::Netlink => "netlink",
+        Mechanism::Netlink | Mechanism::NetlinkIoUring => "netlink",
         Mechanism::NetlinkBroadcast => "netlink-broadcast",
-        Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl => "chardev",
+        Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl | Mechanism::IoUring => "chardev",
         Mechanism::Eventfd => "eventfd",
         Mechanism::MmapPoll => "mmap",
     }
@@ -94,7 +94,7 @@ pub const fn notifier(mechanism: Mechanism) -> &'static str {
 /// takes all there are anyway, there is nothing to ask for.
 #[must_use]
 pub const fn batches(mechanism: Mechanism) -> bool {
-    matches!(mechanism, Mechanism::Netlink)
+    matches!(mechanism, Mechanism::Netlink | Mechanism::NetlinkIoUring)
 }
 
 /// A mechanism in a context: what one run measures.

@@ -5,9 +5,11 @@
 //! checks and counts.
 
 mod eventfd;
+mod io_uring;
 mod ioctl;
 mod mmap_poll;
 mod netlink;
+mod netlink_io_uring;
 mod poll;
 mod read;
 
@@ -55,6 +57,8 @@ const RECEIVERS: &[Kind] = &[
     poll::POLL,
     ioctl::IOCTL,
     eventfd::EVENTFD,
+    io_uring::IO_URING,
+    netlink_io_uring::NETLINK_IO_URING,
     mmap_poll::MMAP_POLL,
 ];
 

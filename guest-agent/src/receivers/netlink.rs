@@ -26,24 +26,7 @@ use crate::{
 /// `netlink_unicast` to each subscriber.
 pub const UNICAST: Kind = Kind {
     mechanism: Mechanism::Netlink,
-    open: |spec, sink| {
-        let mut receiver = Netlink::open(spec)?;
-        let body = SubscribeRequest {
-            vectors: spec.vectors,
-            reserved: 0,
-        };
-        let mut early = Vec::new();
-        receiver
-            .socket
-            .ask(MSG_SUBSCRIBE, body.as_bytes(), |datagram| {
-                early.push((tsc::now(), datagram.to_vec()));
-            })
-            .context("cannot subscribe")?;
-        for (user, datagram) in early {
-            take(sink, user, &datagram);
-        }
-        Ok(Box::new(receiver))
-    },
+    open: |spec, sink| Ok(Box::new(Netlink::subscribe(spec, sink)?)),
 };
 
 /// One `netlink_broadcast` to all members of the group.
@@ -57,9 +40,10 @@ pub const BROADCAST: Kind = Kind {
 };
 
 /// Room for a datagram, bytes: several events of the longest payload.
-const DATAGRAM: usize = 64 << 10;
+pub const DATAGRAM: usize = 64 << 10;
 
-struct Netlink {
+/// A listener at the driver's socket.
+pub struct Netlink {
     socket: Socket,
     unit: u32,
     port_id: u32,
@@ -80,6 +64,31 @@ impl Netlink {
             socket,
             buffer: vec![0; DATAGRAM],
         })
+    }
+
+    /// A subscriber. What comes before the driver's answer is taken at once.
+    pub fn subscribe(spec: &ListenerSpec, sink: &mut Sink) -> Result<Self> {
+        let mut receiver = Self::open(spec)?;
+        let body = SubscribeRequest {
+            vectors: spec.vectors,
+            reserved: 0,
+        };
+        let mut early = Vec::new();
+        receiver
+            .socket
+            .ask(MSG_SUBSCRIBE, body.as_bytes(), |datagram| {
+                early.push((tsc::now(), datagram.to_vec()));
+            })
+            .context("cannot subscribe")?;
+        for (user, datagram) in early {
+            take(sink, user, &datagram);
+        }
+        Ok(receiver)
+    }
+
+    /// What it receives from.
+    pub fn socket(&self) -> impl AsFd {
+        &self.socket
     }
 }
 
@@ -131,7 +140,7 @@ impl Receiver for Netlink {
 
 /// Takes every event of a datagram; true when it was the driver's goodbye.
 #[inline(always)]
-fn take(sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
+pub fn take(sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
     let mut rest = datagram;
     loop {
         let Ok((header, body, next)) = wire::split(rest) else {

@@ -5,6 +5,7 @@
 mod clock;
 mod failures;
 mod interrupts;
+mod io_uring;
 mod lifecycle;
 mod listeners;
 mod mechanisms;

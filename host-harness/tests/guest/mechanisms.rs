@@ -16,14 +16,14 @@ const PAYLOADS: [u32; 3] = [0, 64, 4096];
 const EVENTS: u64 = 1000;
 
 /// Room for more than any test leaves unread.
-fn roomy(mechanism: Mechanism, behaviour: Behaviour) -> ListenerSpec {
+pub fn roomy(mechanism: Mechanism, behaviour: Behaviour) -> ListenerSpec {
     ListenerSpec {
         receive_buffer: Some(8 << 20),
         ..ListenerSpec::new(mechanism, behaviour)
     }
 }
 
-fn load(guest: &mut Guest, mechanism: Mechanism, context: Context) {
+pub fn load(guest: &mut Guest, mechanism: Mechanism, context: Context) {
     let pair = Pair { mechanism, context };
     guest
         .session
@@ -114,13 +114,23 @@ fn eventfd_delivers_in_every_context() {
 }
 
 #[test]
+fn io_uring_delivers_in_every_context() {
+    delivers_in_every_context(Mechanism::IoUring);
+}
+
+#[test]
+fn netlink_io_uring_delivers_in_every_context() {
+    delivers_in_every_context(Mechanism::NetlinkIoUring);
+}
+
+#[test]
 fn mmap_poll_delivers_in_every_context() {
     delivers_in_every_context(Mechanism::MmapPoll);
 }
 
 #[test]
 fn a_file_that_is_not_read_fills_up_and_costs_only_itself() {
-    for mechanism in [Mechanism::Read, Mechanism::Eventfd] {
+    for mechanism in [Mechanism::Read, Mechanism::Eventfd, Mechanism::IoUring] {
         let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
         load(&mut guest, mechanism, Context::Hardirq);
         let sleeper = guest
@@ -147,7 +157,13 @@ fn a_file_that_is_not_read_fills_up_and_costs_only_itself() {
 fn an_event_longer_than_the_readers_buffer_is_cut_and_both_sides_know() {
     let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
     load(&mut guest, Mechanism::Read, Context::Hardirq);
-    for (count, mechanism) in (1..).zip([Mechanism::Read, Mechanism::Poll, Mechanism::Ioctl]) {
+    let readers = [
+        Mechanism::Read,
+        Mechanism::Poll,
+        Mechanism::Ioctl,
+        Mechanism::IoUring,
+    ];
+    for (count, mechanism) in (1..).zip(readers) {
         let spec = ListenerSpec {
             // The event's description and half of its payload.
             read_size: Some(24 + 32),

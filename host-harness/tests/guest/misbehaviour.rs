@@ -13,7 +13,7 @@ use irqbed_abi::{
     counters::Counters,
 };
 
-use crate::support::{Guest, machine};
+use crate::support::{Guest, machine, signal_listeners};
 
 /// Every mechanism in a guest of its own driver, with `vcpus` processors.
 fn with_each(vcpus: u32, mut test: impl FnMut(&mut Guest, Mechanism)) {
@@ -41,13 +41,6 @@ fn with_each(vcpus: u32, mut test: impl FnMut(&mut Guest, Mechanism)) {
 /// for a broadcast, by the kernel's.
 fn lost(counters: &Counters, report: &ListenerReport) -> u64 {
     (counters.queue_full + counters.socket_full).max(report.kernel_drops)
-}
-
-fn signal_listeners(guest: &mut Guest, signal: &str) {
-    // A listener's process is the agent with `listen` as its first argument.
-    let script = format!("kill -{signal} $(ps -o pid,args | awk '$3 == \"listen\" {{print $1}}')");
-    let (status, _, error) = guest.session.run(&["sh", "-c", &script]).expect("sh runs");
-    assert_eq!((status, error.as_str()), (0, ""));
 }
 
 #[test]

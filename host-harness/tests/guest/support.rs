@@ -97,6 +97,13 @@ impl Guest {
     }
 }
 
+pub fn signal_listeners(guest: &mut Guest, signal: &str) {
+    // A listener's process is the agent with `listen` as its first argument.
+    let script = format!("kill -{signal} $(ps -o pid,args | awk '$3 == \"listen\" {{print $1}}')");
+    let (status, _, error) = guest.session.run(&["sh", "-c", &script]).expect("sh runs");
+    assert_eq!((status, error.as_str()), (0, ""));
+}
+
 pub fn unicast() -> ListenerSpec {
     ListenerSpec::new(Mechanism::Netlink, Behaviour::Measure)
 }
