@@ -124,7 +124,8 @@ struct irqbed_device {
 	int id;
 	/*
 	 * The queues of open files, for the notifiers that use them: changed by
-	 * irqbed_chardev.c under its lock, walked by the drains under RCU.
+	 * irqbed_chardev.c, or by notify_uio.c where that is the notifier, each
+	 * under its lock; walked by the drains under RCU.
 	 */
 	struct list_head queues;
 	/* In irqbed_devices. */

@@ -401,6 +401,21 @@
 #define IRQBED_QUEUE_PAGE 4096
 
 /*
+ * Map of a UIO device: the instrument BAR.
+ */
+#define IRQBED_UIO_INSTRUMENT 0
+
+/*
+ * Map of a UIO device: the queue, to be read.
+ */
+#define IRQBED_UIO_QUEUE_MAP 1
+
+/*
+ * Map of a UIO device: the page with [`QueueTail`], to be written.
+ */
+#define IRQBED_UIO_TAIL_MAP 2
+
+/*
  * `_IOW(0xb5, 1, ListenRequest)`: put events into a queue of this file.
  */
 #define IRQBED_IOC_LISTEN 1074836737

@@ -83,25 +83,13 @@ static int irqbed_chardev_open(struct inode *inode, struct file *file)
 	return stream_open(inode, file);
 }
 
-/* No event is on its way into the queue any more when this returns. */
-static void irqbed_detach(struct irqbed_chardev *chardev,
-			  struct irqbed_queue *queue)
-{
-	lockdep_assert_held(&chardev->lock);
-	if (list_empty(&queue->node))
-		return;
-	list_del_rcu(&queue->node);
-	synchronize_rcu();
-	INIT_LIST_HEAD(&queue->node);
-}
-
 static int irqbed_chardev_release(struct inode *inode, struct file *file)
 {
 	struct irqbed_file *f = file->private_data;
 
 	if (f->queue) {
 		mutex_lock(&f->chardev->lock);
-		irqbed_detach(f->chardev, f->queue);
+		irqbed_queue_detach(f->queue);
 		mutex_unlock(&f->chardev->lock);
 		irqbed_queue_free(f->queue);
 	}
@@ -179,7 +167,7 @@ static int irqbed_ioctl_stop(struct irqbed_file *f)
 	if (!queue)
 		return -EINVAL;
 	mutex_lock(&f->chardev->lock);
-	irqbed_detach(f->chardev, queue);
+	irqbed_queue_detach(queue);
 	mutex_unlock(&f->chardev->lock);
 	irqbed_queue_stop(queue);
 	return 0;
@@ -289,14 +277,17 @@ static int irqbed_chardev_mmap(struct file *file, struct vm_area_struct *vma)
 	struct irqbed_file *f = file->private_data;
 	struct irqbed_queue *queue = smp_load_acquire(&f->queue);
 	struct irqbed_chardev *chardev = f->chardev;
+	unsigned long offset = IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT;
 	int err;
 
 	/* A private copy of shared memory would look right and never change. */
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 
-	if (vma->vm_pgoff >= IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT)
-		return queue ? irqbed_queue_mmap(queue, vma) : -EINVAL;
+	if (vma->vm_pgoff >= offset)
+		return queue ? irqbed_queue_mmap(queue, vma,
+						 vma->vm_pgoff - offset) :
+			       -EINVAL;
 
 	mutex_lock(&chardev->lock);
 	if (chardev->length)
@@ -329,7 +320,7 @@ static void irqbed_chardev_unregister(void *data)
 	chardev->length = 0;
 	/* Who still waits for events will have no more. */
 	list_for_each_entry_safe(queue, next, &chardev->idev->queues, node) {
-		irqbed_detach(chardev, queue);
+		irqbed_queue_detach(queue);
 		irqbed_queue_stop(queue);
 	}
 	chardev->idev = NULL;

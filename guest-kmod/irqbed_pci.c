@@ -165,10 +165,10 @@ static void irqbed_free_id(void *data)
 
 /*
  * Everything is undone by devres in the opposite order, on errors as on
- * removal: the character device goes first, the device is reset while its
- * interrupts still have a handler, free_irq() waits for the last of them, what
- * they had put off is cancelled, the counters are kept, and only then are the
- * rings freed.
+ * removal: what the notifier added and the character device go first, the
+ * device is reset while its interrupts still have a handler, free_irq() waits
+ * for the last of them, what they had put off is cancelled, the counters are
+ * kept, and only then are the rings freed.
  */
 static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
@@ -229,6 +229,11 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		return dev_err_probe(dev, err, "cannot make /dev/irqbed%d\n",
 				     idev->id);
+	if (irqbed_notifier->add_device) {
+		err = irqbed_notifier->add_device(idev);
+		if (err)
+			return err;
+	}
 
 	dev_info(dev, "/dev/irqbed%d: %u of %u rings of %u records and %u bytes, %u interrupts by %s, %s in %s on netlink unit %d\n",
 		 idev->id, idev->nr_rings, idev->vectors, irqbed_ring_entries,

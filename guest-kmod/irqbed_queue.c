@@ -53,6 +53,19 @@ struct irqbed_queue *irqbed_queue_new(u32 vectors, u32 size,
 	return queue;
 }
 
+/*
+ * No event is on its way into the queue any more when this returns. Under the
+ * lock of the list that the queue may be in.
+ */
+void irqbed_queue_detach(struct irqbed_queue *queue)
+{
+	if (list_empty(&queue->node))
+		return;
+	list_del_rcu(&queue->node);
+	synchronize_rcu();
+	INIT_LIST_HEAD(&queue->node);
+}
+
 /* Nobody notifies it any more, and no file has it. */
 void irqbed_queue_free(struct irqbed_queue *queue)
 {
@@ -202,13 +215,12 @@ unlock:
 
 /*
  * Header and ring can only be read; the tail, which is a page of its own
- * between them, can be written when it is mapped alone.
+ * between them, can be written when it is mapped alone. @page is the first one
+ * to be mapped.
  */
-int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma)
+int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma,
+		      unsigned long page)
 {
-	unsigned long page = vma->vm_pgoff -
-			     (IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT);
-
 	if (page != 1 || vma_pages(vma) != 1) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;

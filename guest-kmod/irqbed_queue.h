@@ -22,6 +22,7 @@
 
 struct eventfd_ctx;
 struct iov_iter;
+struct uio_info;
 struct vm_area_struct;
 
 struct irqbed_queue {
@@ -50,19 +51,23 @@ struct irqbed_queue {
 	wait_queue_head_t wait;
 	/* To be signalled, or NULL. */
 	struct eventfd_ctx *eventfd;
+	/* To be notified, where there is such; not the queue's own. */
+	struct uio_info *uio;
 	/* Guards the tail among readers. Taken in process context only. */
 	struct mutex reader;
 };
 
 struct irqbed_queue *irqbed_queue_new(u32 vectors, u32 size,
 				      struct eventfd_ctx *eventfd);
+void irqbed_queue_detach(struct irqbed_queue *queue);
 void irqbed_queue_free(struct irqbed_queue *queue);
 void irqbed_queue_stop(struct irqbed_queue *queue);
 bool irqbed_queue_empty(const struct irqbed_queue *queue);
 bool irqbed_queue_stopped(const struct irqbed_queue *queue);
 ssize_t irqbed_queue_take(struct irqbed_queue *queue, struct iov_iter *to,
 			  bool nowait);
-int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma);
+int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma,
+		      unsigned long page);
 void irqbed_queue_read_counters(struct irqbed_counters *sum);
 
 bool irqbed_queue_push(struct irqbed_ring *ring, struct irqbed_queue *queue,

@@ -19,6 +19,9 @@ static const struct irqbed_notifier *const irqbed_notifiers[] = {
 	&irqbed_notify_netlink_broadcast,
 	&irqbed_notify_chardev,
 	&irqbed_notify_eventfd,
+#if IS_ENABLED(CONFIG_UIO)
+	&irqbed_notify_uio,
+#endif
 	&irqbed_notify_mmap,
 };
 
@@ -58,7 +61,9 @@ int irqbed_notifier_select(const char *name, unsigned int batch)
 		len += scnprintf(known + len, sizeof(known) - len, "%s%s",
 				 i ? ", " : "", irqbed_notifiers[i]->name);
 	}
-	pr_err("there is no notifier '%s'; load with notifier= one of: %s\n",
-	       name, known);
+	pr_err("there is no notifier '%s'; load with notifier= one of: %s%s\n",
+	       name, known,
+	       IS_ENABLED(CONFIG_UIO) ? "" :
+		", or uio where the kernel has CONFIG_UIO (this one has not)");
 	return -EINVAL;
 }

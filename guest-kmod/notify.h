@@ -10,6 +10,7 @@
 #include <linux/jump_label.h>
 #include <linux/types.h>
 
+struct irqbed_device;
 struct irqbed_event;
 struct irqbed_ring;
 
@@ -27,6 +28,11 @@ struct irqbed_notifier {
 	 */
 	int (*start)(void);
 	void (*stop)(void);
+	/*
+	 * Gives a device what this notifier needs of its own, managed; the last
+	 * step of its probe. May be NULL.
+	 */
+	int (*add_device)(struct irqbed_device *idev);
 	/*
 	 * Tells the listeners of one event and counts in ring->counters what
 	 * became of it. Called in the context the module was loaded with, the
@@ -57,6 +63,7 @@ extern const struct irqbed_notifier irqbed_notify_netlink;
 extern const struct irqbed_notifier irqbed_notify_netlink_broadcast;
 extern const struct irqbed_notifier irqbed_notify_chardev;
 extern const struct irqbed_notifier irqbed_notify_eventfd;
+extern const struct irqbed_notifier irqbed_notify_uio;
 extern const struct irqbed_notifier irqbed_notify_mmap;
 
 #endif /* IRQBED_NOTIFY_H */

@@ -65,11 +65,11 @@ archive() {
     name=${module##*/}
     # Stock modules come compressed.
     case $name in
-      *.xz) plain "$module" >"$new/module" ;;
+      *.xz | *.zst) plain "$module" >"$new/module" ;;
       *) cp "$module" "$new/module" ;;
     esac
     strip --strip-debug "$new/module"
-    file 0644 "lib/modules/${name%.xz}" "$new/module"
+    file 0644 "lib/modules/${name%%.ko*}.ko" "$new/module"
   done
   file 0644 etc/irqbed-release "$release"
   inode=-1

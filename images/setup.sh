@@ -38,5 +38,21 @@ complete=yes
 for job in "${jobs_of_ours[@]}"; do wait "$job" || complete=; done
 jobs_of_ours=()
 [ -n "$complete" ] || die "not everything is there: see above"
+
+# The modules that the driver names as those it needs; the agent loads them
+# before it.
+module=$STORE/module/irqbed.ko
+needed=()
+for name in $(readelf -p .modinfo "$module" | sed -n 's/.* depends=//p' | tr , ' '); do
+  if [ -n "${IRQBED_KDIR:-}" ]; then
+    places=("$IRQBED_KDIR" "/lib/modules/$(cat "$IRQBED_KDIR/include/config/kernel.release")")
+  else
+    places=("$STORE/kernel/lib/modules")
+  fi
+  found=$(find "${places[@]}" -name "$name.ko*" ! -name '*.cmd' 2>/dev/null | head -n 1 || true)
+  [ -n "$found" ] ||
+    die "the driver needs the kernel's module $name, which is not below ${places[*]}: install that kernel's modules, or build it with $name inside"
+  needed+=("$found")
+done
 "$IMAGES/initramfs.sh" "$STORE/initramfs.cpio" \
-  "$ROOT/target/x86_64-unknown-linux-gnu/release/guest-agent" "$STORE/module/irqbed.ko"
+  "$ROOT/target/x86_64-unknown-linux-gnu/release/guest-agent" "$module" "${needed[@]}"

@@ -42,6 +42,9 @@ pub enum Mechanism {
     Ioctl,
     /// Blocking `read` of an eventfd, then the queue through its mapping.
     Eventfd,
+    /// Blocking `read` of a UIO device's counter, then the queue through its
+    /// mapping.
+    Uio,
     /// Multishot `read` of the character device by io_uring.
     #[serde(rename = "io_uring")]
     IoUring,
@@ -61,6 +64,7 @@ impl Mechanism {
         Self::Poll,
         Self::Ioctl,
         Self::Eventfd,
+        Self::Uio,
         Self::IoUring,
         Self::NetlinkIoUring,
         Self::MmapPoll,
@@ -76,6 +80,7 @@ impl Mechanism {
             Self::Poll => "poll",
             Self::Ioctl => "ioctl",
             Self::Eventfd => "eventfd",
+            Self::Uio => "uio",
             Self::IoUring => "io_uring",
             Self::NetlinkIoUring => "netlink-io_uring",
             Self::MmapPoll => "mmap-poll",
@@ -134,7 +139,8 @@ pub struct ListenerSpec {
     pub mechanism: Mechanism,
     /// What it does with them.
     pub behaviour: Behaviour,
-    /// Bit `v` asks for vector `v`; `netlink-broadcast` sends all to everybody.
+    /// Bit `v` asks for vector `v`; `netlink-broadcast` and `uio` give all to
+    /// everybody.
     pub vectors: u32,
     /// Room for events that wait, bytes: `SO_RCVBUFFORCE` of a socket,
     /// the size of a queue. `None` leaves the default.
@@ -187,6 +193,10 @@ pub struct ListenerReport {
     /// without: one wake-up may bring several.
     #[serde(default)]
     pub wake_ups: u64,
+    /// Notifications that it was not woken for, because they came together with
+    /// another one; of a mechanism that counts them.
+    #[serde(default)]
+    pub coalesced: u64,
     /// Messages the kernel dropped at this socket, from `/proc/net/netlink`;
     /// for a dead listener the last value read while it lived.
     pub kernel_drops: u64,

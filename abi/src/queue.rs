@@ -9,6 +9,10 @@
 //! at [`QUEUE_MMAP_OFFSET`] is a page with [`QueueHeader`], a page with
 //! [`QueueTail`], and the ring of bytes, in which each event begins at a
 //! multiple of [`QUEUE_ALIGN`] and goes on at the start where the end cuts it.
+//!
+//! Whoever has a UIO device of the driver open gets the same queue as its map
+//! number [`UIO_QUEUE_MAP`] once he has written the size of the ring to it, or
+//! a 1 for [`DEFAULT_QUEUE`]; a 0 is [`IOC_STOP`].
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -24,6 +28,13 @@ pub const DEFAULT_QUEUE: u32 = 256 << 10;
 pub const QUEUE_MMAP_OFFSET: u64 = 0x1_0000_0000;
 /// Size of each of the two pages before the ring, bytes.
 pub const QUEUE_PAGE: u32 = 4096;
+
+/// Map of a UIO device: the instrument BAR.
+pub const UIO_INSTRUMENT: u32 = 0;
+/// Map of a UIO device: the queue, to be read.
+pub const UIO_QUEUE_MAP: u32 = 1;
+/// Map of a UIO device: the page with [`QueueTail`], to be written.
+pub const UIO_TAIL_MAP: u32 = 2;
 
 /// `_IOW(0xb5, 1, ListenRequest)`: put events into a queue of this file.
 pub const IOC_LISTEN: u32 = 0x4010_b501;

@@ -91,6 +91,12 @@ impl Sink {
         self.checks.stats.count(Figure::WakeUps);
     }
 
+    /// Counts notifications that came together with the one that woke.
+    #[inline(always)]
+    pub fn coalesced(&mut self, count: u64) {
+        self.checks.stats.add(Figure::Coalesced, count);
+    }
+
     /// Publishes the port id of the receiver.
     pub fn set_port_id(&self, port_id: u32) {
         self.checks.stats.set(Figure::PortId, u64::from(port_id));

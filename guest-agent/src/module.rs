@@ -6,6 +6,7 @@ use std::{
     ffi::{CStr, CString},
     fmt::Write,
     fs::{self, File},
+    path::Path,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -16,16 +17,20 @@ use rustix::{
 
 use crate::kmsg::Kmsg;
 
-/// The driver as the initramfs holds it.
+/// Where the initramfs holds modules.
+const FOLDER: &str = "/lib/modules";
+/// The driver there.
 const FILE: &str = "/lib/modules/irqbed.ko";
 /// Its name.
 const NAME: &CStr = c"irqbed";
 /// Kernel messages shown with a failure.
 const SHOWN: usize = 3;
 
-/// Loads the driver.
+/// Loads the driver, and before it what it needs of the kernel's own modules.
 pub fn load(parameters: &BTreeMap<String, String>) -> Result<()> {
     let line = CString::new(parameter_line(parameters)?)?;
+    let image = fs::read(FILE).with_context(|| format!("cannot read {FILE}"))?;
+    load_stock(&dependencies(&image))?;
     let file = File::open(FILE).with_context(|| format!("cannot open {FILE}"))?;
     let log = Kmsg::from_now();
     finit_module(&file, &line, 0).map_err(|error| {
@@ -43,6 +48,37 @@ pub fn load(parameters: &BTreeMap<String, String>) -> Result<()> {
             _ => error,
         }
     })
+}
+
+/// Loads modules of the kernel's own, in this order; one that is loaded, or
+/// built in, is passed over.
+pub fn load_stock(names: &[&str]) -> Result<()> {
+    for name in names {
+        // The kernel makes no difference between the two.
+        if Path::new("/sys/module")
+            .join(name.replace('-', "_"))
+            .exists()
+        {
+            continue;
+        }
+        let path = format!("{FOLDER}/{name}.ko");
+        let file = File::open(&path)
+            .with_context(|| format!("cannot open {path}: this kernel came without it"))?;
+        finit_module(&file, c"", 0).with_context(|| format!("the module {name} does not load"))?;
+    }
+    Ok(())
+}
+
+/// The modules that a module names as those it needs, in its `.modinfo`.
+fn dependencies(image: &[u8]) -> Vec<&str> {
+    let names = image
+        .split(|byte| *byte == 0)
+        .find_map(|text| std::str::from_utf8(text.strip_prefix(b"depends=")?).ok());
+    names
+        .unwrap_or_default()
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 /// Unloads the driver. Nothing of PID 1's own holds it: sockets and mappings
@@ -103,6 +139,18 @@ mod tests {
 
     fn line(name: &str, value: &str) -> Result<String> {
         parameter_line(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn a_module_needs_what_it_names() {
+        let needs = |depends: &str| {
+            let image = format!("\x7fELF\0license=GPL\0{depends}\0name=irqbed\0");
+            dependencies(image.as_bytes()).join(" ")
+        };
+        assert_eq!(needs("depends=uio"), "uio");
+        assert_eq!(needs("depends=uio,vfio-pci"), "uio vfio-pci");
+        assert_eq!(needs("depends="), "");
+        assert_eq!(needs("parm=depends=no"), "");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::{
     fs::{File, OpenOptions},
+    io,
     mem::offset_of,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
@@ -54,9 +55,7 @@ impl Queue {
             .write(true)
             .open(DEVICE)
             .with_context(|| format!("cannot open {DEVICE} (is the module loaded?)"))?;
-        let size = spec
-            .receive_buffer
-            .map_or(DEFAULT_QUEUE, u32::next_power_of_two);
+        let size = ring_size(spec);
         let request = ListenRequest {
             vectors: spec.vectors,
             size,
@@ -95,19 +94,9 @@ impl Queue {
 
     /// Maps the queue.
     pub fn map(&self) -> Result<Ring> {
-        let page = QUEUE_PAGE as usize;
-        let all = 2 * page + self.size as usize;
-        let shared = Mapping::read_only(self, QUEUE_MMAP_OFFSET, all)
-            .with_context(|| format!("cannot map the queue of {DEVICE}"))?;
-        let own = Mapping::at(self, QUEUE_MMAP_OFFSET + u64::from(QUEUE_PAGE), page)
-            .with_context(|| format!("cannot map the tail of the queue of {DEVICE}"))?;
-        Ok(Ring {
-            shared,
-            own,
-            mask: u64::from(self.size - 1),
-            at: 0,
-            buffer: vec![0; LONGEST],
-        })
+        let tail = QUEUE_MMAP_OFFSET + u64::from(QUEUE_PAGE);
+        Ring::map(self, QUEUE_MMAP_OFFSET, tail, self.size)
+            .with_context(|| format!("cannot map the queue of {DEVICE}"))
     }
 }
 
@@ -115,6 +104,13 @@ impl AsFd for Queue {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Bytes of the ring that a listener wants: a power of two.
+pub fn ring_size(spec: &ListenerSpec) -> u32 {
+    let size = spec.receive_buffer.unwrap_or(DEFAULT_QUEUE);
+    // The driver refuses what cannot be.
+    size.checked_next_power_of_two().unwrap_or(size)
 }
 
 /// Bytes of an event that a listener takes at a time.
@@ -166,6 +162,19 @@ pub struct Ring {
 }
 
 impl Ring {
+    /// Maps the fresh queue of a file: all of it at one offset of `mmap`, its
+    /// tail at another. The ring has `size` bytes, a power of two.
+    pub fn map(file: impl AsFd + Copy, queue: u64, tail: u64, size: u32) -> io::Result<Self> {
+        let page = QUEUE_PAGE as usize;
+        Ok(Self {
+            shared: Mapping::read_only(file, queue, 2 * page + size as usize)?,
+            own: Mapping::at(file, tail, page)?,
+            mask: u64::from(size - 1),
+            at: 0,
+            buffer: vec![0; LONGEST],
+        })
+    }
+
     #[inline(always)]
     fn head(&self) -> u64 {
         let word = self.shared.word64(offset_of!(QueueHeader, head));
@@ -265,12 +274,8 @@ mod tests {
         let file = memfd_create("queue", MemfdFlags::CLOEXEC).expect("a memfd");
         ftruncate(&file, 2 * PAGE + u64::from(SIZE)).expect("memory");
         let ring = Ring {
-            shared: Mapping::read_only(&file, 0, 2 * QUEUE_PAGE as usize + SIZE as usize)
-                .expect("a mapping"),
-            own: Mapping::at(&file, PAGE, QUEUE_PAGE as usize).expect("a mapping"),
-            mask: u64::from(SIZE - 1),
             at,
-            buffer: vec![0; LONGEST],
+            ..Ring::map(&file, 0, PAGE, SIZE).expect("a mapping")
         };
         (ring, file)
     }

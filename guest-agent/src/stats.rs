@@ -33,6 +33,8 @@ pub enum Figure {
     OverrunSignals,
     /// [`ListenerReport::wake_ups`].
     WakeUps,
+    /// [`ListenerReport::coalesced`].
+    Coalesced,
     /// [`ListenerReport::last_seq`].
     LastSeq,
     /// [`ListenerReport::kernel_drops`], as read by the listener at its end.
@@ -71,10 +73,16 @@ impl Stats {
         }
     }
 
-    /// Counts one up. With one writer a load and a store will do.
+    /// Counts one up.
     #[inline(always)]
     pub fn count(&self, figure: Figure) {
-        self.set(figure, self.get(figure).wrapping_add(1));
+        self.add(figure, 1);
+    }
+
+    /// Adds to a figure. With one writer a load and a store will do.
+    #[inline(always)]
+    pub fn add(&self, figure: Figure, count: u64) {
+        self.set(figure, self.get(figure).wrapping_add(count));
     }
 
     /// All figures. `kernel_drops` is what PID 1 read last; a listener that
@@ -88,6 +96,7 @@ impl Stats {
             malformed: self.get(Figure::Malformed),
             overrun_signals: self.get(Figure::OverrunSignals),
             wake_ups: self.get(Figure::WakeUps),
+            coalesced: self.get(Figure::Coalesced),
             kernel_drops: kernel_drops.max(self.get(Figure::KernelDrops)),
             last_seq: self.get(Figure::LastSeq),
             alive,
@@ -111,6 +120,7 @@ mod tests {
             (Figure::Malformed, 5),
             (Figure::OverrunSignals, 6),
             (Figure::WakeUps, 10),
+            (Figure::Coalesced, 11),
             (Figure::LastSeq, 7),
         ] {
             writer.set(figure, value);
@@ -125,6 +135,7 @@ mod tests {
             malformed: 6,
             overrun_signals: 7,
             wake_ups: 11,
+            coalesced: 12,
             kernel_drops: 9,
             last_seq: 8,
             alive: true,

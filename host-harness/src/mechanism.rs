@@ -86,6 +86,7 @@ pub const fn notifier(mechanism: Mechanism) -> &'static str {
         Mechanism::NetlinkBroadcast => "netlink-broadcast",
         Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl | Mechanism::IoUring => "chardev",
         Mechanism::Eventfd => "eventfd",
+        Mechanism::Uio => "uio",
         Mechanism::MmapPoll => "mmap",
     }
 }
@@ -95,6 +96,16 @@ pub const fn notifier(mechanism: Mechanism) -> &'static str {
 #[must_use]
 pub const fn batches(mechanism: Mechanism) -> bool {
     matches!(mechanism, Mechanism::Netlink | Mechanism::NetlinkIoUring)
+}
+
+/// Most listeners that a mechanism can have; the others have no limit of their
+/// own.
+#[must_use]
+pub const fn most_listeners(mechanism: Mechanism) -> Option<u32> {
+    match mechanism {
+        Mechanism::Uio => Some(1),
+        _ => None,
+    }
 }
 
 /// A mechanism in a context: what one run measures.
@@ -126,9 +137,16 @@ impl Pair {
         ]
     }
 
-    /// Why this pair cannot be measured in a machine, if it cannot.
+    /// Why this pair cannot be measured in a machine with so many listeners, if
+    /// it cannot.
     #[must_use]
-    pub fn refusal(self, machine: &Machine) -> Option<String> {
+    pub fn refusal(self, machine: &Machine, listeners: u32) -> Option<String> {
+        if let Some(most) = most_listeners(self.mechanism).filter(|&most| listeners > most) {
+            return Some(format!(
+                "it can have --listeners {most}, and not {listeners}: the device is open to one \
+                 process at a time"
+            ));
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         // The harness needs one that the guest's processors do not take.
         let free = cores > machine.vcpus as usize;
@@ -178,12 +196,25 @@ mod tests {
     }
 
     #[test]
+    fn a_device_for_one_process_is_refused_to_two() {
+        for &mechanism in Mechanism::ALL {
+            let context = Context::Hardirq;
+            let pair = Pair { mechanism, context };
+            let refusal = pair.refusal(&machine(ClockKind::Instructions, 1), 2);
+            assert_eq!(refusal.is_some(), most_listeners(mechanism) == Some(1));
+        }
+    }
+
+    #[test]
     fn who_never_sleeps_needs_a_core_that_is_free() {
         for &mechanism in Mechanism::ALL {
             for &context in Context::ALL {
                 let pair = Pair { mechanism, context };
-                assert_eq!(pair.refusal(&machine(ClockKind::Instructions, 4096)), None);
-                let refusal = pair.refusal(&machine(ClockKind::Wall, 4096));
+                assert_eq!(
+                    pair.refusal(&machine(ClockKind::Instructions, 4096), 1),
+                    None
+                );
+                let refusal = pair.refusal(&machine(ClockKind::Wall, 4096), 1);
                 assert_eq!(refusal.is_some(), mechanism == Mechanism::MmapPoll);
             }
         }

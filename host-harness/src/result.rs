@@ -331,6 +331,10 @@ pub struct Listener {
     /// events.
     #[serde(default)]
     pub wake_ups: u64,
+    /// Notifications that came together with another one, where the mechanism
+    /// counts them.
+    #[serde(default)]
+    pub coalesced: u64,
     /// Messages the kernel dropped at its socket.
     pub kernel_drops: u64,
     /// Whether it lived to the end of the run.
@@ -353,6 +357,7 @@ impl Listener {
             malformed: report.malformed,
             overrun_signals: report.overrun_signals,
             wake_ups: report.wake_ups,
+            coalesced: report.coalesced,
             kernel_drops: report.kernel_drops,
             alive: report.alive,
             account: None,

@@ -12,6 +12,7 @@ mod netlink;
 mod netlink_io_uring;
 mod poll;
 mod read;
+mod uio;
 
 use anyhow::{Context, Result};
 use irqbed_abi::control::{ListenerSpec, Mechanism};
@@ -57,6 +58,7 @@ const RECEIVERS: &[Kind] = &[
     poll::POLL,
     ioctl::IOCTL,
     eventfd::EVENTFD,
+    uio::UIO,
     io_uring::IO_URING,
     netlink_io_uring::NETLINK_IO_URING,
     mmap_poll::MMAP_POLL,

@@ -196,7 +196,8 @@ impl Arguments {
         let refusal = |pair: &Pair| {
             let several = self.batch > 1 && !batches(pair.mechanism);
             let why = || "its messages carry one event each: leave out --batch".to_owned();
-            pair.refusal(machine).or_else(|| several.then(why))
+            pair.refusal(machine, self.listeners)
+                .or_else(|| several.then(why))
         };
         let works = |pair: &Pair| match refusal(pair) {
             Some(why) => {

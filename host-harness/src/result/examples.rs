@@ -97,6 +97,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
             malformed: 0,
             overrun_signals: 0,
             wake_ups: 1000,
+            coalesced: 0,
             kernel_drops: 0,
             alive: true,
             account: None,

@@ -12,3 +12,4 @@ mod mechanisms;
 mod misbehaviour;
 mod rates;
 mod support;
+mod uio;

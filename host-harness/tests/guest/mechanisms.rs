@@ -114,6 +114,11 @@ fn eventfd_delivers_in_every_context() {
 }
 
 #[test]
+fn uio_delivers_in_every_context() {
+    delivers_in_every_context(Mechanism::Uio);
+}
+
+#[test]
 fn io_uring_delivers_in_every_context() {
     delivers_in_every_context(Mechanism::IoUring);
 }

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Notifier 'uio': a device of the kernel's UIO subsystem. Whoever has it open
+ * asks for a queue, is told by the UIO counter, and takes the events from the
+ * mapping.
+ *
+ * uio_event_notify() adds to an atomic counter, wakes a wait queue, whose lock
+ * everybody takes with interrupts off, and calls kill_fasync(), which does the
+ * same with its own: it is what UIO's interrupt handlers call, for any context.
+ * The counter adds up, so the process may be woken once for several events,
+ * which are all in the queue.
+ *
+ * /dev/uioN has three maps: the instrument BAR, the queue, and the tail of the
+ * queue, the only page of it that can be written. They are not left to UIO: it
+ * would map the BAR uncached, which is cached elsewhere, let all of the queue
+ * be written, and tell everybody the queue's address in sysfs.
+ */
+#include <linux/lockdep.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/rculist.h>
+#include <linux/uio_driver.h>
+
+#include "irqbed_queue.h"
+#include "notify.h"
+
+struct irqbed_uio {
+	struct uio_info info;
+	struct irqbed_device *idev;
+	/*
+	 * Guards the list of the device's queues and what is below. Taken in
+	 * process context only, inside of the lock under which UIO calls us.
+	 */
+	struct mutex lock;
+	/* By one process. */
+	bool open;
+	/* NULL until that process asks for events. */
+	struct irqbed_queue *queue;
+	/* There will be no queue any more. */
+	bool gone;
+};
+
+static struct irqbed_uio *irqbed_uio_of(struct uio_info *info)
+{
+	return container_of(info, struct irqbed_uio, info);
+}
+
+/* One process at a time: there is one counter, and one queue to map. */
+static int irqbed_uio_open(struct uio_info *info, struct inode *inode)
+{
+	struct irqbed_uio *uio = irqbed_uio_of(info);
+	int err = 0;
+
+	mutex_lock(&uio->lock);
+	if (uio->open)
+		err = -EBUSY;
+	uio->open = true;
+	mutex_unlock(&uio->lock);
+	return err;
+}
+
+/* Not called for a device that was open when it went. */
+static int irqbed_uio_release(struct uio_info *info, struct inode *inode)
+{
+	struct irqbed_uio *uio = irqbed_uio_of(info);
+
+	mutex_lock(&uio->lock);
+	if (uio->queue) {
+		irqbed_queue_detach(uio->queue);
+		irqbed_queue_free(uio->queue);
+		uio->queue = NULL;
+	}
+	uio->open = false;
+	mutex_unlock(&uio->lock);
+	return 0;
+}
+
+static int irqbed_uio_listen(struct irqbed_uio *uio, u32 size)
+{
+	struct irqbed_queue *queue;
+
+	lockdep_assert_held(&uio->lock);
+	if (!is_power_of_2(size) || size < IRQBED_MIN_QUEUE ||
+	    size > IRQBED_MAX_QUEUE)
+		return -EINVAL;
+	if (uio->gone)
+		return -ENODEV;
+	if (uio->queue)
+		return -EBUSY;
+	queue = irqbed_queue_new(U32_MAX, size, NULL);
+	if (!queue)
+		return -ENOMEM;
+	queue->uio = &uio->info;
+	uio->queue = queue;
+	list_add_tail_rcu(&queue->node, &uio->idev->queues);
+	return 0;
+}
+
+static int irqbed_uio_stop(struct irqbed_uio *uio)
+{
+	lockdep_assert_held(&uio->lock);
+	if (!uio->queue)
+		return -EINVAL;
+	irqbed_queue_detach(uio->queue);
+	irqbed_queue_stop(uio->queue);
+	return 0;
+}
+
+/*
+ * What is written to the device: 1, or the size of a ring, for events; 0 for no
+ * more of them.
+ */
+static int irqbed_uio_control(struct uio_info *info, s32 value)
+{
+	struct irqbed_uio *uio = irqbed_uio_of(info);
+	int err;
+
+	mutex_lock(&uio->lock);
+	if (value)
+		err = irqbed_uio_listen(uio, value == 1 ? IRQBED_DEFAULT_QUEUE :
+							  value);
+	else
+		err = irqbed_uio_stop(uio);
+	mutex_unlock(&uio->lock);
+	if (!value && !err)
+		uio_event_notify(info);
+	return err;
+}
+
+static int irqbed_uio_mmap(struct uio_info *info, struct vm_area_struct *vma)
+{
+	const struct uio_mem *bar = &info->mem[IRQBED_UIO_INSTRUMENT];
+	struct irqbed_queue *queue = irqbed_uio_of(info)->queue;
+
+	/* A private copy of shared memory would look right and never change. */
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	switch (vma->vm_pgoff) {
+	case IRQBED_UIO_INSTRUMENT:
+		return vm_iomap_memory(vma, bar->addr, bar->size);
+	case IRQBED_UIO_QUEUE_MAP:
+		return queue ? irqbed_queue_mmap(queue, vma, 0) : -EINVAL;
+	case IRQBED_UIO_TAIL_MAP:
+		return queue ? irqbed_queue_mmap(queue, vma, 1) : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+/*
+ * Nobody may notify a device that UIO has forgotten, so the queue goes first;
+ * the process that reads has what is left, and then EIO.
+ */
+static void irqbed_uio_unregister(void *data)
+{
+	struct irqbed_uio *uio = data;
+
+	mutex_lock(&uio->lock);
+	uio->gone = true;
+	irqbed_uio_stop(uio);
+	mutex_unlock(&uio->lock);
+	uio_unregister_device(&uio->info);
+	/* UIO calls us no more, not even when the file is closed. */
+	if (uio->queue)
+		irqbed_queue_free(uio->queue);
+	mutex_destroy(&uio->lock);
+}
+
+static int irqbed_uio_add(struct irqbed_device *idev)
+{
+	struct device *dev = &idev->pdev->dev;
+	struct irqbed_uio *uio;
+	int err;
+
+	uio = devm_kzalloc(dev, sizeof(*uio), GFP_KERNEL);
+	if (!uio)
+		return -ENOMEM;
+	uio->idev = idev;
+	mutex_init(&uio->lock);
+	uio->info = (struct uio_info) {
+		.name = devm_kasprintf(dev, GFP_KERNEL, "irqbed%d", idev->id),
+		.version = "1",
+		.irq = UIO_IRQ_CUSTOM,
+		.open = irqbed_uio_open,
+		.release = irqbed_uio_release,
+		.irqcontrol = irqbed_uio_control,
+		.mmap = irqbed_uio_mmap,
+		.mem = {
+			[IRQBED_UIO_INSTRUMENT] = {
+				.name = "instrument",
+				.addr = pci_resource_start(idev->pdev,
+							   IRQBED_INSTRUMENT_BAR),
+				.size = pci_resource_len(idev->pdev,
+							 IRQBED_INSTRUMENT_BAR),
+				.memtype = UIO_MEM_PHYS,
+			},
+			[IRQBED_UIO_QUEUE_MAP] = {
+				.name = "queue",
+				/* At most: it depends on the ring. */
+				.size = 2 * IRQBED_QUEUE_PAGE + IRQBED_MAX_QUEUE,
+				.memtype = UIO_MEM_VIRTUAL,
+			},
+			[IRQBED_UIO_TAIL_MAP] = {
+				.name = "tail",
+				.size = IRQBED_QUEUE_PAGE,
+				.memtype = UIO_MEM_VIRTUAL,
+			},
+		},
+	};
+	if (!uio->info.name)
+		return -ENOMEM;
+	err = uio_register_device(dev, &uio->info);
+	if (err)
+		return dev_err_probe(dev, err, "cannot make a UIO device\n");
+	return devm_add_action_or_reset(dev, irqbed_uio_unregister, uio);
+}
+
+static void irqbed_uio_wake(struct irqbed_queue *queue)
+{
+	uio_event_notify(queue->uio);
+}
+
+static void irqbed_uio_notify(struct irqbed_ring *ring,
+			      const struct irqbed_event *event)
+{
+	irqbed_queues_notify(ring, event, irqbed_uio_wake);
+}
+
+const struct irqbed_notifier irqbed_notify_uio = {
+	.name = "uio",
+	.add_device = irqbed_uio_add,
+	.notify = irqbed_uio_notify,
+};
