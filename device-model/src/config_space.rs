@@ -29,6 +29,8 @@ mod at {
     pub const INTERRUPT_PIN: usize = 0x3d;
     pub const MSIX: usize = 0x40;
     pub const MSI: usize = 0x50;
+    pub const AF: usize = 0x70;
+    pub const AF_CONTROL: usize = AF + 4;
 }
 
 /// Command register: accesses to memory BARs are answered.
@@ -62,6 +64,18 @@ const MSI_ENABLED_SHIFT: u32 = 4;
 const MSI_COUNT_MASK: u16 = 0b111;
 /// MSI message control: addresses have 64 bits.
 const MSI_WIDE: u16 = 1 << 7;
+
+/// Id of the capability of advanced features (PCI ECN "Advanced Capabilities
+/// for Conventional PCI"), by which software resets a function that is no PCI
+/// Express one.
+const CAPABILITY_AF: u8 = 0x13;
+/// Advanced features: length of the capability, bytes.
+const AF_LENGTH: u8 = 6;
+/// Advanced features: pending transactions are told (there are none), and the
+/// function can be reset.
+const AF_TP_AND_FLR: u8 = 0b11;
+/// Control of advanced features: reset the function; reads as zero.
+const AF_CONTROL_FLR: u8 = 1;
 
 /// The configuration space of one function.
 #[derive(Debug, Clone)]
@@ -106,9 +120,11 @@ impl ConfigSpace {
             space.put_msix(msix);
         }
         if let Some(msi) = spec.msi {
-            space.put_capability(link, at::MSI, CAPABILITY_MSI);
+            link = space.put_capability(link, at::MSI, CAPABILITY_MSI);
             space.put_msi(msi);
         }
+        space.put_capability(link, at::AF, CAPABILITY_AF);
+        space.put_af();
         space.initial = space.bytes;
         space
     }
@@ -143,6 +159,11 @@ impl ConfigSpace {
         self.put(link, &[offset as u8]);
         self.put(offset, &[id, 0]);
         offset + 1
+    }
+
+    fn put_af(&mut self) {
+        self.put(at::AF + 2, &[AF_LENGTH, AF_TP_AND_FLR]);
+        self.allow(at::AF_CONTROL, &[AF_CONTROL_FLR]);
     }
 
     fn put_msix(&mut self, msix: &Msix) {
@@ -198,6 +219,14 @@ impl ConfigSpace {
     /// Returns to the state after power on.
     pub fn reset(&mut self) {
         self.bytes = self.initial;
+    }
+
+    /// Whether software has asked for a reset of the function, which
+    /// [`ConfigSpace::reset`] is a part of.
+    #[must_use]
+    pub fn wants_reset(&self) -> bool {
+        let control = self.bytes.get(at::AF_CONTROL);
+        control.is_some_and(|control| control & AF_CONTROL_FLR != 0)
     }
 
     /// Whether software allows the function to DMA.

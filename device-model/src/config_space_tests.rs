@@ -62,7 +62,7 @@ fn the_header_says_who_the_device_is() {
 }
 
 #[test]
-fn the_capability_list_holds_msix_and_msi_and_ends() {
+fn the_capability_list_holds_msix_msi_and_the_function_reset_and_ends() {
     let space = ConfigSpace::new(&spec());
     let status = dword(&space, 0x04) >> 16;
     assert_ne!(status & 0x10, 0);
@@ -71,8 +71,11 @@ fn the_capability_list_holds_msix_and_msi_and_ends() {
     assert_eq!(dword(&space, at) & 0xffff_00ff, 31 << 16 | 0x11);
     assert_eq!(dword(&space, at + 4), 4);
     assert_eq!(dword(&space, at + 8), 0x804);
-    // 64-bit addresses, eight vectors, none enabled, the last of the list.
-    assert_eq!(dword(&space, next), 0x0086_0005);
+    // 64-bit addresses, eight vectors, none enabled.
+    assert_eq!(dword(&space, next) & 0xffff_00ff, 0x0086_0005);
+    let next = u64::from(dword(&space, next) >> 8 & 0xff);
+    assert_eq!(dword(&space, next), 0x0306_0013);
+    assert_eq!(dword(&space, next + 4), 0);
 }
 
 #[test]
@@ -80,7 +83,25 @@ fn one_capability_alone_is_found_at_the_head_of_the_list() {
     let space = ConfigSpace::new(&DeviceSpec::new(IDENTITY).msi(Msi { vectors: 1 }));
     assert_ne!(dword(&space, 0x04) >> 16 & 0x10, 0);
     let at = u64::from(dword(&space, 0x34) & 0xff);
-    assert_eq!(dword(&space, at), 0x0080_0005);
+    assert_eq!(dword(&space, at) & 0xffff_00ff, 0x0080_0005);
+}
+
+#[test]
+fn a_function_without_interrupts_can_be_reset() {
+    let space = ConfigSpace::new(&DeviceSpec::new(IDENTITY));
+    let at = u64::from(dword(&space, 0x34) & 0xff);
+    assert_eq!(dword(&space, at), 0x0306_0013);
+}
+
+#[test]
+fn the_reset_bit_asks_for_a_reset_and_is_gone_with_it() {
+    let mut space = ConfigSpace::new(&spec());
+    space.write(0x74, &[0xfe, 0xff]);
+    assert!(!space.wants_reset());
+    space.write(0x74, &[1]);
+    assert!(space.wants_reset());
+    space.reset();
+    assert!(!space.wants_reset() && dword(&space, 0x74) == 0);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub struct Bus {
 /// Why a device is reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResetKind {
-    /// The hypervisor reset the function.
+    /// The hypervisor, or software in the guest, reset the function.
     Function,
     /// The hypervisor is gone; no memory is mapped and no interrupt connected.
     Disconnect,

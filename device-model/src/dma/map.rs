@@ -2,7 +2,14 @@
 //! What is mapped where: the regions by address, and views of them for the
 //! fast path.
 
-use std::{collections::BTreeMap, fs::File, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    os::unix::fs::MetadataExt,
+    sync::{Arc, Weak},
+};
+
+use rustix::fs::{OFlags, fcntl_getfl};
 
 use vm_memory::{FileOffset, GuestAddress, GuestRegionCollection, GuestRegionMmap, MmapRegion};
 
@@ -31,9 +38,45 @@ pub(super) struct Map {
     pub regions: BTreeMap<u64, Region>,
     pub readable: Memory,
     pub writable: Memory,
+    /// The files behind the regions.
+    files: Vec<(FileId, Weak<File>)>,
+}
+
+/// A file by what it is and may be used for, not by its descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+    mode: OFlags,
+}
+
+impl FileId {
+    fn of(file: &File) -> std::io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            mode: fcntl_getfl(file)? & OFlags::RWMODE,
+        })
+    }
 }
 
 impl Map {
+    /// The same file, open once. The hypervisor sends it anew with each piece of
+    /// memory, and a guest with an IOMMU has its memory mapped page by page:
+    /// descriptors would run out.
+    pub fn share(&mut self, file: File) -> std::io::Result<Arc<File>> {
+        let id = FileId::of(&file)?;
+        self.files.retain(|(_, file)| file.strong_count() > 0);
+        let known = self.files.iter().find(|(known, _)| *known == id);
+        if let Some(known) = known.and_then(|(_, file)| file.upgrade()) {
+            return Ok(known);
+        }
+        let file = Arc::new(file);
+        self.files.push((id, Arc::downgrade(&file)));
+        Ok(file)
+    }
+
     /// Makes the views anew after the regions changed.
     pub fn rebuild(&mut self) {
         let view = |wanted: fn(Access) -> bool| {
@@ -86,7 +129,7 @@ impl Map {
 pub(super) fn open(
     addr: GuestAddr,
     size: u64,
-    file: File,
+    file: Arc<File>,
     offset: u64,
     writable: bool,
 ) -> Result<GuestRegionMmap, MapError> {
@@ -109,7 +152,7 @@ pub(super) fn open(
         libc_prot::READ
     };
     let mapping = MmapRegion::build(
-        Some(FileOffset::new(file, offset)),
+        Some(FileOffset::from_arc(file, offset)),
         len,
         protection,
         libc_prot::MAP_SHARED_NORESERVE,

@@ -158,7 +158,16 @@ impl Dma {
             _ => return Err(bad_range),
         };
         let memory = match file {
-            Some((file, offset)) => Some(Arc::new(open(addr, size, file, offset, writable)?)),
+            Some((file, offset)) => {
+                let shared = self.write_map().share(file);
+                let file = shared.map_err(|error| MapError::File {
+                    addr,
+                    offset,
+                    size,
+                    reason: error.to_string(),
+                })?;
+                Some(Arc::new(open(addr, size, file, offset, writable)?))
+            }
             None => None,
         };
         let access = match (&memory, writable) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-use std::os::{fd::OwnedFd, unix::fs::FileExt};
+use std::os::{
+    fd::{AsRawFd, OwnedFd},
+    unix::fs::FileExt,
+};
 
 use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
@@ -55,6 +58,53 @@ fn an_access_may_cross_from_one_region_to_the_next() {
     dma.read(addr(PAGE - 2), &mut bytes).unwrap();
     assert_eq!(&bytes, b"both");
     assert!(dma.check_writable(addr(0), 2 * PAGE as usize).is_ok());
+}
+
+#[test]
+fn memory_mapped_page_by_page_is_whole_and_keeps_its_file_open_once() {
+    const PAGES: u64 = 300;
+    let open = || {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap();
+        links
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+            .filter(|name| name.to_string_lossy().contains("page-by-page"))
+            .count()
+    };
+    let dma = dma();
+    let file: OwnedFd = memfd_create("page-by-page", MemfdFlags::CLOEXEC).unwrap();
+    ftruncate(&file, PAGES * PAGE).unwrap();
+    let file = File::from(file);
+    // Not in the order in which they lie in the file.
+    for page in 0..PAGES {
+        let piece = (file.try_clone().unwrap(), (page * 7 % PAGES) * PAGE);
+        dma.map(addr(page * PAGE), PAGE, Some(piece), true).unwrap();
+    }
+    drop(file);
+    assert_eq!(open(), 1);
+    let bytes: Vec<u8> = (0..PAGES * PAGE).map(|at| (at / 5) as u8).collect();
+    dma.check_writable(addr(0), bytes.len()).unwrap();
+    dma.write(addr(0), &bytes).unwrap();
+    let mut found = vec![0; bytes.len()];
+    dma.read(addr(0), &mut found).unwrap();
+    assert!(found == bytes);
+    for page in 0..PAGES {
+        dma.unmap(addr(page * PAGE), PAGE).unwrap();
+    }
+    assert_eq!(open(), 0);
+}
+
+#[test]
+fn a_file_that_may_only_be_read_is_not_taken_for_one_that_may_be_written() {
+    let dma = dma();
+    let file = memfd(2 * PAGE);
+    let read_only = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+    dma.map(addr(0), PAGE, Some((read_only, 0)), false).unwrap();
+    dma.map(addr(PAGE), PAGE, Some((file, PAGE)), true).unwrap();
+    assert_eq!(dma.write(addr(PAGE), b"here"), Ok(()));
+    assert_eq!(
+        dma.write(addr(0), b"here"),
+        Err(DmaError::ReadOnly { addr: addr(0) })
+    );
 }
 
 #[test]

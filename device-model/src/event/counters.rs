@@ -20,6 +20,10 @@ pub struct DeviceCounters {
     /// Published events whose vector was connected to nothing: they lie in
     /// the ring, and the interrupt follows when the vector is connected.
     pub unsignalled: u64,
+    /// Published events that the driver had not yet consumed when their ring
+    /// was disarmed or the device reset.
+    #[serde(default)]
+    pub discarded: u64,
 }
 
 impl DeviceCounters {
@@ -33,6 +37,7 @@ impl DeviceCounters {
             dma_errors: self.dma_errors.saturating_sub(earlier.dma_errors),
             self_raised: self.self_raised.saturating_sub(earlier.self_raised),
             unsignalled: self.unsignalled.saturating_sub(earlier.unsignalled),
+            discarded: self.discarded.saturating_sub(earlier.discarded),
         }
     }
 }

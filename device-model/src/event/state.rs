@@ -134,8 +134,20 @@ impl State {
             .fold(0, |mask, (vector, _)| mask | 1 << vector.get())
     }
 
+    /// Takes the memory of a ring away, and counts what it still held.
+    fn disarm(&mut self, vector: Vector, instrument: &Instrument) {
+        let producer = self.ring_mut(vector).and_then(|ring| ring.producer.take());
+        if let Some(mut producer) = producer {
+            producer.observe(instrument.consumer(vector));
+            self.counters.discarded += u64::from(producer.in_flight());
+        }
+    }
+
     /// After power on, but for the numbers and the account, which run on.
-    pub fn reset(&mut self) {
+    pub fn reset(&mut self, instrument: &Instrument) {
+        for vector in Vector::all() {
+            self.disarm(vector, instrument);
+        }
         self.enabled = false;
         self.dma_error = false;
         self.scratch = 0;
@@ -175,13 +187,16 @@ impl State {
         instrument: &Instrument,
     ) -> Option<Vector> {
         match register {
-            Register::Ctrl if value & CTRL_RESET != 0 => self.reset(),
+            Register::Ctrl if value & CTRL_RESET != 0 => self.reset(instrument),
             Register::Ctrl => self.enabled = value & CTRL_ENABLE != 0,
             Register::Scratch => self.scratch = value,
             Register::SelfRaise => return Vector::new(value),
             Register::IrqStatus => self.irq_status &= !value,
             Register::Ring(number, register) => {
                 let vector = Vector::new(number)?;
+                if register == RingRegister::Arm {
+                    self.disarm(vector, instrument);
+                }
                 if let Some(ring) = self.ring_mut(vector) {
                     ring.write(vector, register, value, dma, instrument);
                 }
@@ -234,14 +249,12 @@ impl Ring {
             RingRegister::Entries => wanted.entries = value,
             RingRegister::PayloadSize => wanted.payload_size = value,
             RingRegister::Arm if value == 1 => self.arm(vector, dma, instrument),
-            RingRegister::Arm => self.producer = None,
-            RingRegister::Overflows => {}
+            RingRegister::Arm | RingRegister::Overflows => {}
         }
     }
 
-    /// Arms the ring, or leaves it disarmed and says why.
+    /// Arms a ring that is disarmed, or leaves it so and says why.
     fn arm(&mut self, vector: Vector, dma: &Dma, instrument: &Instrument) {
-        self.producer = None;
         let producer = match Producer::new(self.wanted) {
             Ok(producer) => producer,
             Err(error) => {

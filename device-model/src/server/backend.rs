@@ -137,6 +137,15 @@ impl Backend {
         self.bus.irqs.set_mode(mode).map_err(refuse)
     }
 
+    /// Back to the state after power on; what the client connected stays.
+    fn reset_function(&mut self) -> io::Result<()> {
+        self.config.reset();
+        self.config_changed()?;
+        self.bus.irqs.clear_pending();
+        self.device.reset(ResetKind::Function);
+        Ok(())
+    }
+
     /// The client is gone: back to the state before it came.
     pub(super) fn disconnect(&mut self) {
         self.bus.irqs.disconnect();
@@ -192,6 +201,9 @@ impl ServerBackend for Backend {
         match self.target(region, offset, data.len()) {
             Some(Target::Config) => {
                 self.config.write(offset, data);
+                if self.config.wants_reset() {
+                    self.reset_function()?;
+                }
                 self.config_changed()?;
             }
             Some(Target::Trapped(bar)) => self.device.bar_write(bar, offset, data),
@@ -225,11 +237,7 @@ impl ServerBackend for Backend {
     }
 
     fn reset(&mut self) -> io::Result<()> {
-        self.config.reset();
-        self.config_changed()?;
-        self.bus.irqs.clear_pending();
-        self.device.reset(ResetKind::Function);
-        Ok(())
+        self.reset_function()
     }
 
     fn set_irqs(
