@@ -54,5 +54,13 @@ for name in $(readelf -p .modinfo "$module" | sed -n 's/.* depends=//p' | tr , '
     die "the driver needs the kernel's module $name, which is not below ${places[*]}: install that kernel's modules, or build it with $name inside"
   needed+=("$found")
 done
+# What of the kernel's own modules some mechanisms need; the agent loads them
+# for those. Another kernel than ours has them built in, or does without.
+stock=()
+if [ -z "${IRQBED_KERNEL:-}" ]; then
+  for module in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci}; do
+    stock+=("$STORE/kernel/modules/kernel/$module.ko.xz")
+  done
+fi
 "$IMAGES/initramfs.sh" "$STORE/initramfs.cpio" \
-  "$ROOT/target/x86_64-unknown-linux-gnu/release/guest-agent" "$module" "${needed[@]}"
+  "$ROOT/target/x86_64-unknown-linux-gnu/release/guest-agent" "$module" "${needed[@]}" "${stock[@]}"

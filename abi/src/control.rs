@@ -51,6 +51,9 @@ pub enum Mechanism {
     /// Subscribe, and multishot `recv` by io_uring.
     #[serde(rename = "netlink-io_uring")]
     NetlinkIoUring,
+    /// Blocking `read` of the eventfd of `vfio-pci`; the listener drives the
+    /// device itself.
+    Vfio,
     /// The queue through its mapping, looked at all the time.
     MmapPoll,
 }
@@ -67,6 +70,7 @@ impl Mechanism {
         Self::Uio,
         Self::IoUring,
         Self::NetlinkIoUring,
+        Self::Vfio,
         Self::MmapPoll,
     ];
 
@@ -83,8 +87,15 @@ impl Mechanism {
             Self::Uio => "uio",
             Self::IoUring => "io_uring",
             Self::NetlinkIoUring => "netlink-io_uring",
+            Self::Vfio => "vfio",
             Self::MmapPoll => "mmap-poll",
         }
+    }
+
+    /// Whether the listener drives the device itself, and our driver must not.
+    #[must_use]
+    pub const fn drives_the_device(self) -> bool {
+        matches!(self, Self::Vfio)
     }
 }
 
@@ -217,6 +228,12 @@ pub enum Request {
     },
     /// Unload the driver. Answer: [`Reply::Done`].
     UnloadModule,
+    /// Give the device to `vfio-pci`, and load that where it is not. Answer:
+    /// [`Reply::Done`].
+    BindVfio,
+    /// Take the device from `vfio-pci`; no listener may have it any more.
+    /// Answer: [`Reply::Done`].
+    UnbindVfio,
     /// Start a listener; it is subscribed when the answer comes. Answer:
     /// [`Reply::Listening`].
     Listen(ListenerSpec),

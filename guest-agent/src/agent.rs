@@ -16,7 +16,7 @@ use crate::{
     kmsg::Kmsg,
     listeners::Listeners,
     load::Disturbance,
-    module, netlink, program, raw,
+    module, netlink, program, raw, vfio,
 };
 
 /// What PID 1 knows.
@@ -71,6 +71,8 @@ impl Agent {
         match request {
             Request::LoadModule { parameters } => module::load(&parameters).map(|()| Reply::Done),
             Request::UnloadModule => module::unload().map(|()| Reply::Done),
+            Request::BindVfio => vfio::bind().map(|()| Reply::Done),
+            Request::UnbindVfio => vfio::unbind().map(|()| Reply::Done),
             Request::Listen(spec) => self
                 .listen(&spec)
                 .map(|(listener, port_id)| Reply::Listening { listener, port_id }),
@@ -112,7 +114,10 @@ impl Agent {
     }
 
     fn calibrate(&mut self) -> Result<()> {
-        let bar = Instrument::open()?;
+        let bar = match self.listeners.driver(&mut self.children) {
+            Some(listener) => vfio::instrument_of(listener)?,
+            None => Instrument::open()?,
+        };
         let words = bar
             .calibration()
             .context("the instrument BAR is too small")?;

@@ -53,6 +53,11 @@ impl Sink {
         }
     }
 
+    /// Stamps in a BAR that only the receiver could map.
+    pub fn stamp_in(&mut self, instrument: Instrument) {
+        self.instrument = Some(instrument);
+    }
+
     /// Takes an event that the receiver had in hand at `user`. The stamp is
     /// written first, the verdict last; all checks are in between.
     #[inline(always)]

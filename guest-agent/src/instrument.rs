@@ -11,13 +11,18 @@ use std::{
 use anyhow::{Context, Result};
 use irqbed_abi::{
     pci::INSTRUMENT_BAR_SIZE,
-    trace::{PING_OFFSET, PONG_OFFSET, PONG_TSC_OFFSET, SLOTS, TraceSlot, slot_offset},
+    trace::{
+        PING_OFFSET, PONG_OFFSET, PONG_TSC_OFFSET, SLOTS, TraceSlot, consumer_offset, slot_offset,
+    },
 };
 
 use crate::{mapping::Mapping, tsc::GuestTsc};
 
 /// The driver's character device, through which the BAR is mapped.
 pub const DEVICE: &str = "/dev/irqbed0";
+
+/// Size of a page, bytes.
+const PAGE: usize = 4096;
 
 /// The mapped instrument BAR.
 #[derive(Debug)]
@@ -36,6 +41,26 @@ impl Instrument {
         let mapping = Mapping::shared(&device, size)
             .with_context(|| format!("cannot map the instrument BAR from {DEVICE}"))?;
         Ok(Self(mapping))
+    }
+
+    /// The BAR as `vfio-pci` maps it, which fills in a page table entry at the
+    /// first access: here, so that no event takes a page fault for its slot.
+    pub fn over(mapping: Mapping) -> Self {
+        for page in (0..mapping.len()).step_by(PAGE) {
+            if let Some(word) = mapping.word32(page) {
+                word.load(Ordering::Relaxed);
+            }
+        }
+        Self(mapping)
+    }
+
+    /// Tells the device how far its ring was consumed, and that what lies
+    /// before may be written over.
+    #[inline(always)]
+    pub fn consume(&self, vector: u32, index: u32) {
+        if let Some(word) = self.0.word32(consumer_offset(vector) as usize) {
+            word.store(index, Ordering::Release);
+        }
     }
 
     /// The slot of an event, if the slot exists and speaks of this event.

@@ -38,8 +38,9 @@ fn start(spec: &str) -> Result<Listener> {
         serde_json::from_str(spec).context("a listener's argument is its specification")?;
     let stats = Stats::map(io::stdin()).context("cannot map the shared figures")?;
     let instrument = match spec.behaviour {
-        Behaviour::Measure => Some(Instrument::open()?),
-        Behaviour::Count | Behaviour::Print | Behaviour::Stall => None,
+        // Who drives the device maps the BAR as well.
+        Behaviour::Measure if !spec.mechanism.drives_the_device() => Some(Instrument::open()?),
+        _ => None,
     };
     // No page fault shall come between an event and its stamp.
     if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {

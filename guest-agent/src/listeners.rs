@@ -30,8 +30,9 @@ const REPEAT: Duration = Duration::from_millis(500);
 struct Listener {
     pid: Pid,
     stats: Stats,
-    unit: u32,
-    port_id: u32,
+    /// Netlink unit and port id, for one that has a socket.
+    socket: Option<(u32, u32)>,
+    drives_the_device: bool,
     /// The last number read while the listener lived.
     drops: u64,
 }
@@ -43,7 +44,6 @@ pub struct Listeners(Vec<Listener>);
 impl Listeners {
     /// Starts a listener: number and port id, once it is subscribed.
     pub fn start(&mut self, children: &mut Children, spec: &ListenerSpec) -> Result<(u32, u32)> {
-        let unit = netlink::unit()?;
         let (stats, memory) = Stats::create().context("no memory for a listener's figures")?;
         let mut command = Command::new(SELF);
         command
@@ -61,11 +61,16 @@ impl Listeners {
                 return Err(error);
             }
         };
+        // Port 0 is the driver's own socket.
+        let socket = match port_id {
+            0 => None,
+            port_id => Some((netlink::unit()?, port_id)),
+        };
         self.0.push(Listener {
             pid,
             stats,
-            unit,
-            port_id,
+            socket,
+            drives_the_device: spec.mechanism.drives_the_device(),
             drops: 0,
         });
         Ok((u32::try_from(self.0.len() - 1)?, port_id))
@@ -77,6 +82,14 @@ impl Listeners {
             .ok()
             .and_then(|number| self.0.get_mut(number));
         listener.with_context(|| format!("there is no listener {number}, only {count} in all"))
+    }
+
+    /// The listener that drives the device itself, if one does.
+    pub fn driver(&self, children: &mut Children) -> Option<Pid> {
+        let drives = |listener: &&Listener| {
+            listener.drives_the_device && children.ended(listener.pid).is_none()
+        };
+        self.0.iter().find(drives).map(|listener| listener.pid)
     }
 
     /// What a listener has seen up to now.
@@ -116,13 +129,10 @@ impl Listeners {
 
 impl Listener {
     fn read_drops(&mut self) {
-        // Port 0 is the driver's own socket.
-        if self.port_id == 0 {
-            return;
-        }
-        if let Some(drops) = netlink::drops(self.unit, self.port_id) {
-            self.drops = drops;
-        }
+        let drops = self
+            .socket
+            .and_then(|(unit, port_id)| netlink::drops(unit, port_id));
+        self.drops = drops.unwrap_or(self.drops);
     }
 }
 

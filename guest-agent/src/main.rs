@@ -33,6 +33,7 @@ mod signal;
 mod stats;
 mod tsc;
 mod uring;
+mod vfio;
 mod wire;
 
 use std::{env, process::ExitCode};

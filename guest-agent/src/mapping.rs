@@ -63,6 +63,16 @@ impl Mapping {
         Ok(Self { base, len })
     }
 
+    /// Where it lies, for a system call that hands the memory to a device.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// Its length, bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// Where `size` bytes at `offset` lie, if they are inside and aligned.
     #[inline(always)]
     fn place(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {

@@ -13,6 +13,7 @@ mod netlink_io_uring;
 mod poll;
 mod read;
 mod uio;
+mod vfio;
 
 use anyhow::{Context, Result};
 use irqbed_abi::control::{ListenerSpec, Mechanism};
@@ -61,6 +62,7 @@ const RECEIVERS: &[Kind] = &[
     uio::UIO,
     io_uring::IO_URING,
     netlink_io_uring::NETLINK_IO_URING,
+    vfio::VFIO,
     mmap_poll::MMAP_POLL,
 ];
 
