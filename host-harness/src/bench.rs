@@ -14,7 +14,7 @@ use crate::{
     account::{Account, Loss},
     clock::{Calibration, ClockError, WallClock},
     measure::{self, MeasureError, Plan, Rate, Run, Trace},
-    mechanism::{InterruptType, Pair},
+    mechanism::{Driver, InterruptType, Pair, driver},
     progress::Progress,
     qemu::{ClockKind, Machine, STEADY},
     result::{Clock, Listener, Parameters, RunResult, Stages},
@@ -29,9 +29,9 @@ pub const CLAIM: Nanos = Nanos(1_000);
 /// What to measure, and in which machine.
 #[derive(Debug, Clone)]
 pub struct Bench {
-    /// The machine that the session was booted with.
+    /// The machine that the session is booted with.
     pub machine: Machine,
-    /// Parameters for the driver.
+    /// Parameters for the driver, where it is ours.
     pub module_parameters: BTreeMap<String, String>,
     /// Events, rate, payload, vectors.
     pub plan: Plan,
@@ -49,6 +49,26 @@ pub struct Bench {
     pub receive_buffer: Option<u32>,
     /// What disturbs the guest.
     pub load: Option<Load>,
+}
+
+impl Bench {
+    /// A pair as `irqbed bench` measures it without arguments, in the machine
+    /// that it needs.
+    #[must_use]
+    pub fn new(machine: &Machine, pair: Pair) -> Self {
+        Self {
+            machine: pair.machine(machine),
+            module_parameters: BTreeMap::new(),
+            plan: Plan::default(),
+            pair,
+            interrupt: InterruptType::default(),
+            batch: 1,
+            listeners: 1,
+            scheduling: Scheduling::default(),
+            receive_buffer: None,
+            load: None,
+        }
+    }
 }
 
 /// How a listener runs.
@@ -79,22 +99,26 @@ pub enum BenchError {
     NeverLossless(Pair),
 }
 
-/// What device and driver have counted at one moment.
-type Counted = (DeviceCounters, Counters);
+/// What the device has counted at one moment, and the driver, if it is ours.
+type Counted = (DeviceCounters, Option<Counters>);
 
 impl Bench {
-    /// Loads the driver as the benchmark wants it.
+    /// Gives the device to the driver that the benchmark wants, and as it wants
+    /// it.
     ///
     /// # Errors
     /// [`SessionError`].
     pub fn prepare(&self, session: &mut Session) -> Result<(), SessionError> {
+        let Some(parameters) = self.pair.module_parameters() else {
+            return session.bind_vfio();
+        };
         let own = self
             .module_parameters
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
         let irq = ("irq", self.interrupt.as_str().to_owned());
         let batch = (self.batch > 1).then(|| ("batch", self.batch.to_string()));
-        let pair = self.pair.module_parameters().into_iter();
+        let pair = parameters.into_iter();
         session.load_module(pair.chain([irq]).chain(batch).chain(own))?;
         if self.machine.clock == ClockKind::Instructions {
             // The first socket that closes makes the kernel rebuild its table
@@ -105,7 +129,29 @@ impl Bench {
         Ok(())
     }
 
-    /// Measures in a guest whose driver is loaded, and ends its listeners again.
+    /// Takes the device from its driver again.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn put_away(&self, session: &mut Session) -> Result<(), SessionError> {
+        match driver(self.pair.mechanism) {
+            Driver::Ours(_) => session.unload_module(),
+            Driver::Vfio => session.unbind_vfio(),
+        }
+    }
+
+    /// What was counted up to now, every record handed on. Where the listener
+    /// drives the device, the end of the run says that it took them all.
+    fn counted(&self, session: &mut Session) -> Result<Counted, SessionError> {
+        let driver = match driver(self.pair.mechanism) {
+            Driver::Ours(_) => Some(session.flush()?),
+            Driver::Vfio => None,
+        };
+        Ok((session.source().counters(), driver))
+    }
+
+    /// Measures in a guest whose driver has the device, and ends its listeners
+    /// again.
     ///
     /// # Errors
     /// [`BenchError`].
@@ -117,12 +163,12 @@ impl Bench {
             .iter()
             .map(|spec| session.listen(spec.clone()))
             .collect::<Result<Vec<_>, _>>()?;
-        let before = (session.source().counters(), session.flush()?);
+        let before = self.counted(session)?;
         let calibrated = self.calibrate(session, progress)?;
         session.disturb(self.load)?;
         let run = measure::run(session, &self.plan, progress)?;
         session.disturb(None)?;
-        let after = (session.source().counters(), session.flush()?);
+        let after = self.counted(session)?;
         let reports = listeners
             .into_iter()
             .map(|listener| last_report(session, listener))
@@ -144,7 +190,7 @@ impl Bench {
                 .zip(&reports)
                 .map(|(spec, report)| Listener::new(spec, report))
                 .collect(),
-            driver: Some(after.1),
+            driver: after.1,
             saturation: None,
             stages: Stages::from(&histograms(&run.traces, wall.as_ref())),
             notes: self.notes(),
@@ -152,6 +198,9 @@ impl Bench {
     }
 
     fn notes(&self) -> Vec<String> {
+        if driver(self.pair.mechanism) == Driver::Vfio {
+            return vec!["vfio is timed as a whole: vfio-pci stamps nothing on the way".to_owned()];
+        }
         if self.machine.clock == ClockKind::Wall {
             return Vec::new();
         }
@@ -186,15 +235,27 @@ impl Bench {
             batch: self.batch,
             load: self.load,
             scheduling: self.scheduling,
-            receive_buffer: self.receive_buffer,
+            receive_buffer: self.room(),
             payload_bytes: self.plan.payload,
             vectors: self.plan.vectors,
             irq: self.interrupt,
             delivery: self.pair.mechanism.into(),
             vcpus: self.machine.vcpus,
             memory_mib: self.machine.memory_mib,
-            module_parameters: self.module_parameters.clone(),
+            module_parameters: match driver(self.pair.mechanism) {
+                Driver::Ours(_) => self.module_parameters.clone(),
+                Driver::Vfio => BTreeMap::new(),
+            },
             kernel_parameters: self.machine.kernel_parameters.clone(),
+        }
+    }
+
+    /// Room for events that wait, where it can be chosen: a listener that
+    /// drives the device has that of its rings.
+    fn room(&self) -> Option<u32> {
+        match driver(self.pair.mechanism) {
+            Driver::Ours(_) => self.receive_buffer,
+            Driver::Vfio => None,
         }
     }
 
@@ -204,7 +265,7 @@ impl Bench {
             _ => Behaviour::Count,
         };
         ListenerSpec {
-            receive_buffer: self.receive_buffer,
+            receive_buffer: self.room(),
             fifo: self.scheduling.fifo,
             cpu: self.scheduling.cpu,
             ..ListenerSpec::new(self.pair.mechanism, behaviour)
@@ -262,7 +323,10 @@ impl Bench {
     ) -> Account {
         let listeners = u64::from(self.listeners);
         let device = |count: fn(&DeviceCounters) -> u64| count(&after.0) - count(&before.0);
-        let driver = |count: fn(&Counters) -> u64| count(&after.1).saturating_sub(count(&before.1));
+        let driver = |count: fn(&Counters) -> u64| {
+            let of = |counted: &Counted| counted.1.as_ref().map_or(0, count);
+            of(after).saturating_sub(of(before))
+        };
         let others = reports.iter().skip(1);
         let intact =
             |report: &ListenerReport| report.received - report.bad_payload - report.out_of_order;
@@ -290,6 +354,14 @@ impl Bench {
                     Loss::SocketOverrun,
                     reports.iter().map(|r| r.kernel_drops).sum(),
                 ),
+            // The listener does what the driver does otherwise, and with it
+            // goes what it had not taken.
+            Mechanism::Vfio => account
+                .lose(
+                    Loss::BadRecord,
+                    reports.iter().map(|r| r.malformed).sum::<u64>(),
+                )
+                .lose(Loss::UnreadByDeadListener, device(|c| c.discarded)),
             _ => account
                 .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
                 .lose(Loss::NoMemory, driver(|c| c.no_memory))
@@ -344,5 +416,6 @@ fn sample(trace: &Trace, wall: Option<&WallClock>) -> Sample {
         raise_to_isr: across(trace.isr),
         isr_to_notify: within(trace.isr, trace.notify),
         notify_to_user: within(trace.notify, trace.user),
+        unstamped: across(trace.user).filter(|_| trace.isr.is_none()),
     }
 }

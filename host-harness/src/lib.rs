@@ -25,6 +25,7 @@ pub mod progress;
 pub mod qemu;
 pub mod result;
 pub mod saturate;
+pub mod series;
 pub mod session;
 pub mod stages;
 pub mod table;

@@ -78,17 +78,27 @@ impl InterruptType {
     }
 }
 
-/// The driver's notifier that serves a mechanism.
+/// What must have the device for a mechanism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// Ours, with this notifier.
+    Ours(&'static str),
+    /// The stock `vfio-pci`, which gives the device to the listener.
+    Vfio,
+}
+
+/// The driver, and its notifier, that serve a mechanism.
 #[must_use]
-pub const fn notifier(mechanism: Mechanism) -> &'static str {
-    match mechanism {
+pub const fn driver(mechanism: Mechanism) -> Driver {
+    Driver::Ours(match mechanism {
         Mechanism::Netlink | Mechanism::NetlinkIoUring => "netlink",
         Mechanism::NetlinkBroadcast => "netlink-broadcast",
         Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl | Mechanism::IoUring => "chardev",
         Mechanism::Eventfd => "eventfd",
         Mechanism::Uio => "uio",
         Mechanism::MmapPoll => "mmap",
-    }
+        Mechanism::Vfio => return Driver::Vfio,
+    })
 }
 
 /// Whether a message of a mechanism may carry several events; where the process
@@ -103,7 +113,7 @@ pub const fn batches(mechanism: Mechanism) -> bool {
 #[must_use]
 pub const fn most_listeners(mechanism: Mechanism) -> Option<u32> {
     match mechanism {
-        Mechanism::Uio => Some(1),
+        Mechanism::Uio | Mechanism::Vfio => Some(1),
         _ => None,
     }
 }
@@ -128,17 +138,30 @@ impl Pair {
         mechanisms.iter().flat_map(with).collect()
     }
 
-    /// The module parameters that make the driver do it.
+    /// The parameters that make our driver do it; `None` where another one
+    /// must have the device.
     #[must_use]
-    pub fn module_parameters(self) -> [(&'static str, String); 2] {
-        [
-            ("notifier", notifier(self.mechanism).to_owned()),
-            ("context", self.context.as_str().to_owned()),
-        ]
+    pub fn module_parameters(self) -> Option<[(&'static str, String); 2]> {
+        match driver(self.mechanism) {
+            Driver::Ours(notifier) => Some([
+                ("notifier", notifier.to_owned()),
+                ("context", self.context.as_str().to_owned()),
+            ]),
+            Driver::Vfio => None,
+        }
     }
 
-    /// Why this pair cannot be measured in a machine with so many listeners, if
-    /// it cannot.
+    /// The machine that it needs: this one, and what it cannot do without.
+    #[must_use]
+    pub fn machine(self, machine: &Machine) -> Machine {
+        Machine {
+            iommu: machine.iommu || driver(self.mechanism) == Driver::Vfio,
+            ..machine.clone()
+        }
+    }
+
+    /// Why this pair cannot be measured in a machine, if it cannot, with so
+    /// many listeners.
     #[must_use]
     pub fn refusal(self, machine: &Machine, listeners: u32) -> Option<String> {
         if let Some(most) = most_listeners(self.mechanism).filter(|&most| listeners > most) {
@@ -147,18 +170,38 @@ impl Pair {
                  process at a time"
             ));
         }
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        // The harness needs one that the guest's processors do not take.
-        let free = cores > machine.vcpus as usize;
         match self.mechanism {
-            Mechanism::MmapPoll if machine.clock == ClockKind::Wall && !free => Some(format!(
-                "the listener never sleeps, and {} vCPUs on {cores} cores leave none free; give \
-                 less --vcpus, or --clock instructions",
-                machine.vcpus
-            )),
+            Mechanism::MmapPoll => looks_all_the_time(machine),
+            Mechanism::Vfio => self.drives_the_device(machine),
             _ => None,
         }
     }
+
+    fn drives_the_device(self, machine: &Machine) -> Option<String> {
+        let why = if self.context != Context::Hardirq {
+            "vfio-pci signals the listener from its hard interrupt handler, and from nowhere else"
+        } else if machine.clock == ClockKind::Instructions {
+            "no driver of ours stamps the interrupt, so there is nothing in the guest to count \
+             from; give --clock wall"
+        } else {
+            return None;
+        };
+        Some(why.to_owned())
+    }
+}
+
+/// Why a listener that never sleeps cannot be measured, if it cannot.
+fn looks_all_the_time(machine: &Machine) -> Option<String> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // The harness needs one that the guest's processors do not take.
+    let free = cores > machine.vcpus as usize;
+    (machine.clock == ClockKind::Wall && !free).then(|| {
+        format!(
+            "the listener never sleeps, and {} vCPUs on {cores} cores leave none free; give less \
+             --vcpus, or --clock instructions",
+            machine.vcpus
+        )
+    })
 }
 
 impl fmt::Display for Pair {
@@ -183,6 +226,7 @@ mod tests {
             clock,
             vcpus,
             memory_mib: 256,
+            iommu: false,
             kernel_parameters: Vec::new(),
         }
     }
@@ -201,22 +245,58 @@ mod tests {
             let context = Context::Hardirq;
             let pair = Pair { mechanism, context };
             let refusal = pair.refusal(&machine(ClockKind::Instructions, 1), 2);
-            assert_eq!(refusal.is_some(), most_listeners(mechanism) == Some(1));
+            let one = most_listeners(mechanism) == Some(1);
+            assert_eq!(
+                refusal.is_some_and(|why| why.contains("--listeners 1")),
+                one
+            );
         }
     }
 
     #[test]
     fn who_never_sleeps_needs_a_core_that_is_free() {
-        for &mechanism in Mechanism::ALL {
-            for &context in Context::ALL {
-                let pair = Pair { mechanism, context };
-                assert_eq!(
-                    pair.refusal(&machine(ClockKind::Instructions, 4096), 1),
-                    None
-                );
-                let refusal = pair.refusal(&machine(ClockKind::Wall, 4096), 1);
-                assert_eq!(refusal.is_some(), mechanism == Mechanism::MmapPoll);
+        for &context in Context::ALL {
+            let refusal =
+                |mechanism, clock| Pair { mechanism, context }.refusal(&machine(clock, 4096), 1);
+            for &mechanism in Mechanism::ALL {
+                let expected = match mechanism {
+                    Mechanism::MmapPoll => true,
+                    Mechanism::Vfio => context != Context::Hardirq,
+                    _ => false,
+                };
+                assert_eq!(refusal(mechanism, ClockKind::Wall).is_some(), expected);
             }
+            assert_eq!(refusal(Mechanism::MmapPoll, ClockKind::Instructions), None);
+        }
+    }
+
+    #[test]
+    fn who_drives_the_device_is_alone_and_is_timed_from_the_host() {
+        let pair = Pair {
+            mechanism: Mechanism::Vfio,
+            context: Context::Hardirq,
+        };
+        assert_eq!(pair.refusal(&machine(ClockKind::Wall, 1), 1), None);
+        let two = pair.refusal(&machine(ClockKind::Wall, 1), 2);
+        assert!(two.is_some_and(|why| why.contains("--listeners 1")));
+        let counted = pair.refusal(&machine(ClockKind::Instructions, 1), 1);
+        assert!(counted.is_some_and(|why| why.contains("--clock wall")));
+    }
+
+    #[test]
+    fn only_who_needs_an_iommu_is_given_one() {
+        let plain = machine(ClockKind::Wall, 1);
+        for &mechanism in Mechanism::ALL {
+            let context = Context::Hardirq;
+            let given = Pair { mechanism, context }.machine(&plain);
+            assert_eq!(given.iommu, mechanism == Mechanism::Vfio);
+            assert_eq!(
+                Machine {
+                    iommu: false,
+                    ..given
+                },
+                plain
+            );
         }
     }
 }

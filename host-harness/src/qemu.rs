@@ -54,7 +54,7 @@ pub enum ClockKind {
 }
 
 /// The machine to start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     /// Accelerator.
     pub accelerator: Accelerator,
@@ -64,6 +64,9 @@ pub struct Machine {
     pub vcpus: u32,
     /// Guest memory, MiB.
     pub memory_mib: u32,
+    /// Whether an IOMMU stands between the devices and the memory, by which
+    /// the guest can give a device to a process.
+    pub iommu: bool,
     /// Put behind our own kernel parameters.
     pub kernel_parameters: Vec<String>,
 }
@@ -98,8 +101,15 @@ impl Machine {
         line.words(
             "-nodefaults -no-user-config -display none -no-reboot -name irqbed,debug-threads=on",
         );
-        line.words("-machine q35,hpet=off,memory-backend=ram -m")
-            .word(self.memory_mib);
+        line.words("-machine q35,hpet=off,memory-backend=ram");
+        if self.iommu {
+            // Interrupts are remapped too, or vfio-pci refuses, for which they
+            // must pass through QEMU; and the guest tells what it maps, or the
+            // device would not learn of it.
+            line.words("-machine kernel-irqchip=split");
+            line.words("-device intel-iommu,intremap=on,caching-mode=on");
+        }
+        line.words("-m").word(self.memory_mib);
         // The device model reaches guest memory by its descriptor.
         line.words("-object").word(format!(
             "memory-backend-memfd,id=ram,share=on,size={}M",
@@ -160,6 +170,9 @@ impl Machine {
             format!("initcall_blacklist={}", UNUSED_INITCALLS.join(",")),
             format!("irqbed.mode={mode}"),
         ];
+        if self.iommu {
+            words.push("intel_iommu=on".to_owned());
+        }
         if self.clock == ClockKind::Instructions {
             words.extend(STEADY.map(str::to_owned));
         }

@@ -15,6 +15,7 @@
 //!     raise_to_isr: Some(80_000),
 //!     isr_to_notify: Some(900),
 //!     notify_to_user: Some(150_000),
+//!     unstamped: None,
 //! });
 //! let stages = Stages::from(&histograms);
 //! assert_eq!(stages[&Stage::RaiseToUser].p50, 230_900);

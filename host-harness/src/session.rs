@@ -11,6 +11,7 @@
 //!     clock: ClockKind::Wall,
 //!     vcpus: 1,
 //!     memory_mib: 256,
+//!     iommu: false,
 //!     kernel_parameters: Vec::new(),
 //! };
 //! let mut session = Session::boot(&Artefacts::locate()?, &machine)?;
@@ -274,6 +275,23 @@ impl Session {
     /// [`SessionError`].
     pub fn unload_module(&mut self) -> Result<(), SessionError> {
         self.expect_done(Request::UnloadModule)
+    }
+
+    /// Gives the device to `vfio-pci`, for a listener to drive.
+    ///
+    /// # Errors
+    /// [`SessionError::Agent`] when the machine has no IOMMU, or a driver has
+    /// the device.
+    pub fn bind_vfio(&mut self) -> Result<(), SessionError> {
+        self.expect_done(Request::BindVfio)
+    }
+
+    /// Takes the device from `vfio-pci`.
+    ///
+    /// # Errors
+    /// [`SessionError::Agent`] while a listener drives it.
+    pub fn unbind_vfio(&mut self) -> Result<(), SessionError> {
+        self.expect_done(Request::UnbindVfio)
     }
 
     /// Starts a listener; it is subscribed on return. Returns its number.

@@ -73,6 +73,8 @@ pub struct Sample {
     pub isr_to_notify: Option<i64>,
     /// [`Stage::NotifyToUser`].
     pub notify_to_user: Option<i64>,
+    /// [`Stage::RaiseToUser`] of an event that no driver stamped on its way.
+    pub unstamped: Option<i64>,
 }
 
 impl Sample {
@@ -84,10 +86,10 @@ impl Sample {
             Stage::IsrToNotify => self.isr_to_notify,
             Stage::NotifyToUser => self.notify_to_user,
             Stage::IsrToUser => Some(self.isr_to_notify?.saturating_add(self.notify_to_user?)),
-            Stage::RaiseToUser => Some(
-                self.raise_to_isr?
-                    .saturating_add(self.stage(Stage::IsrToUser)?),
-            ),
+            Stage::RaiseToUser => self.unstamped.or_else(|| {
+                let rest = self.stage(Stage::IsrToUser)?;
+                Some(self.raise_to_isr?.saturating_add(rest))
+            }),
         }
     }
 }
@@ -225,7 +227,19 @@ mod tests {
             raise_to_isr: Some(raise_to_isr),
             isr_to_notify: Some(isr_to_notify),
             notify_to_user: Some(notify_to_user),
+            unstamped: None,
         }
+    }
+
+    #[test]
+    fn a_way_that_no_driver_stamped_is_known_as_a_whole() {
+        let mut stages = StageHistograms::new(Unit::Nanoseconds);
+        stages.record(&Sample {
+            unstamped: Some(70),
+            ..Sample::default()
+        });
+        let seen: Vec<Stage> = stages.iter().map(|(stage, _)| stage).collect();
+        assert_eq!(seen, [Stage::RaiseToUser]);
     }
 
     #[test]

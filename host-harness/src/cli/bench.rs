@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::{
     Args, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -23,7 +23,7 @@ use crate::{
     qemu::{ClockKind, Machine},
     result::{Document, JsonTarget},
     saturate::saturate,
-    session::Session,
+    series::{self, Series},
     table,
 };
 
@@ -179,6 +179,7 @@ impl Arguments {
             clock: self.clock,
             vcpus: self.vcpus,
             memory_mib: self.memory,
+            iommu: false,
             kernel_parameters: self.kernel_parameter.clone(),
         }
     }
@@ -211,7 +212,7 @@ impl Arguments {
 
     fn bench(&self, machine: &Machine, pair: Pair) -> Bench {
         Bench {
-            machine: machine.clone(),
+            machine: pair.machine(machine),
             module_parameters: self.module_parameter.iter().cloned().collect(),
             plan: Plan {
                 events: self.events,
@@ -297,25 +298,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 
     let progress = Progress::on_terminal();
-    progress.phase("boot");
-    let mut session = Session::boot(&artefacts, &machine)?;
-    if machine.clock == ClockKind::Instructions {
-        session.steady()?;
-    }
-    let mut results = Vec::with_capacity(pairs.len());
-    for pair in &pairs {
-        let bench = arguments.bench(&machine, *pair);
-        bench.prepare(&mut session)?;
-        let result = if arguments.saturate {
-            saturate(&bench, &mut session, &progress)
-        } else {
-            bench.run(&mut session, &progress)
-        };
-        results.push(result.with_context(|| pair.to_string())?);
-        session.unload_module()?;
-    }
-    let environment = Environment::gather(&artefacts.qemu, &session.hello().kernel, &choice);
-    session.power_off()?;
+    let benches: Vec<_> = pairs
+        .iter()
+        .map(|pair| arguments.bench(&machine, *pair))
+        .collect();
+    let measure = if arguments.saturate {
+        saturate
+    } else {
+        Bench::run
+    };
+    let Series { results, kernel } = series::run(&artefacts, &benches, measure, &progress)?;
+    let environment = Environment::gather(&artefacts.qemu, &kernel, &choice);
     drop(progress);
 
     let problems: Vec<String> = results

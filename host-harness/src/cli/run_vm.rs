@@ -54,6 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         clock: ClockKind::Wall,
         vcpus: arguments.vcpus,
         memory_mib: arguments.memory,
+        iommu: false,
         kernel_parameters: arguments.kernel_parameter.clone(),
     };
     let socket = match &arguments.control {

@@ -15,6 +15,7 @@ fn result(unit: Unit, length: i64) -> RunResult {
         raise_to_isr: Some(50_000),
         isr_to_notify: Some(100),
         notify_to_user: Some(length - 100),
+        ..Sample::default()
     });
     let mut result = match unit {
         Unit::Instructions => examples::instructions(),

@@ -46,6 +46,7 @@ pub(crate) fn wall() -> RunResult {
             raise_to_isr: Some(75_000 + event * event / 4),
             isr_to_notify: Some(900 + event),
             notify_to_user: Some(150_000 + 10 * event),
+            unstamped: None,
         }
     })
 }
@@ -56,6 +57,7 @@ pub(crate) fn instructions() -> RunResult {
         raise_to_isr: None,
         isr_to_notify: Some(412),
         notify_to_user: Some(if event == 999 { 65_747 } else { 6_311 }),
+        unstamped: None,
     })
 }
 

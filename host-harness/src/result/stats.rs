@@ -175,6 +175,7 @@ mod tests {
             raise_to_isr: None,
             isr_to_notify: Some(value),
             notify_to_user: Some(5_000),
+            unstamped: None,
         }));
         let stages = Stages::from(&histograms);
         let stats = &stages[&Stage::IsrToUser];

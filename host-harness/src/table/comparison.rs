@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use crate::{
     account::Account,
-    result::{Clock, Document, RunResult, StageStats},
+    result::{Clock, Document, RunResult},
     stages::Stage,
     units::thousands,
 };
@@ -36,12 +36,13 @@ pub(super) fn write(text: &mut String, document: &Document) {
         paragraph(text, "", &format!("{} pairs, {what} each", results.len()));
     }
     text.push('\n');
+    let compared = compared(results);
     let unit = match first.clock {
-        Clock::Wall { .. } => "isr_to_user, µs",
-        Clock::Instructions {} => "isr_to_user, instr.",
+        Clock::Wall { .. } => "µs",
+        Clock::Instructions {} => "instr.",
     };
     // Writing to a string cannot fail.
-    let _ = write!(text, "{unit:29}");
+    let _ = write!(text, "{:29}", format!("{compared}, {unit}"));
     for (_, heading) in SHOWN {
         let _ = write!(text, "{heading:>10}");
     }
@@ -49,12 +50,13 @@ pub(super) fn write(text: &mut String, document: &Document) {
     let _ = writeln!(text, "{:>9}  {last}", "wake-ups");
     let largest = results
         .iter()
-        .filter_map(stage)
+        .filter_map(|result| result.stages.get(&compared))
         .map(|stats| stats.max)
         .max();
     for result in results {
         let _ = write!(text, "{:19}{:10}", result.mechanism, result.context);
-        let cells = stage(result).map(|stats| figures(stats, largest.unwrap_or(0)));
+        let stats = result.stages.get(&compared);
+        let cells = stats.map(|stats| figures(stats, largest.unwrap_or(0)));
         for (column, _) in SHOWN {
             let cell = cells.as_ref().map_or("-", |cells| &cells[column]);
             let _ = write!(text, "{cell:>10}");
@@ -112,6 +114,16 @@ fn total(results: &[RunResult]) -> Account {
     total
 }
 
-fn stage(result: &RunResult) -> Option<&StageStats> {
-    result.stages.get(&Stage::IsrToUser)
+/// The stage that can be compared: from the interrupt on, unless there is a
+/// result that knows only the way as a whole.
+fn compared(results: &[RunResult]) -> Stage {
+    let only_whole = |result: &RunResult| {
+        let knows = |stage| result.stages.get(&stage).is_some();
+        knows(Stage::RaiseToUser) && !knows(Stage::IsrToUser)
+    };
+    if results.iter().any(only_whole) {
+        Stage::RaiseToUser
+    } else {
+        Stage::IsrToUser
+    }
 }

@@ -194,3 +194,25 @@ fn several_runs_make_one_line_each() {
         assert!(line.chars().count() <= 100, "too wide: {line}");
     }
 }
+
+#[test]
+fn with_a_run_that_no_driver_stamped_the_whole_way_is_compared() {
+    let mut unstamped = examples::wall();
+    unstamped.mechanism = "vfio".to_owned();
+    let mut histograms = crate::stages::StageHistograms::new(Unit::Nanoseconds);
+    histograms.record(&Sample {
+        unstamped: Some(70_000),
+        ..Sample::default()
+    });
+    unstamped.stages = (&histograms).into();
+    let mut document = examples::document(examples::wall());
+    document.results.push(unstamped);
+    let found = render(&document);
+    for line in [
+        "raise_to_user, µs ",
+        "netlink            hardirq       225.90 ",
+        "vfio               hardirq        70.00 ",
+    ] {
+        assert!(found.contains(line), "{found}");
+    }
+}

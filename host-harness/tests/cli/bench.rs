@@ -77,6 +77,47 @@ fn counted_in_instructions_every_event_arrives() {
 }
 
 #[test]
+fn pairs_that_need_two_machines_are_compared_in_the_order_asked_for() {
+    let sandbox = Sandbox::with_guest();
+    let ended = run(
+        &sandbox,
+        &[
+            "bench",
+            "--accel=tcg",
+            "--events=200",
+            "--mechanism=vfio,netlink",
+            "--json=-",
+        ],
+    );
+    ended.assert_measured();
+    sandbox.assert_nothing_left();
+    let document: Value = serde_json::from_str(&ended.stdout).expect("one JSON value");
+    let results = document["results"].as_array().expect("results");
+    let mechanisms: Vec<_> = results.iter().map(|result| &result["mechanism"]).collect();
+    assert_eq!(mechanisms, ["vfio", "netlink"]);
+    for result in results {
+        assert_eq!(result["account"]["delivered"], 200, "{result}");
+        assert_eq!(result["stages"]["raise_to_user"]["count"], 200, "{result}");
+    }
+    let vfio = &results[0];
+    assert!(vfio.get("driver").is_none() && vfio["stages"].get("isr_to_user").is_none());
+}
+
+#[test]
+fn a_pair_that_cannot_be_measured_says_why() {
+    let sandbox = Sandbox::with_guest();
+    for (arguments, why) in [
+        ("--clock=instructions", "--clock wall"),
+        ("--context=bh", "hard interrupt handler"),
+        ("--listeners=2", "--listeners 1"),
+    ] {
+        let ended = run(&sandbox, &["bench", "--mechanism=vfio", arguments]);
+        ended.assert_refused(&["vfio in", "cannot be measured", why]);
+    }
+    sandbox.assert_nothing_left();
+}
+
+#[test]
 fn two_benches_at_once_both_finish() {
     let sandbox = Sandbox::with_guest();
     let arguments = ["bench", "--accel=tcg", "--events=200", "--json=-"];

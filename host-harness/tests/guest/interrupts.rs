@@ -27,9 +27,8 @@ fn load(guest: &mut Guest, irq: InterruptType, context: Context) -> Result<(), S
         context,
     };
     let irq = ("irq", irq.as_str().to_owned());
-    guest
-        .session
-        .load_module(pair.module_parameters().into_iter().chain([irq]))
+    let parameters = pair.module_parameters().into_iter().flatten();
+    guest.session.load_module(parameters.chain([irq]))
 }
 
 /// The lines of `/proc/interrupts` that are the driver's.

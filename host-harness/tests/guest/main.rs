@@ -13,3 +13,4 @@ mod misbehaviour;
 mod rates;
 mod support;
 mod uio;
+mod vfio;

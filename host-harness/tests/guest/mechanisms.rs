@@ -27,7 +27,7 @@ pub fn load(guest: &mut Guest, mechanism: Mechanism, context: Context) {
     let pair = Pair { mechanism, context };
     guest
         .session
-        .load_module(pair.module_parameters())
+        .load_module(pair.module_parameters().expect("it needs our driver"))
         .unwrap_or_else(|error| panic!("{pair}: {error}"));
 }
 

@@ -3,9 +3,9 @@
 //! be; and what runs beside them.
 
 use host_harness::{
-    bench::{Bench, Scheduling},
+    bench::Bench,
     measure::{Plan, Rate},
-    mechanism::{Context, InterruptType, Mechanism, Pair},
+    mechanism::{Context, Mechanism, Pair},
     progress::Progress,
     qemu::ClockKind,
     saturate::saturate,
@@ -15,21 +15,11 @@ use irqbed_abi::control::{Behaviour, ListenerSpec, Load};
 use crate::support::{Guest, machine, unicast};
 
 fn bench(guest: &mut Guest, change: impl FnOnce(&mut Bench)) -> host_harness::result::RunResult {
-    let mut bench = Bench {
-        machine: machine(ClockKind::Wall),
-        module_parameters: std::collections::BTreeMap::new(),
-        plan: Plan::default(),
-        pair: Pair {
-            mechanism: Mechanism::Netlink,
-            context: Context::Hardirq,
-        },
-        batch: 1,
-        interrupt: InterruptType::Msix,
-        listeners: 1,
-        scheduling: Scheduling::default(),
-        receive_buffer: None,
-        load: None,
+    let pair = Pair {
+        mechanism: Mechanism::Netlink,
+        context: Context::Hardirq,
     };
+    let mut bench = Bench::new(&machine(ClockKind::Wall), pair);
     change(&mut bench);
     bench.prepare(&mut guest.session).expect("the driver loads");
     let result = bench
@@ -182,21 +172,14 @@ fn a_mechanism_with_one_event_a_message_refuses_to_batch() {
 #[test]
 fn the_highest_lossless_rate_is_between_one_that_loses_nothing_and_one_that_does() {
     let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
+    let pair = Pair {
+        mechanism: Mechanism::Netlink,
+        context: Context::Hardirq,
+    };
     let bench = Bench {
-        machine: machine(ClockKind::Wall),
-        // So little room that the guest is the limit on any host.
+        // So slow that the guest is the limit on any host.
         module_parameters: [("delay_ns".to_owned(), "100000".to_owned())].into(),
-        plan: Plan::default(),
-        pair: Pair {
-            mechanism: Mechanism::Netlink,
-            context: Context::Hardirq,
-        },
-        batch: 1,
-        interrupt: InterruptType::Msix,
-        listeners: 1,
-        scheduling: Scheduling::default(),
-        receive_buffer: None,
-        load: None,
+        ..Bench::new(&machine(ClockKind::Wall), pair)
     };
     bench.prepare(&mut guest.session).expect("the driver loads");
     let result = saturate(&bench, &mut guest.session, &Progress::hidden()).expect("a rate");

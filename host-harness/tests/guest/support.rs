@@ -39,6 +39,7 @@ pub fn machine(clock: ClockKind) -> Machine {
         clock,
         vcpus: 1,
         memory_mib: 256,
+        iommu: false,
         kernel_parameters: Vec::new(),
     }
 }
