@@ -7,7 +7,8 @@
  * notifier it was loaded with (notify.h), and reaches its listeners.
  * irqbed_pci.c finds the device, irqbed_rings.c and irqbed_irq.c give it its
  * rings and interrupts; irqbed_netlink.c is the control plane, where listeners
- * subscribe and read the counters.
+ * subscribe and read the counters. What a listener replies goes back by
+ * irqbed_reply.c.
  */
 #ifndef IRQBED_H
 #define IRQBED_H
@@ -23,6 +24,7 @@
 #include "irqbed_compat.h"
 
 struct sk_buff;
+struct vm_area_struct;
 
 #ifndef CONFIG_X86_64
 #error "irqbed stamps with the TSC in single 64-bit stores: x86-64 only"
@@ -110,6 +112,7 @@ struct irqbed_event {
 struct irqbed_device {
 	struct pci_dev *pdev;
 	void __iomem *regs;
+	void __iomem *doorbell;
 	/* The instrument BAR, see irqbed_map_instrument(). */
 	void *instrument;
 	struct irqbed_ring *rings;
@@ -130,6 +133,8 @@ struct irqbed_device {
 	struct list_head queues;
 	/* In irqbed_devices. */
 	struct list_head node;
+	/* In irqbed_reply_devices. */
+	struct list_head reply_node;
 };
 
 /* irqbed_main.c */
@@ -200,6 +205,16 @@ struct irqbed_context {
 };
 
 int irqbed_context_select(const char *name);
+
+/* irqbed_reply.c */
+int irqbed_reply(const struct irqbed_device *idev,
+		 const struct irqbed_reply_request *request, u64 entry);
+int irqbed_reply_any(const struct irqbed_reply_request *request, u64 entry);
+int irqbed_reply_done(int err);
+void irqbed_reply_read_counters(struct irqbed_counters *sum);
+int irqbed_reply_mmap(const struct irqbed_device *idev,
+		      struct vm_area_struct *vma);
+int irqbed_reply_register(struct irqbed_device *idev);
 
 /* irqbed_chardev.c */
 int irqbed_chardev_register(struct irqbed_device *idev);

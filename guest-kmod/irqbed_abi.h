@@ -37,6 +37,17 @@
 #define IRQBED_CONTROL_BAR_SIZE 4096
 
 /*
+ * BAR of the doorbell, trapped, see [`crate::reply`]. It is a BAR of its own, so
+ * that a process that maps it reaches nothing else.
+ */
+#define IRQBED_DOORBELL_BAR 1
+
+/*
+ * Size of the doorbell BAR, bytes: a page.
+ */
+#define IRQBED_DOORBELL_BAR_SIZE 4096
+
+/*
  * BAR of the memory that host and guest share, see [`crate::trace`]. It is
  * 64 bits wide and so takes BAR 3 too.
  */
@@ -69,8 +80,8 @@
 
 /*
  * Vectors of the event device by MSI-X and by MSI, each with a completion
- * ring. Where the guest enables less of MSI, all go to its vector 0, and with
- * INTx all to its one line.
+ * ring. A ring whose vector the guest has not enabled by MSI interrupts by
+ * vector 0, and with INTx all do by the one line.
  */
 #define IRQBED_VECTORS 32
 
@@ -356,6 +367,11 @@
 #define IRQBED_MSG_EVENT 21
 
 /*
+ * Request: a reply to an event. Payload: [`crate::reply::ReplyRequest`].
+ */
+#define IRQBED_MSG_REPLY 22
+
+/*
  * Multicast group of the events, as a group number (bit 0 of a group mask).
  */
 #define IRQBED_GROUP_EVENTS 1
@@ -437,6 +453,24 @@
 #define IRQBED_NO_EVENTFD 4294967295
 
 /*
+ * Offset in the doorbell BAR of the doorbell: 32 bits, write-only. What is
+ * written is the lower half of the number of the event that is replied to;
+ * the device widens it, and knows the trace slot by it. Anything else that is
+ * written to the BAR is counted and has no effect.
+ */
+#define IRQBED_DOORBELL 0
+
+/*
+ * Offset of the doorbell for `mmap` of the character device: one page.
+ */
+#define IRQBED_DOORBELL_MMAP_OFFSET 8589934592
+
+/*
+ * `_IOW(0xb5, 4, ReplyRequest)`: reply to an event.
+ */
+#define IRQBED_IOC_REPLY 1074836740
+
+/*
  * One record of a completion ring.
  */
 struct irqbed_event_record {
@@ -473,10 +507,11 @@ struct irqbed_event_record {
 };
 
 /*
- * The four time stamps of one event, and what became of it.
+ * The time stamps of one event, and what became of it.
  *
  * A slot is reused: it speaks of event `seq` only. Every stamp is a time
  * stamp counter reading of the side that wrote it; 0 means not (yet) stamped.
+ * When the device saw a reply is not here: the device keeps that to itself.
  */
 struct irqbed_trace_slot {
 	/*
@@ -510,9 +545,13 @@ struct irqbed_trace_slot {
 	 */
 	u32 vector;
 	/*
-	 * Zero.
+	 * Guest TSC just before the receiving process replied.
 	 */
-	u64 reserved[2];
+	u64 reply;
+	/*
+	 * Guest TSC when the driver was entered with the reply.
+	 */
+	u64 command;
 };
 
 /*
@@ -631,6 +670,25 @@ struct irqbed_queue_tail {
 };
 
 /*
+ * A reply to one event.
+ */
+struct irqbed_reply_request {
+	/*
+	 * Number of the event.
+	 */
+	u64 seq;
+	/*
+	 * Index of the event's trace slot; refused where it speaks of another
+	 * event by now.
+	 */
+	u32 slot;
+	/*
+	 * Zero.
+	 */
+	u32 reserved;
+};
+
+/*
  * The driver's counters since it was loaded.
  *
  * One event makes one delivery per subscriber by unicast, one by broadcast.
@@ -696,6 +754,15 @@ struct irqbed_counters {
 	 * Events cut short for a reader whose buffer had no room for them.
 	 */
 	u64 truncated;
+	/*
+	 * Replies of processes that were passed on to the device.
+	 */
+	u64 replies;
+	/*
+	 * Replies refused: malformed, not permitted, of a slot that does not
+	 * exist or speaks of another event, or with no device to take them.
+	 */
+	u64 bad_reply;
 };
 
 static_assert(sizeof(struct irqbed_event_record) == 32);
@@ -714,7 +781,8 @@ static_assert(offsetof(struct irqbed_trace_slot, notify) == 24);
 static_assert(offsetof(struct irqbed_trace_slot, user) == 32);
 static_assert(offsetof(struct irqbed_trace_slot, verdict) == 40);
 static_assert(offsetof(struct irqbed_trace_slot, vector) == 44);
-static_assert(offsetof(struct irqbed_trace_slot, reserved) == 48);
+static_assert(offsetof(struct irqbed_trace_slot, reply) == 48);
+static_assert(offsetof(struct irqbed_trace_slot, command) == 56);
 static_assert(sizeof(struct irqbed_subscribe_request) == 8);
 static_assert(offsetof(struct irqbed_subscribe_request, vectors) == 0);
 static_assert(offsetof(struct irqbed_subscribe_request, reserved) == 4);
@@ -740,7 +808,11 @@ static_assert(offsetof(struct irqbed_queue_header, size) == 16);
 static_assert(offsetof(struct irqbed_queue_header, stopped) == 20);
 static_assert(sizeof(struct irqbed_queue_tail) == 8);
 static_assert(offsetof(struct irqbed_queue_tail, tail) == 0);
-static_assert(sizeof(struct irqbed_counters) == 112);
+static_assert(sizeof(struct irqbed_reply_request) == 16);
+static_assert(offsetof(struct irqbed_reply_request, seq) == 0);
+static_assert(offsetof(struct irqbed_reply_request, slot) == 8);
+static_assert(offsetof(struct irqbed_reply_request, reserved) == 12);
+static_assert(sizeof(struct irqbed_counters) == 128);
 static_assert(offsetof(struct irqbed_counters, interrupts) == 0);
 static_assert(offsetof(struct irqbed_counters, merged_interrupts) == 8);
 static_assert(offsetof(struct irqbed_counters, events) == 16);
@@ -755,5 +827,7 @@ static_assert(offsetof(struct irqbed_counters, listeners_forgotten) == 80);
 static_assert(offsetof(struct irqbed_counters, subscribers) == 88);
 static_assert(offsetof(struct irqbed_counters, queue_full) == 96);
 static_assert(offsetof(struct irqbed_counters, truncated) == 104);
+static_assert(offsetof(struct irqbed_counters, replies) == 112);
+static_assert(offsetof(struct irqbed_counters, bad_reply) == 120);
 
 #endif /* IRQBED_ABI_H */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * /dev/irqbedN: the instrument BAR for a process that stamps and calibrates,
- * and the queue (irqbed_queue.c) of a file that asks for events.
+ * the queue (irqbed_queue.c) of a file that asks for events, and the way back
+ * (irqbed_reply.c) for who replies to them.
  *
  * Kernels with IO_STRICT_DEVMEM let nobody map through sysfs what a driver has
  * claimed, so the driver offers the mapping itself. Events come through the
@@ -23,6 +24,8 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
+#include <asm/tsc.h>
+
 #include "irqbed.h"
 #include "irqbed_queue.h"
 #include "notify.h"
@@ -36,14 +39,12 @@ struct irqbed_chardev {
 	struct kref kref;
 	char name[16];
 	/*
-	 * Guards the two that are 0 and NULL once the device is gone, the list
-	 * of the device's queues, and the queue of a file while it gets one.
-	 * Taken in process context only.
+	 * Guards the device, which is NULL once it is gone, the list of its
+	 * queues, and the queue of a file while it gets one; keeps the device
+	 * while a reply is on its way to it. Taken in process context only.
 	 */
 	struct mutex lock;
 	struct irqbed_device *idev;
-	resource_size_t length;
-	phys_addr_t start;
 };
 
 /* An open file. */
@@ -228,6 +229,46 @@ static int irqbed_ioctl_wait(struct file *file, void __user *arg)
 	return copy_to_user(arg, &request, sizeof(request)) ? -EFAULT : 0;
 }
 
+/* Takes the reply of a process; @entry is when the driver was entered with it. */
+static int irqbed_take_reply(struct irqbed_file *f, const void __user *from,
+			     size_t len, u64 entry)
+{
+	struct irqbed_chardev *chardev = f->chardev;
+	struct irqbed_reply_request request;
+	int err;
+
+	if (len != sizeof(request))
+		return irqbed_reply_done(-EINVAL);
+	if (copy_from_user(&request, from, sizeof(request)))
+		return irqbed_reply_done(-EFAULT);
+	mutex_lock(&chardev->lock);
+	if (chardev->idev)
+		err = irqbed_reply(chardev->idev, &request, entry);
+	else
+		err = -ENODEV;
+	mutex_unlock(&chardev->lock);
+	return irqbed_reply_done(err);
+}
+
+static ssize_t irqbed_chardev_write(struct file *file, const char __user *from,
+				    size_t len, loff_t *pos)
+{
+	u64 entry = rdtsc_ordered();
+
+	return irqbed_take_reply(file->private_data, from, len, entry) ?: len;
+}
+
+static int irqbed_ioctl_reply(struct irqbed_file *f, const void __user *arg)
+{
+	u64 entry = rdtsc_ordered();
+
+	static_assert(IRQBED_IOC_REPLY ==
+		      _IOW(0xb5, 4, struct irqbed_reply_request));
+
+	return irqbed_take_reply(f, arg, sizeof(struct irqbed_reply_request),
+				 entry);
+}
+
 static long irqbed_chardev_ioctl(struct file *file, unsigned int command,
 				 unsigned long arg)
 {
@@ -242,6 +283,8 @@ static long irqbed_chardev_ioctl(struct file *file, unsigned int command,
 		return irqbed_ioctl_stop(file->private_data);
 	case IRQBED_IOC_WAIT:
 		return irqbed_ioctl_wait(file, user);
+	case IRQBED_IOC_REPLY:
+		return irqbed_ioctl_reply(file->private_data, user);
 	}
 	return -ENOTTY;
 }
@@ -278,22 +321,31 @@ static int irqbed_chardev_mmap(struct file *file, struct vm_area_struct *vma)
 	struct irqbed_queue *queue = smp_load_acquire(&f->queue);
 	struct irqbed_chardev *chardev = f->chardev;
 	unsigned long offset = IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT;
+	const struct irqbed_device *idev;
 	int err;
 
 	/* A private copy of shared memory would look right and never change. */
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 
-	if (vma->vm_pgoff >= offset)
+	if (vma->vm_pgoff >= offset &&
+	    vma->vm_pgoff < IRQBED_DOORBELL_MMAP_OFFSET >> PAGE_SHIFT)
 		return queue ? irqbed_queue_mmap(queue, vma,
 						 vma->vm_pgoff - offset) :
 			       -EINVAL;
 
 	mutex_lock(&chardev->lock);
-	if (chardev->length)
-		err = vm_iomap_memory(vma, chardev->start, chardev->length);
-	else
+	idev = chardev->idev;
+	if (!idev)
 		err = -ENODEV;
+	else if (vma->vm_pgoff >= IRQBED_DOORBELL_MMAP_OFFSET >> PAGE_SHIFT)
+		err = irqbed_reply_mmap(idev, vma);
+	else
+		err = vm_iomap_memory(vma,
+				      pci_resource_start(idev->pdev,
+							 IRQBED_INSTRUMENT_BAR),
+				      pci_resource_len(idev->pdev,
+						       IRQBED_INSTRUMENT_BAR));
 	mutex_unlock(&chardev->lock);
 	return err;
 }
@@ -304,6 +356,7 @@ static const struct file_operations irqbed_chardev_fops = {
 	.open = irqbed_chardev_open,
 	.release = irqbed_chardev_release,
 	.read_iter = irqbed_chardev_read_iter,
+	.write = irqbed_chardev_write,
 	.poll = irqbed_chardev_poll,
 	.unlocked_ioctl = irqbed_chardev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
@@ -317,7 +370,6 @@ static void irqbed_chardev_unregister(void *data)
 
 	misc_deregister(&chardev->misc);
 	mutex_lock(&chardev->lock);
-	chardev->length = 0;
 	/* Who still waits for events will have no more. */
 	list_for_each_entry_safe(queue, next, &chardev->idev->queues, node) {
 		irqbed_queue_detach(queue);
@@ -340,8 +392,6 @@ int irqbed_chardev_register(struct irqbed_device *idev)
 	kref_init(&chardev->kref);
 	mutex_init(&chardev->lock);
 	chardev->idev = idev;
-	chardev->start = pci_resource_start(pdev, IRQBED_INSTRUMENT_BAR);
-	chardev->length = pci_resource_len(pdev, IRQBED_INSTRUMENT_BAR);
 	snprintf(chardev->name, sizeof(chardev->name), "irqbed%d", idev->id);
 	chardev->misc.minor = MISC_DYNAMIC_MINOR;
 	chardev->misc.name = chardev->name;

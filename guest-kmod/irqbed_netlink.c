@@ -25,6 +25,8 @@
 #include <net/net_namespace.h>
 #include <net/sock.h>
 
+#include <asm/tsc.h>
+
 #include "irqbed_netlink.h"
 #include "irqbed_queue.h"
 #include "notify.h"
@@ -200,6 +202,7 @@ static int irqbed_send_counters(struct sock *sock, u32 port, u32 seq)
 		atomic64_read(&irqbed_listeners_forgotten);
 	counters->subscribers = READ_ONCE(irqbed_nr_subscribers);
 	irqbed_queue_read_counters(counters);
+	irqbed_reply_read_counters(counters);
 
 	ret = netlink_unicast(sock, skb, port, MSG_DONTWAIT);
 	return ret < 0 ? ret : 0;
@@ -316,8 +319,27 @@ static int irqbed_do_flush(struct sk_buff *skb, const struct nlmsghdr *nlh,
 	return -EINTR;
 }
 
+static int irqbed_do_reply(const struct nlmsghdr *nlh, u64 entry,
+			   struct netlink_ext_ack *extack)
+{
+	struct irqbed_reply_request request;
+	int err;
+
+	if (nlmsg_len(nlh) != sizeof(request)) {
+		NL_SET_ERR_MSG_MOD(extack, "payload is no reply");
+		return -EINVAL;
+	}
+	memcpy(&request, nlmsg_data(nlh), sizeof(request));
+	err = irqbed_reply_any(&request, entry);
+	if (err == -EINVAL)
+		NL_SET_ERR_MSG_MOD(extack, "no such event or trace slot");
+	else if (err == -ESTALE)
+		NL_SET_ERR_MSG_MOD(extack, "the trace slot is another event's");
+	return err;
+}
+
 static int irqbed_do_request(struct sk_buff *skb, struct nlmsghdr *nlh,
-			     struct netlink_ext_ack *extack)
+			     u64 entry, struct netlink_ext_ack *extack)
 {
 	/*
 	 * The port the kernel knows the sender by. What the sender wrote in
@@ -334,6 +356,9 @@ static int irqbed_do_request(struct sk_buff *skb, struct nlmsghdr *nlh,
 		NL_SET_ERR_MSG_MOD(extack, "needs CAP_NET_ADMIN");
 		return -EPERM;
 	}
+
+	if (nlh->nlmsg_type == IRQBED_MSG_REPLY)
+		return irqbed_do_reply(nlh, entry, extack);
 
 	if (nlh->nlmsg_type == IRQBED_MSG_SUBSCRIBE)
 		return irqbed_do_subscribe(port, nlh, extack);
@@ -362,8 +387,15 @@ static int irqbed_do_request(struct sk_buff *skb, struct nlmsghdr *nlh,
 static int irqbed_request(struct sk_buff *skb, struct nlmsghdr *nlh,
 			  struct netlink_ext_ack *extack)
 {
-	int err = irqbed_do_request(skb, nlh, extack);
+	/*
+	 * For a reply: the stamp comes first. What took the datagram apart
+	 * before was the kernel's own code.
+	 */
+	u64 entry = rdtsc_ordered();
+	int err = irqbed_do_request(skb, nlh, entry, extack);
 
+	if (nlh->nlmsg_type == IRQBED_MSG_REPLY)
+		return irqbed_reply_done(err);
 	if (err == -EPERM || err == -EINVAL || err == -EOPNOTSUPP)
 		atomic64_inc(&irqbed_bad_requests);
 	return err;

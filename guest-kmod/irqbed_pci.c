@@ -224,6 +224,9 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = irqbed_enable(idev);
 	if (err)
 		return err;
+	err = irqbed_reply_register(idev);
+	if (err)
+		return err;
 
 	err = irqbed_chardev_register(idev);
 	if (err)

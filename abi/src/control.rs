@@ -6,7 +6,7 @@
 //! Nothing is said while events are in flight: results travel in the trace
 //! slots, and this line only arranges the run.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,36 @@ impl Mechanism {
     }
 }
 
+/// A way for a process to reply to an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplyBy {
+    /// A request to the driver's netlink socket, no acknowledgement asked.
+    Netlink,
+    /// `write` to the character device.
+    Write,
+    /// An ioctl of the character device.
+    Ioctl,
+    /// A store to the device's doorbell through its mapping: no driver.
+    Mmap,
+}
+
+impl ReplyBy {
+    /// Every way, in the order of tables.
+    pub const ALL: &[Self] = &[Self::Netlink, Self::Write, Self::Ioctl, Self::Mmap];
+
+    /// The name on command lines, in tables and in documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Netlink => "netlink",
+            Self::Write => "write",
+            Self::Ioctl => "ioctl",
+            Self::Mmap => "mmap",
+        }
+    }
+}
+
 /// What a listener does with its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -167,6 +197,10 @@ pub struct ListenerSpec {
     /// The one processor it may run on; `None` for all.
     #[serde(default)]
     pub cpu: Option<u32>,
+    /// How it replies to each event, where it does; only a listener that
+    /// measures may.
+    #[serde(default)]
+    pub reply: Option<ReplyBy>,
 }
 
 impl ListenerSpec {
@@ -181,6 +215,7 @@ impl ListenerSpec {
             read_size: None,
             fifo: None,
             cpu: None,
+            reply: None,
         }
     }
 }
@@ -208,6 +243,12 @@ pub struct ListenerReport {
     /// another one; of a mechanism that counts them.
     #[serde(default)]
     pub coalesced: u64,
+    /// Replies it made, those that did not leave it among them.
+    #[serde(default)]
+    pub replies: u64,
+    /// Replies that the driver's socket did not take.
+    #[serde(default)]
+    pub replies_unsent: u64,
     /// Messages the kernel dropped at this socket, from `/proc/net/netlink`;
     /// for a dead listener the last value read while it lived.
     pub kernel_drops: u64,
@@ -307,7 +348,7 @@ pub enum Reply {
     /// Report of a listener.
     Listener(ListenerReport),
     /// The driver's counters.
-    Counters(Counters),
+    Counters(Box<Counters>),
     /// What came back from the driver.
     Datagrams {
         /// One entry a datagram.

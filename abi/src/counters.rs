@@ -46,9 +46,16 @@ pub struct Counters {
     /// Events cut short for a reader whose buffer had no room for them.
     #[cfg_attr(feature = "control", serde(default))]
     pub truncated: u64,
+    /// Replies of processes that were passed on to the device.
+    #[cfg_attr(feature = "control", serde(default))]
+    pub replies: u64,
+    /// Replies refused: malformed, not permitted, of a slot that does not
+    /// exist or speaks of another event, or with no device to take them.
+    #[cfg_attr(feature = "control", serde(default))]
+    pub bad_reply: u64,
 }
 
-layout!(Counters, 112, {
+layout!(Counters, 128, {
     interrupts: 0,
     merged_interrupts: 8,
     events: 16,
@@ -63,4 +70,6 @@ layout!(Counters, 112, {
     subscribers: 88,
     queue_full: 96,
     truncated: 104,
+    replies: 112,
+    bad_reply: 120,
 });

@@ -3,10 +3,10 @@
 //!
 //! An event starts as an [`ring::EventRecord`] that the device writes into a
 //! completion ring, is announced by an interrupt, travels on as a
-//! [`netlink::EventMessage`] and leaves its four time stamps in a
-//! [`trace::TraceSlot`]. The C header of the kernel module
-//! (`guest-kmod/irqbed_abi.h`) is generated from this crate; the test
-//! `the_c_header_is_current` fails when it is stale.
+//! [`netlink::EventMessage`] and leaves its time stamps in a
+//! [`trace::TraceSlot`]; a [`reply::ReplyRequest`] is the way back. The C header
+//! of the kernel module (`guest-kmod/irqbed_abi.h`) is generated from this crate;
+//! the test `the_c_header_is_current` fails when it is stale.
 //!
 //! All integers are little-endian; every structure has a fixed layout that is
 //! asserted at compile time here and in the C header.
@@ -44,6 +44,7 @@ pub mod pattern;
 pub mod pci;
 pub mod queue;
 pub mod regs;
+pub mod reply;
 pub mod ring;
 pub mod trace;
 
@@ -68,5 +69,6 @@ pub const LAYOUTS: &[Layout] = &[
     queue::WaitRequest::LAYOUT,
     queue::QueueHeader::LAYOUT,
     queue::QueueTail::LAYOUT,
+    reply::ReplyRequest::LAYOUT,
     counters::Counters::LAYOUT,
 ];

@@ -28,6 +28,8 @@ pub const MSG_FLUSH: u16 = 0x13;
 pub const MSG_COUNTERS: u16 = 0x14;
 /// Notification: an [`EventMessage`] with the payload behind it.
 pub const MSG_EVENT: u16 = 0x15;
+/// Request: a reply to an event. Payload: [`crate::reply::ReplyRequest`].
+pub const MSG_REPLY: u16 = 0x16;
 
 /// Multicast group of the events, as a group number (bit 0 of a group mask).
 pub const GROUP_EVENTS: u32 = 1;

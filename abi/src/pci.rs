@@ -14,6 +14,11 @@ pub const PCI_REVISION: u8 = 2;
 pub const CONTROL_BAR: u32 = 0;
 /// Size of the control BAR, bytes.
 pub const CONTROL_BAR_SIZE: u64 = 0x1000;
+/// BAR of the doorbell, trapped, see [`crate::reply`]. It is a BAR of its own, so
+/// that a process that maps it reaches nothing else.
+pub const DOORBELL_BAR: u32 = 1;
+/// Size of the doorbell BAR, bytes: a page.
+pub const DOORBELL_BAR_SIZE: u64 = 0x1000;
 /// BAR of the memory that host and guest share, see [`crate::trace`]. It is
 /// 64 bits wide and so takes BAR 3 too.
 pub const INSTRUMENT_BAR: u32 = 2;

@@ -59,10 +59,11 @@ pub const VERDICT_BAD_PAYLOAD: u32 = 2;
 /// [`TraceSlot::verdict`]: received after a later event of the same vector.
 pub const VERDICT_OUT_OF_ORDER: u32 = 3;
 
-/// The four time stamps of one event, and what became of it.
+/// The time stamps of one event, and what became of it.
 ///
 /// A slot is reused: it speaks of event `seq` only. Every stamp is a time
 /// stamp counter reading of the side that wrote it; 0 means not (yet) stamped.
+/// When the device saw a reply is not here: the device keeps that to itself.
 #[repr(C)]
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -84,8 +85,10 @@ pub struct TraceSlot {
     pub verdict: u32,
     /// Vector of the event; written by the host.
     pub vector: u32,
-    /// Zero.
-    pub reserved: [u64; 2],
+    /// Guest TSC just before the receiving process replied.
+    pub reply: u64,
+    /// Guest TSC when the driver was entered with the reply.
+    pub command: u64,
 }
 
 layout!(TraceSlot, 64, {
@@ -96,5 +99,6 @@ layout!(TraceSlot, 64, {
     user: 32,
     verdict: 40,
     vector: 44,
-    reserved: 48,
+    reply: 48,
+    command: 56,
 });

@@ -7,13 +7,14 @@ use cbindgen::{Builder, Config, Language, Style};
 use irqbed_abi::LAYOUTS;
 
 const HEADER: &str = "../guest-kmod/irqbed_abi.h";
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     "pci.rs",
     "regs.rs",
     "ring.rs",
     "trace.rs",
     "netlink.rs",
     "queue.rs",
+    "reply.rs",
     "counters.rs",
 ];
 

@@ -93,7 +93,7 @@ proptest! {
             prop_assert_eq!(serde_json::from_str::<Request>(&line).expect("and comes back"), request);
         }
         for reply in [
-            Reply::Counters(Counters { sent, ..Counters::default() }),
+            Reply::Counters(Box::new(Counters { sent, ..Counters::default() })),
             Reply::Failed { error: text },
             Reply::Done,
         ] {

@@ -84,8 +84,8 @@ impl Agent {
                 .listeners
                 .end(children, listener, kill)
                 .map(Reply::Listener),
-            Request::Counters => netlink::counters(false).map(Reply::Counters),
-            Request::Flush => netlink::counters(true).map(Reply::Counters),
+            Request::Counters => counters(false),
+            Request::Flush => counters(true),
             Request::Calibrate => self.calibrate().map(|()| Reply::Done),
             Request::SendRaw {
                 bytes,
@@ -123,4 +123,9 @@ impl Agent {
             .context("the instrument BAR is too small")?;
         calibrate::serve(words, || self.line.send(&Reply::Calibrating))
     }
+}
+
+fn counters(flush: bool) -> Result<Reply> {
+    let counters = netlink::counters(flush)?;
+    Ok(Reply::Counters(Box::new(counters)))
 }

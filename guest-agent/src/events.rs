@@ -16,6 +16,7 @@ use irqbed_abi::{
 use crate::{
     init::say,
     instrument::Instrument,
+    repliers::Replier,
     stats::{Figure, Stats},
     tsc::GuestTsc,
 };
@@ -24,10 +25,10 @@ use crate::{
 const SHOWN: usize = 60;
 
 /// Takes events, one after the other.
-#[derive(Debug)]
 pub struct Sink {
     checks: Checks,
     instrument: Option<Instrument>,
+    replier: Option<Box<dyn Replier>>,
     print: bool,
 }
 
@@ -49,6 +50,7 @@ impl Sink {
         Self {
             checks,
             instrument,
+            replier: None,
             print,
         }
     }
@@ -58,8 +60,13 @@ impl Sink {
         self.instrument = Some(instrument);
     }
 
+    /// Has each event replied to from now on.
+    pub fn reply_by(&mut self, replier: Box<dyn Replier>) {
+        self.replier = Some(replier);
+    }
+
     /// Takes an event that the receiver had in hand at `user`. The stamp is
-    /// written first, the verdict last; all checks are in between.
+    /// written first, the verdict last; the reply and all checks are in between.
     #[inline(always)]
     pub fn event(&mut self, user: GuestTsc, event: &EventMessage, payload: &[u8]) {
         let slot = self
@@ -68,6 +75,12 @@ impl Sink {
             .and_then(|bar| bar.slot(event.slot, event.seq));
         if let Some(slot) = slot {
             slot.stamp_user(user);
+            if let Some(replier) = &mut self.replier {
+                self.checks.stats.count(Figure::Replies);
+                if !replier.reply(event, slot) {
+                    self.checks.stats.count(Figure::RepliesUnsent);
+                }
+            }
         }
         let verdict = self.checks.check(event, payload);
         if let Some(slot) = slot {

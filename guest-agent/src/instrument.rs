@@ -76,6 +76,7 @@ impl Instrument {
         }
         Some(Slot {
             user: self.0.word64(base + offset_of!(TraceSlot, user))?,
+            reply: self.0.word64(base + offset_of!(TraceSlot, reply))?,
             verdict: self.0.word32(base + offset_of!(TraceSlot, verdict))?,
         })
     }
@@ -94,6 +95,7 @@ impl Instrument {
 #[derive(Debug, Clone, Copy)]
 pub struct Slot<'a> {
     user: &'a AtomicU64,
+    reply: &'a AtomicU64,
     verdict: &'a AtomicU32,
 }
 
@@ -102,6 +104,12 @@ impl Slot<'_> {
     #[inline(always)]
     pub fn stamp_user(self, at: GuestTsc) {
         self.user.store(at.0, Ordering::Relaxed);
+    }
+
+    /// Stamps the moment before the receiver replies.
+    #[inline(always)]
+    pub fn stamp_reply(self, at: GuestTsc) {
+        self.reply.store(at.0, Ordering::Relaxed);
     }
 
     /// Says what the receiver found; whoever reads it sees the stamp too.

@@ -5,12 +5,13 @@
 
 use std::io::{self, Write};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use irqbed_abi::control::{Behaviour, ListenerSpec, Reply};
 use rustix::mm::{MlockAllFlags, mlockall};
 
 use crate::{
-    events::Sink, init::say, instrument::Instrument, receivers, scheduling, signal, stats::Stats,
+    events::Sink, init::say, instrument::Instrument, receivers, repliers, scheduling, signal,
+    stats::Stats,
 };
 
 /// First argument of a listener's process.
@@ -42,6 +43,10 @@ fn start(spec: &str) -> Result<Listener> {
         Behaviour::Measure if !spec.mechanism.drives_the_device() => Some(Instrument::open()?),
         _ => None,
     };
+    ensure!(
+        spec.reply.is_none() || instrument.is_some(),
+        "only a listener that measures replies to its events"
+    );
     // No page fault shall come between an event and its stamp.
     if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
         say(&format!(
@@ -50,6 +55,9 @@ fn start(spec: &str) -> Result<Listener> {
     }
     scheduling::apply(&spec)?;
     let mut sink = Sink::new(stats, instrument, spec.behaviour == Behaviour::Print);
+    if let Some(way) = spec.reply {
+        sink.reply_by(repliers::open(way)?);
+    }
     let receiver = receivers::open(&spec, &mut sink)?;
     sink.set_port_id(receiver.port_id());
     signal::on_terminate(receiver.quit()?)?;

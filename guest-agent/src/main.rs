@@ -27,6 +27,7 @@ mod program;
 mod queue;
 mod raw;
 mod receivers;
+mod repliers;
 mod scheduling;
 mod shell;
 mod signal;

@@ -35,6 +35,10 @@ pub enum Figure {
     WakeUps,
     /// [`ListenerReport::coalesced`].
     Coalesced,
+    /// [`ListenerReport::replies`].
+    Replies,
+    /// [`ListenerReport::replies_unsent`].
+    RepliesUnsent,
     /// [`ListenerReport::last_seq`].
     LastSeq,
     /// [`ListenerReport::kernel_drops`], as read by the listener at its end.
@@ -97,6 +101,8 @@ impl Stats {
             overrun_signals: self.get(Figure::OverrunSignals),
             wake_ups: self.get(Figure::WakeUps),
             coalesced: self.get(Figure::Coalesced),
+            replies: self.get(Figure::Replies),
+            replies_unsent: self.get(Figure::RepliesUnsent),
             kernel_drops: kernel_drops.max(self.get(Figure::KernelDrops)),
             last_seq: self.get(Figure::LastSeq),
             alive,
@@ -121,6 +127,8 @@ mod tests {
             (Figure::OverrunSignals, 6),
             (Figure::WakeUps, 10),
             (Figure::Coalesced, 11),
+            (Figure::Replies, 13),
+            (Figure::RepliesUnsent, 14),
             (Figure::LastSeq, 7),
         ] {
             writer.set(figure, value);
@@ -136,6 +144,8 @@ mod tests {
             overrun_signals: 7,
             wake_ups: 11,
             coalesced: 12,
+            replies: 14,
+            replies_unsent: 15,
             kernel_drops: 9,
             last_seq: 8,
             alive: true,

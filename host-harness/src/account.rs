@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The account that every run closes with: each event that was raised was
-//! delivered, or did not arrive for a reason that has a name.
+//! delivered, or did not arrive for a reason that has a name. The replies to
+//! events have one of their own, by the same rule.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -31,6 +32,14 @@ pub enum Loss {
     BadPayload,
     /// Agent: the event came after a later one of its vector.
     OutOfOrder,
+    /// Agent: the driver's socket did not take the reply.
+    ReplyUnsent,
+    /// Driver: the reply was malformed, not permitted, or to no event that the
+    /// slot speaks of.
+    ReplyRefused,
+    /// Device: the reply was to no event it knows, or to one that was replied
+    /// to before.
+    ReplyUnknown,
 }
 
 impl Loss {
@@ -49,6 +58,9 @@ impl Loss {
             Self::UnreadByDeadListener => "unread_by_dead_listener",
             Self::BadPayload => "bad_payload",
             Self::OutOfOrder => "out_of_order",
+            Self::ReplyUnsent => "reply_unsent",
+            Self::ReplyRefused => "reply_refused",
+            Self::ReplyUnknown => "reply_unknown",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use device_model::event::DeviceCounters;
 use irqbed_abi::{
-    control::{Behaviour, ListenerReport, ListenerSpec, Load, Mechanism},
+    control::{Behaviour, ListenerReport, ListenerSpec, Load, Mechanism, ReplyBy},
     counters::Counters,
 };
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::{
     mechanism::{Driver, InterruptType, Pair, driver},
     progress::Progress,
     qemu::{ClockKind, Machine, STEADY},
-    result::{Clock, Listener, Parameters, RunResult, Stages},
+    result::{Clock, Listener, Parameters, Replies, RunResult, Stages},
     session::{Session, SessionError},
     stages::{Sample, StageHistograms},
     units::{Nanos, Unit},
@@ -49,6 +49,8 @@ pub struct Bench {
     pub receive_buffer: Option<u32>,
     /// What disturbs the guest.
     pub load: Option<Load>,
+    /// How the first listener replies to each event, where it does.
+    pub reply: Option<ReplyBy>,
 }
 
 impl Bench {
@@ -67,6 +69,7 @@ impl Bench {
             scheduling: Scheduling::default(),
             receive_buffer: None,
             load: None,
+            reply: None,
         }
     }
 }
@@ -185,6 +188,7 @@ impl Bench {
             parameters: self.parameters(),
             duration_ns: Nanos(u64::try_from(run.duration.as_nanos()).unwrap_or(u64::MAX)),
             account: self.account(&run, &reports, &before, &after),
+            replies: self.replies(&reports, &before, &after),
             listeners: specs
                 .iter()
                 .zip(&reports)
@@ -268,6 +272,7 @@ impl Bench {
             receive_buffer: self.room(),
             fifo: self.scheduling.fifo,
             cpu: self.scheduling.cpu,
+            reply: self.reply.filter(|_| number == 0),
             ..ListenerSpec::new(self.pair.mechanism, behaviour)
         }
     }
@@ -323,10 +328,7 @@ impl Bench {
     ) -> Account {
         let listeners = u64::from(self.listeners);
         let device = |count: fn(&DeviceCounters) -> u64| count(&after.0) - count(&before.0);
-        let driver = |count: fn(&Counters) -> u64| {
-            let of = |counted: &Counted| counted.1.as_ref().map_or(0, count);
-            of(after).saturating_sub(of(before))
-        };
+        let driver = |count| counted_by_driver(before, after, count);
         let others = reports.iter().skip(1);
         let intact =
             |report: &ListenerReport| report.received - report.bad_payload - report.out_of_order;
@@ -374,6 +376,33 @@ impl Bench {
         };
         account
     }
+
+    /// The account of the replies: agent, driver, device.
+    fn replies(
+        &self,
+        reports: &[ListenerReport],
+        before: &Counted,
+        after: &Counted,
+    ) -> Option<Replies> {
+        let (by, report) = (self.reply?, reports.first()?);
+        let device = after.0.since(&before.0);
+        let refused = counted_by_driver(before, after, |c| c.bad_reply);
+        let mut account = Account::new(report.replies, device.replies);
+        account
+            .lose(Loss::ReplyUnsent, report.replies_unsent)
+            .lose(Loss::ReplyRefused, refused)
+            .lose(Loss::ReplyUnknown, device.unknown_replies);
+        Some(Replies {
+            by: by.as_str().to_owned(),
+            account,
+        })
+    }
+}
+
+/// What our driver counted between two moments; 0 where another had the device.
+fn counted_by_driver(before: &Counted, after: &Counted, count: fn(&Counters) -> u64) -> u64 {
+    let of = |counted: &Counted| counted.1.as_ref().map_or(0, count);
+    of(after).saturating_sub(of(before))
 }
 
 /// Messages the kernel accepted for listeners that died before reading them.
@@ -412,10 +441,17 @@ fn sample(trace: &Trace, wall: Option<&WallClock>) -> Sample {
         _ => None,
     };
     let across = |to| Some(wall?.host_to_guest(trace.raise?, to?));
+    let back = |from| Some(wall?.guest_to_host(from?, trace.device?));
     Sample {
         raise_to_isr: across(trace.isr),
         isr_to_notify: within(trace.isr, trace.notify),
         notify_to_user: within(trace.notify, trace.user),
         unstamped: across(trace.user).filter(|_| trace.isr.is_none()),
+        reply_to_command: within(trace.reply, trace.command),
+        command_to_device: back(trace.command),
+        reply_to_device: back(trace.reply),
+        raise_to_device: wall
+            .zip(trace.raise.zip(trace.device))
+            .map(|(wall, (raise, device))| wall.host_to_host(raise, device)),
     }
 }

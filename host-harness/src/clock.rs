@@ -194,6 +194,18 @@ impl WallClock {
         self.nanos(to.wrapping_sub(from.0).cast_signed())
     }
 
+    /// Nanoseconds from a moment in the guest to one on the host.
+    #[must_use]
+    pub fn guest_to_host(&self, from: GuestTsc, to: HostTsc) -> i64 {
+        -self.host_to_guest(to, from)
+    }
+
+    /// Nanoseconds between two moments on the host.
+    #[must_use]
+    pub fn host_to_host(&self, from: HostTsc, to: HostTsc) -> i64 {
+        self.nanos(to.0.wrapping_sub(from.0).cast_signed())
+    }
+
     /// Nanoseconds between two moments in the guest.
     #[must_use]
     pub fn guest_to_guest(&self, from: GuestTsc, to: GuestTsc) -> i64 {
@@ -252,5 +264,7 @@ mod tests {
         let clock = WallClock::between(&before, &after);
         assert_eq!((clock.drift, clock.error_bound), (Nanos(20), Nanos(15)));
         assert_eq!(clock.host_to_guest(HostTsc(1_000), GuestTsc(1_140)), 10);
+        assert_eq!(clock.guest_to_host(GuestTsc(1_140), HostTsc(1_060)), 20);
+        assert_eq!(clock.host_to_host(HostTsc(1_000), HostTsc(1_060)), 30);
     }
 }

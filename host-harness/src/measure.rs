@@ -81,6 +81,13 @@ pub struct Trace {
     pub notify: Option<GuestTsc>,
     /// When the receiving process had it.
     pub user: Option<GuestTsc>,
+    /// When the process replied; `None` when it did not.
+    pub reply: Option<GuestTsc>,
+    /// When the driver was entered with the reply; `None` too for a reply that
+    /// needs no driver.
+    pub command: Option<GuestTsc>,
+    /// When the device saw the reply.
+    pub device: Option<HostTsc>,
     /// What the receiver found, `VERDICT_*`.
     pub verdict: u32,
 }
@@ -183,8 +190,7 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
 }
 
 fn read_traces(source: &EventSource, chunk: Chunk) -> impl Iterator<Item = Trace> {
-    let instrument = source.instrument();
-    chunk.sequence().map(|seq| Trace::of(instrument.event(seq)))
+    chunk.sequence().map(|seq| Trace::of(source, seq))
 }
 
 /// Events raised one after the other.
@@ -234,20 +240,28 @@ fn raise_chunk(
 /// One event of so many is looked at to see whether a chunk moves.
 const SAMPLE: usize = 64;
 
-/// Waits until the events of a chunk have arrived, or never will.
+/// Waits until the events of a chunk have arrived, and the replies to them, or
+/// never will.
 fn settle(session: &mut Session, chunk: Chunk) -> Result<(), MeasureError> {
     let mut news = Instant::now();
-    let mut known = (0, 0);
+    let mut known = (0, 0, 0);
     loop {
         session.alive()?;
         let source = session.source();
         let arrived = arrived(source, chunk);
         let waiting = Vector::all().map(|vector| source.in_flight(vector)).sum();
-        if arrived == chunk.last - chunk.first + 1 {
+        let all = arrived == chunk.last - chunk.first + 1;
+        // Each event has to be looked at: not while they come.
+        let replies = if all {
+            replies_under_way(source, chunk)
+        } else {
+            0
+        };
+        if all && replies == 0 {
             return Ok(());
         }
-        if (arrived, waiting) != known {
-            known = (arrived, waiting);
+        if (arrived, waiting, replies) != known {
+            known = (arrived, waiting, replies);
             news = Instant::now();
         }
         if waiting == 0 && news.elapsed() > QUIET {
@@ -286,6 +300,16 @@ fn any_arrived(source: &EventSource, chunk: Chunk) -> bool {
     chunk.sequence().rev().any(|seq| has_verdict(source, seq))
 }
 
+/// Replies that were made and that the device has not seen: a write to it is
+/// posted, the process does not wait for its arrival.
+fn replies_under_way(source: &EventSource, chunk: Chunk) -> u64 {
+    let under_way = |seq: &Seq| {
+        let slot = source.instrument().event(*seq);
+        slot.is_some_and(|slot| slot.reply != 0) && source.replied(*seq).is_none()
+    };
+    chunk.sequence().filter(under_way).count() as u64
+}
+
 fn has_verdict(source: &EventSource, seq: Seq) -> bool {
     source
         .instrument()
@@ -294,14 +318,17 @@ fn has_verdict(source: &EventSource, seq: Seq) -> bool {
 }
 
 impl Trace {
-    fn of(slot: Option<TraceSlot>) -> Self {
-        let slot = slot.unwrap_or_default();
+    fn of(source: &EventSource, seq: Seq) -> Self {
+        let slot: TraceSlot = source.instrument().event(seq).unwrap_or_default();
         let stamp = |tsc: u64| (tsc != 0).then_some(tsc);
         Self {
             raise: stamp(slot.raise).map(HostTsc),
             isr: stamp(slot.isr).map(GuestTsc),
             notify: stamp(slot.notify).map(GuestTsc),
             user: stamp(slot.user).map(GuestTsc),
+            reply: stamp(slot.reply).map(GuestTsc),
+            command: stamp(slot.command).map(GuestTsc),
+            device: source.replied(seq),
             verdict: slot.verdict,
         }
     }

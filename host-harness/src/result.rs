@@ -15,7 +15,7 @@
 //!     raise_to_isr: Some(80_000),
 //!     isr_to_notify: Some(900),
 //!     notify_to_user: Some(150_000),
-//!     unstamped: None,
+//!     ..Sample::default()
 //! });
 //! let stages = Stages::from(&histograms);
 //! assert_eq!(stages[&Stage::RaiseToUser].p50, 230_900);
@@ -102,6 +102,9 @@ pub struct RunResult {
     pub duration_ns: Nanos,
     /// What became of the events, as the measuring listener saw them.
     pub account: Account,
+    /// What became of the replies to them, where the measuring listener replied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replies: Option<Replies>,
     /// Every listener of the run.
     pub listeners: Vec<Listener>,
     /// The driver's counters after the run.
@@ -119,6 +122,21 @@ pub struct RunResult {
 }
 
 impl RunResult {
+    /// The context, and the way to reply where there is one.
+    #[must_use]
+    pub fn context_and_reply(&self) -> String {
+        match &self.replies {
+            Some(replies) => format!("{}, replies by {}", self.context, replies.by),
+            None => self.context.clone(),
+        }
+    }
+
+    /// What was measured: mechanism, context, and the way to reply.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} in {}", self.mechanism, self.context_and_reply())
+    }
+
     /// Why the figures must not be believed, one sentence each; empty for a
     /// valid result.
     #[must_use]
@@ -128,6 +146,15 @@ impl RunResult {
         if unexplained != 0 {
             problems.push(format!(
                 "the account does not balance: {unexplained} events unexplained"
+            ));
+        }
+        let unexplained = self
+            .replies
+            .as_ref()
+            .map_or(0, |replies| replies.account.unexplained());
+        if unexplained != 0 {
+            problems.push(format!(
+                "the account of the replies does not balance: {unexplained} replies unexplained"
             ));
         }
         for (number, listener) in self.listeners.iter().enumerate() {
@@ -145,12 +172,22 @@ impl RunResult {
     }
 }
 
+/// The replies of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replies {
+    /// How they were made, e.g. `write`.
+    pub by: String,
+    /// What became of them: raised by the listener, delivered to the device.
+    pub account: Account,
+}
+
 /// The clock behind the figures of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Clock {
-    /// Wall time of the host. The error applies to the stages that begin on
-    /// the host; the others are differences of readings of one clock.
+    /// Wall time of the host. The error applies to the stages that cross from
+    /// host to guest or back; the others are differences of readings of one
+    /// clock.
     Wall {
         /// How far a time that crosses from host to guest can be off.
         error_bound_ns: Nanos,

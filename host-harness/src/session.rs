@@ -350,7 +350,7 @@ impl Session {
 
     fn counters_by(&mut self, request: Request) -> Result<Counters, SessionError> {
         self.ask_for(request, |answer| match answer {
-            Reply::Counters(counters) => Ok(counters),
+            Reply::Counters(counters) => Ok(*counters),
             answer => Err(answer),
         })
     }

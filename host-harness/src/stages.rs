@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::Unit;
 
-/// A part of the journey from the device to the receiving process.
+/// A part of the journey from the device to the receiving process, and back
+/// where the process replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -24,16 +25,28 @@ pub enum Stage {
     IsrToUser,
     /// Device to receiving process; crosses from host to guest.
     RaiseToUser,
+    /// Replying process to driver.
+    ReplyToCommand,
+    /// Driver to device, with the reply; crosses from guest to host.
+    CommandToDevice,
+    /// Replying process to device; crosses from guest to host.
+    ReplyToDevice,
+    /// Device to receiving process and back; begins and ends on the host.
+    RaiseToDevice,
 }
 
 impl Stage {
-    /// Every stage, in the order of the journey, sums last.
-    pub const ALL: [Self; 5] = [
+    /// Every stage, in the order of the journey, sums last: there, and back.
+    pub const ALL: [Self; 9] = [
         Self::RaiseToIsr,
         Self::IsrToNotify,
         Self::NotifyToUser,
         Self::IsrToUser,
         Self::RaiseToUser,
+        Self::ReplyToCommand,
+        Self::CommandToDevice,
+        Self::ReplyToDevice,
+        Self::RaiseToDevice,
     ];
 
     /// The name in tables and JSON documents.
@@ -45,14 +58,21 @@ impl Stage {
             Self::NotifyToUser => "notify_to_user",
             Self::IsrToUser => "isr_to_user",
             Self::RaiseToUser => "raise_to_user",
+            Self::ReplyToCommand => "reply_to_command",
+            Self::CommandToDevice => "command_to_device",
+            Self::ReplyToDevice => "reply_to_device",
+            Self::RaiseToDevice => "raise_to_device",
         }
     }
 
-    /// Whether it begins on the host, so that only the wall clock knows it and
-    /// the clock's error applies to it.
+    /// Whether it begins or ends on the host, so that only the wall clock knows
+    /// it.
     #[must_use]
-    pub const fn crosses_clocks(self) -> bool {
-        matches!(self, Self::RaiseToIsr | Self::RaiseToUser)
+    pub const fn needs_wall(self) -> bool {
+        !matches!(
+            self,
+            Self::IsrToNotify | Self::NotifyToUser | Self::IsrToUser | Self::ReplyToCommand
+        )
     }
 }
 
@@ -75,6 +95,14 @@ pub struct Sample {
     pub notify_to_user: Option<i64>,
     /// [`Stage::RaiseToUser`] of an event that no driver stamped on its way.
     pub unstamped: Option<i64>,
+    /// [`Stage::ReplyToCommand`].
+    pub reply_to_command: Option<i64>,
+    /// [`Stage::CommandToDevice`].
+    pub command_to_device: Option<i64>,
+    /// [`Stage::ReplyToDevice`]: no sum, since a reply may need no driver.
+    pub reply_to_device: Option<i64>,
+    /// [`Stage::RaiseToDevice`]: no sum, since it is of one clock.
+    pub raise_to_device: Option<i64>,
 }
 
 impl Sample {
@@ -90,6 +118,10 @@ impl Sample {
                 let rest = self.stage(Stage::IsrToUser)?;
                 Some(self.raise_to_isr?.saturating_add(rest))
             }),
+            Stage::ReplyToCommand => self.reply_to_command,
+            Stage::CommandToDevice => self.command_to_device,
+            Stage::ReplyToDevice => self.reply_to_device,
+            Stage::RaiseToDevice => self.raise_to_device,
         }
     }
 }
@@ -184,10 +216,10 @@ impl StageHistograms {
     }
 
     /// Takes one event in. Where instructions are counted the stages that
-    /// begin on the host do not exist, and their legs are left out.
+    /// begin or end on the host do not exist, and their legs are left out.
     pub fn record(&mut self, sample: &Sample) {
         for stage in Stage::ALL {
-            if stage.crosses_clocks() && self.unit == Unit::Instructions {
+            if stage.needs_wall() && self.unit == Unit::Instructions {
                 continue;
             }
             if let Some(value) = sample.stage(stage) {
@@ -227,7 +259,7 @@ mod tests {
             raise_to_isr: Some(raise_to_isr),
             isr_to_notify: Some(isr_to_notify),
             notify_to_user: Some(notify_to_user),
-            unstamped: None,
+            ..Sample::default()
         }
     }
 
@@ -278,9 +310,15 @@ mod tests {
     #[test]
     fn instructions_know_nothing_of_the_host() {
         let mut stages = StageHistograms::new(Unit::Instructions);
-        stages.record(&sample(5, 6, 7));
-        assert!(stages.iter().all(|(stage, _)| !stage.crosses_clocks()));
-        assert_eq!(stages.iter().count(), 3);
+        stages.record(&Sample {
+            reply_to_command: Some(8),
+            command_to_device: Some(9),
+            reply_to_device: Some(17),
+            raise_to_device: Some(35),
+            ..sample(5, 6, 7)
+        });
+        assert!(stages.iter().all(|(stage, _)| !stage.needs_wall()));
+        assert_eq!(stages.iter().count(), 4);
     }
 
     #[test]

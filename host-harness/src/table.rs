@@ -3,6 +3,7 @@
 //! says what was measured, one row per stage, the clock, and the account.
 
 mod comparison;
+mod replies;
 
 use std::fmt::Write;
 
@@ -17,7 +18,7 @@ use crate::{
 
 /// Columns of a terminal.
 const WIDTH: usize = 80;
-/// Width of the stages' names.
+/// Least width of the stages' names.
 const STAGE_WIDTH: usize = 14;
 /// Least width of a column of figures; two more than its longest figure.
 const COLUMN_WIDTH: usize = 8;
@@ -43,7 +44,10 @@ fn run(text: &mut String, result: &RunResult) {
     text.push('\n');
     stages(text, result);
     paragraph(text, "clock: ", &clock(&result.clock));
-    paragraph(text, "account: ", &account(&result.account));
+    paragraph(text, "account: ", &account(EVENTS, &result.account));
+    if let Some(replies) = &result.replies {
+        paragraph(text, "replies: ", &account(REPLIES, &replies.account));
+    }
     let mut listeners = result.listeners.iter();
     if let Some(listener) = listeners.next().filter(|one| one.wake_ups != one.received) {
         paragraph(text, "wake-ups: ", &wake_ups(listener));
@@ -53,7 +57,7 @@ fn run(text: &mut String, result: &RunResult) {
     }
     for (number, listener) in result.listeners.iter().enumerate() {
         if let Some(own) = &listener.account {
-            paragraph(text, &format!("listener {number}: "), &account(own));
+            paragraph(text, &format!("listener {number}: "), &account(EVENTS, own));
         }
     }
     for (stage, stats) in result.stages.iter().filter(|(_, stats)| stats.clamped > 0) {
@@ -72,8 +76,13 @@ fn run(text: &mut String, result: &RunResult) {
     }
 }
 
-/// Mechanism, context, clock, type of interrupt, events, duration.
+/// Mechanism, context, and the rest.
 fn heading(result: &RunResult) -> String {
+    format!("{}, {}", result.name(), conditions(result))
+}
+
+/// Clock, type of interrupt, events, duration.
+fn conditions(result: &RunResult) -> String {
     let parameters = &result.parameters;
     let clock = match result.clock {
         Clock::Wall { .. } => "wall clock",
@@ -120,10 +129,8 @@ fn heading(result: &RunResult) -> String {
         None => String::new(),
     };
     format!(
-        "{} in {}, {clock}{irq}: {} event{plural} of {} bytes {rate} in \
+        "{clock}{irq}: {} event{plural} of {} bytes {rate} in \
          {}{together}{vectors}{listeners}{vcpus}{scheduling}{load}",
-        result.mechanism,
-        result.context,
         thousands(parameters.events),
         thousands(parameters.payload_bytes.into()),
         result.duration_ns,
@@ -147,7 +154,7 @@ fn lossless(saturation: &Saturation) -> String {
     );
     match &saturation.lossy {
         Some(Lossy { hz, account: lossy }) => {
-            format!("{up_to}; at {}/s: {}", number(*hz), account(lossy))
+            format!("{up_to}; at {}/s: {}", number(*hz), account(EVENTS, lossy))
         }
         None => format!("{up_to}; the harness raises no more"),
     }
@@ -196,8 +203,10 @@ fn stages(text: &mut String, result: &RunResult) {
             .unwrap_or(0);
         COLUMN_WIDTH.max(longest + 2)
     });
+    let longest = rows.iter().map(|(stage, _)| stage.as_str().len()).max();
+    let name_width = STAGE_WIDTH.max(longest.unwrap_or(0));
     let mut row = |name: &str, cells: [&str; 7]| {
-        let mut line = format!("{name:STAGE_WIDTH$}");
+        let mut line = format!("{name:name_width$}");
         for (cell, width) in cells.iter().zip(widths) {
             // Writing to a string cannot fail.
             let _ = write!(line, "{cell:>width$}");
@@ -256,9 +265,14 @@ fn clock(clock: &Clock) -> String {
     }
 }
 
-fn account(account: &Account) -> String {
+/// What an account of events calls the two sides that must be equal.
+const EVENTS: [&str; 2] = ["raised", "delivered"];
+/// What an account of replies calls them.
+const REPLIES: [&str; 2] = ["made", "seen by the device"];
+
+fn account([raised, delivered]: [&str; 2], account: &Account) -> String {
     let mut text = format!(
-        "raised {} = delivered {} + lost {}",
+        "{raised} {} = {delivered} {} + lost {}",
         thousands(account.raised),
         thousands(account.delivered),
         thousands(account.total_lost())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The account of the first leg: what the device raised, and what became of
-//! it there.
+//! The account of the first leg, what the device raised and what became of
+//! it there, and of the last one, what came back.
 
 /// The device's part of the account, since it was made; no reset clears it.
 ///
@@ -24,6 +24,13 @@ pub struct DeviceCounters {
     /// was disarmed or the device reset.
     #[serde(default)]
     pub discarded: u64,
+    /// Replies of the guest to events.
+    #[serde(default)]
+    pub replies: u64,
+    /// Writes to the doorbell that replied to no event, or to one that was
+    /// replied to before.
+    #[serde(default)]
+    pub unknown_replies: u64,
 }
 
 impl DeviceCounters {
@@ -38,6 +45,8 @@ impl DeviceCounters {
             self_raised: self.self_raised.saturating_sub(earlier.self_raised),
             unsignalled: self.unsignalled.saturating_sub(earlier.unsignalled),
             discarded: self.discarded.saturating_sub(earlier.discarded),
+            replies: self.replies.saturating_sub(earlier.replies),
+            unknown_replies: self.unknown_replies.saturating_sub(earlier.unknown_replies),
         }
     }
 }

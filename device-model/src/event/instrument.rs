@@ -120,6 +120,8 @@ impl Instrument {
         self.store_u64(at(offset_of!(TraceSlot, notify)), 0, relaxed);
         self.store_u64(at(offset_of!(TraceSlot, user)), 0, relaxed);
         self.store_u32(at(offset_of!(TraceSlot, vector)), vector.get(), relaxed);
+        self.store_u64(at(offset_of!(TraceSlot, reply)), 0, relaxed);
+        self.store_u64(at(offset_of!(TraceSlot, command)), 0, relaxed);
         self.store_u64(at(offset_of!(TraceSlot, seq)), seq.get(), Ordering::Release);
     }
 
@@ -152,7 +154,8 @@ impl Instrument {
                 user: stamp(offset_of!(TraceSlot, user)),
                 verdict,
                 vector: self.load_u32(at(offset_of!(TraceSlot, vector)), Ordering::Relaxed),
-                reserved: [0; 2],
+                reply: stamp(offset_of!(TraceSlot, reply)),
+                command: stamp(offset_of!(TraceSlot, command)),
             };
             fence(Ordering::Acquire);
             if self.load_u64(at(offset_of!(TraceSlot, seq)), Ordering::Relaxed) == seq {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The event device: the hardware that irqbed measures with. It writes event
 //! records into completion rings in guest memory and interrupts by MSI-X, MSI or
-//! INTx; its trace slots, mapped straight into the guest, take the time stamps.
-//! The contract with the driver is the crate `irqbed-abi`.
+//! INTx; its trace slots, mapped straight into the guest, take the time stamps,
+//! and its doorbell takes replies. The contract with the driver is the crate
+//! `irqbed-abi`.
 
 mod counters;
 mod instrument;
 mod raise;
 mod registers;
+mod reply;
 mod ring;
 mod source;
 mod state;
@@ -23,6 +25,7 @@ use crate::{
     bar::{Bar, BarIndex},
     device::{Bus, PciDevice, ResetKind},
     spec::{DeviceSpec, Identity, IntxPin, Msi, Msix},
+    tsc::HostTsc,
 };
 
 /// Number of an event, counted from 1 over all vectors for as long as the
@@ -101,6 +104,7 @@ const fn bar(index: u32) -> BarIndex {
 }
 
 const CONTROL: BarIndex = bar(pci::CONTROL_BAR);
+const DOORBELL: BarIndex = bar(pci::DOORBELL_BAR);
 const INSTRUMENT: BarIndex = bar(pci::INSTRUMENT_BAR);
 const MSIX: BarIndex = bar(pci::MSIX_BAR);
 
@@ -156,6 +160,7 @@ impl PciDevice for EventDevice {
             subsystem: pci::PCI_DEVICE_ID,
         })
         .bar(CONTROL, Bar::trapped(pci::CONTROL_BAR_SIZE))
+        .bar(DOORBELL, Bar::trapped(pci::DOORBELL_BAR_SIZE))
         .bar(
             INSTRUMENT,
             Bar::mapped(file, pci::INSTRUMENT_BAR_SIZE)
@@ -184,13 +189,18 @@ impl PciDevice for EventDevice {
             let state = self.source.lock();
             registers::read(offset, data, |register| state.read(register));
         } else {
-            // The hypervisor keeps the MSI-X table to itself.
+            // The hypervisor keeps the MSI-X table to itself, and the doorbell
+            // is only written.
             data.fill(0);
         }
     }
 
     fn bar_write(&mut self, bar: BarIndex, offset: u64, data: &[u8]) {
-        if bar == CONTROL {
+        if bar == DOORBELL {
+            // The stamp comes first: whatever is before it is not measured.
+            let now = HostTsc::now();
+            self.source.reply(offset, data, now);
+        } else if bar == CONTROL {
             registers::write(offset, data, |register, value| {
                 self.source.write(register, value);
             });

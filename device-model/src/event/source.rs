@@ -219,6 +219,24 @@ impl EventSource {
         }
     }
 
+    /// A write of the guest to the doorbell BAR, seen at `now`.
+    pub(super) fn reply(&self, offset: u64, data: &[u8], now: HostTsc) {
+        let mut state = self.lock();
+        let last_seq = state.last_seq;
+        if state.replies.take(offset, data, last_seq, now) {
+            state.counters.replies += 1;
+        } else {
+            state.counters.unknown_replies += 1;
+        }
+    }
+
+    /// When the device saw the reply to an event; `None` when it did not, or
+    /// when the slot of the event belongs to another one by now.
+    #[must_use]
+    pub fn replied(&self, seq: Seq) -> Option<HostTsc> {
+        self.lock().replies.of(seq)
+    }
+
     /// Looks at the producer of a vector as it stands now.
     fn with_producer<T>(&self, vector: Vector, look: impl FnOnce(&Producer) -> T) -> Option<T> {
         let mut state = self.lock();

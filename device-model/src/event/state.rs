@@ -13,6 +13,7 @@ use irqbed_abi::{
 use super::{
     DeviceCounters, Instrument, RaiseError, Seq, Vector,
     registers::{Register, RingRegister},
+    reply::Replies,
     ring::{Geometry, Place, Producer},
 };
 use crate::dma::{Dma, GuestAddr};
@@ -42,6 +43,7 @@ pub(super) struct State {
     /// Number of the last event; 0 before the first.
     pub last_seq: u64,
     pub counters: DeviceCounters,
+    pub replies: Replies,
     /// Where a pattern is made before it is copied to the guest.
     pattern: Box<[u8; MAX_PAYLOAD_LEN]>,
 }
@@ -56,6 +58,7 @@ impl State {
             rings: Default::default(),
             last_seq: 0,
             counters: DeviceCounters::default(),
+            replies: Replies::new(),
             pattern: Box::new([0; MAX_PAYLOAD_LEN]),
         }
     }

@@ -10,7 +10,12 @@ use clap::{
     error::ErrorKind,
     value_parser,
 };
-use irqbed_abi::{control::Load, netlink::MAX_BATCH, pci::VECTORS, ring::MAX_PAYLOAD};
+use irqbed_abi::{
+    control::{Load, ReplyBy},
+    netlink::MAX_BATCH,
+    pci::VECTORS,
+    ring::MAX_PAYLOAD,
+};
 
 use crate::{
     accel::{self, AccelRequest, Accelerator},
@@ -69,6 +74,9 @@ pub(super) struct Arguments {
     /// Where in the kernel it does so; several to compare them
     #[arg(long, value_name = "C,...", value_delimiter = ',', default_value = "hardirq", value_parser = contexts())]
     context: Vec<Context>,
+    /// How the first listener replies to each event; several to compare them
+    #[arg(long, value_name = "R,...", value_delimiter = ',', conflicts_with = "saturate", value_parser = replies())]
+    reply: Vec<ReplyBy>,
     /// Every mechanism in every context that can work
     #[arg(long, conflicts_with_all = ["mechanism", "context"])]
     all: bool,
@@ -148,6 +156,10 @@ fn loads() -> impl TypedValueParser<Value = Load> {
     one_of(Load::ALL, Load::as_str)
 }
 
+fn replies() -> impl TypedValueParser<Value = ReplyBy> {
+    one_of(ReplyBy::ALL, ReplyBy::as_str)
+}
+
 fn rate(text: &str) -> Result<Rate, String> {
     if text == "max" {
         return Ok(Rate::Max { window: 128 });
@@ -210,7 +222,15 @@ impl Arguments {
         (all.into_iter().filter(works).collect(), refused)
     }
 
-    fn bench(&self, machine: &Machine, pair: Pair) -> Bench {
+    /// The ways to reply that each pair is measured with.
+    fn replies(&self) -> Vec<Option<ReplyBy>> {
+        match &*self.reply {
+            [] => vec![None],
+            some => some.iter().copied().map(Some).collect(),
+        }
+    }
+
+    fn bench(&self, machine: &Machine, pair: Pair, reply: Option<ReplyBy>) -> Bench {
         Bench {
             machine: pair.machine(machine),
             module_parameters: self.module_parameter.iter().cloned().collect(),
@@ -239,6 +259,7 @@ impl Arguments {
             },
             receive_buffer: self.receive_buffer,
             load: self.load,
+            reply,
         }
     }
 
@@ -300,7 +321,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let progress = Progress::on_terminal();
     let benches: Vec<_> = pairs
         .iter()
-        .map(|pair| arguments.bench(&machine, *pair))
+        .flat_map(|&pair| arguments.replies().into_iter().map(move |by| (pair, by)))
+        .map(|(pair, reply)| arguments.bench(&machine, pair, reply))
         .collect();
     let measure = if arguments.saturate {
         saturate
@@ -314,7 +336,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let problems: Vec<String> = results
         .iter()
         .flat_map(|result| {
-            let of = format!("{} in {}", result.mechanism, result.context);
+            let of = result.name();
             let problems = result.problems().into_iter();
             problems.map(move |problem| format!("{of}: {problem}"))
         })

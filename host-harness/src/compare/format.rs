@@ -180,7 +180,8 @@ fn figures(document: &Document) -> impl Iterator<Item = (String, &'static str, u
                 Unit::Nanoseconds => "ns",
                 Unit::Instructions => "instructions",
             };
-            let name = format!("{}/{}/{stage}/p50", result.mechanism, result.context);
+            let context = result.context_and_reply();
+            let name = format!("{}/{context}/{stage}/p50", result.mechanism);
             (name, unit, stats.p50)
         })
     })

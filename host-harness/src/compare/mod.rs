@@ -82,7 +82,7 @@ impl Verdict {
 pub struct Row {
     /// How the driver tells.
     pub mechanism: String,
-    /// From where in the kernel.
+    /// From where in the kernel, and how the process replies, where it does.
     pub context: String,
     /// The stage; `None` where a whole pair is on one side only.
     pub stage: Option<Stage>,
@@ -136,7 +136,7 @@ type Key = (String, String);
 fn rounds(document: &Document) -> BTreeMap<Key, Vec<&RunResult>> {
     let mut pairs: BTreeMap<Key, Vec<&RunResult>> = BTreeMap::new();
     for result in &document.results {
-        let key = (result.mechanism.clone(), result.context.clone());
+        let key = (result.mechanism.clone(), result.context_and_reply());
         pairs.entry(key).or_default().push(result);
     }
     pairs

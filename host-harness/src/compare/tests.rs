@@ -119,6 +119,13 @@ fn what_is_not_the_same_thing_is_not_compared_and_says_why() {
 }
 
 #[test]
+fn ways_to_reply_are_no_rounds_of_the_same() {
+    let both = document(vec![examples::wall(), examples::replied()]);
+    let keys: Vec<_> = rounds(&both).into_keys().map(|key| key.1).collect();
+    assert_eq!(keys, ["hardirq", "hardirq, replies by write"]);
+}
+
+#[test]
 fn a_pair_on_one_side_only_is_said() {
     let mut other = result(Unit::Instructions, 6000);
     other.context = "bh".to_owned();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use irqbed_abi::control::Behaviour;
 
-use super::{Clock, Delivery, Document, Listener, Parameters, RunResult, Stages};
+use super::{Clock, Delivery, Document, Listener, Parameters, Replies, RunResult, Stages};
 use crate::{
     accel::Accelerator,
     account::Account,
@@ -46,7 +46,7 @@ pub(crate) fn wall() -> RunResult {
             raise_to_isr: Some(75_000 + event * event / 4),
             isr_to_notify: Some(900 + event),
             notify_to_user: Some(150_000 + 10 * event),
-            unstamped: None,
+            ..Sample::default()
         }
     })
 }
@@ -54,11 +54,31 @@ pub(crate) fn wall() -> RunResult {
 /// 1,000 events on one path, the last one on another.
 pub(crate) fn instructions() -> RunResult {
     result(Clock::instructions(), |event| Sample {
-        raise_to_isr: None,
         isr_to_notify: Some(412),
         notify_to_user: Some(if event == 999 { 65_747 } else { 6_311 }),
-        unstamped: None,
+        ..Sample::default()
     })
+}
+
+/// 1,000 events that were replied to.
+pub(crate) fn replied() -> RunResult {
+    let sample = |event| Sample {
+        raise_to_isr: Some(75_000),
+        isr_to_notify: Some(900),
+        notify_to_user: Some(150_000),
+        reply_to_command: Some(30_000 + event),
+        command_to_device: Some(40_000),
+        reply_to_device: Some(70_000 + event),
+        raise_to_device: Some(296_000 + event),
+        unstamped: None,
+    };
+    RunResult {
+        replies: Some(Replies {
+            by: "write".to_owned(),
+            account: Account::new(1000, 1000),
+        }),
+        ..result(Clock::wall(Nanos(310), Nanos(40), Nanos(1_000)), sample)
+    }
 }
 
 fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
@@ -90,6 +110,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
         },
         duration_ns: Nanos(1_000_250_000),
         account: Account::new(1000, 1000),
+        replies: None,
         listeners: vec![Listener {
             delivery: Delivery::Unicast,
             behaviour: Behaviour::Measure,

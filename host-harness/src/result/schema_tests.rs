@@ -146,6 +146,7 @@ fn full() -> Document {
         trial_ns: Nanos(1_000_000_000),
     });
     result.notes.push("a note".to_owned());
+    result.replies = examples::replied().replies;
     examples::document(result)
 }
 
@@ -154,6 +155,7 @@ fn documents_fit_their_schema() {
     for document in [
         examples::document(examples::wall()),
         examples::document(examples::instructions()),
+        examples::document(examples::replied()),
         full(),
     ] {
         fits(&document).unwrap();

@@ -172,10 +172,9 @@ mod tests {
     fn figures_and_histogram_agree() {
         let mut histograms = StageHistograms::new(Unit::Instructions);
         histograms.extend((1..=1000).map(|value| Sample {
-            raise_to_isr: None,
             isr_to_notify: Some(value),
             notify_to_user: Some(5_000),
-            unstamped: None,
+            ..Sample::default()
         }));
         let stages = Stages::from(&histograms);
         let stats = &stages[&Stage::IsrToUser];

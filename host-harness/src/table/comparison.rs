@@ -10,10 +10,11 @@ use crate::{
     units::thousands,
 };
 
-use super::{account, clock, figures, heading, paragraph};
+use super::{EVENTS, REPLIES, account, clock, conditions, figures, paragraph, replies};
 
 /// Which of the figures of a stage are shown, and under what heading.
-const SHOWN: [(usize, &str); 5] = [(1, "min"), (2, "p50"), (3, "p90"), (4, "p99"), (6, "max")];
+pub(super) const SHOWN: [(usize, &str); 5] =
+    [(1, "min"), (2, "p50"), (3, "p90"), (4, "p99"), (6, "max")];
 
 /// Writes the table, at most 100 columns wide.
 pub(super) fn write(text: &mut String, document: &Document) {
@@ -22,8 +23,7 @@ pub(super) fn write(text: &mut String, document: &Document) {
         return;
     };
     // What all have in common, said once.
-    let common = heading(first);
-    let what = common.split_once(", ").map_or("", |(_, rest)| rest);
+    let what = conditions(first);
     let saturated = results.iter().any(|result| result.saturation.is_some());
     if saturated {
         let payload = thousands(first.parameters.payload_bytes.into());
@@ -36,6 +36,36 @@ pub(super) fn write(text: &mut String, document: &Document) {
         paragraph(text, "", &format!("{} pairs, {what} each", results.len()));
     }
     text.push('\n');
+    if results.iter().any(|result| result.replies.is_some()) {
+        replies::write(text, results, first.clock.unit());
+    } else {
+        forward(text, results, first, saturated);
+    }
+    paragraph(text, "clock: ", &clock(&first.clock));
+    for result in results {
+        let label = format!("{}: ", result.name());
+        if result.account.delivered != result.account.raised {
+            paragraph(text, &label, &account(EVENTS, &result.account));
+        }
+        match &result.replies {
+            Some(replies) if replies.account.delivered != replies.account.raised => {
+                paragraph(text, &label, &account(REPLIES, &replies.account));
+            }
+            _ => {}
+        }
+        for problem in result.problems() {
+            paragraph(text, &format!("INVALID: {label}"), &problem);
+        }
+    }
+    paragraph(text, "account: ", &account(EVENTS, &total(results)));
+    let notes: BTreeSet<&String> = results.iter().flat_map(|result| &result.notes).collect();
+    for note in notes {
+        paragraph(text, "note: ", note);
+    }
+}
+
+/// The way from the handler to the process.
+fn forward(text: &mut String, results: &[RunResult], first: &RunResult, saturated: bool) {
     let compared = compared(results);
     let unit = match first.clock {
         Clock::Wall { .. } => "µs",
@@ -67,21 +97,6 @@ pub(super) fn write(text: &mut String, document: &Document) {
             Some(saturation) => writeln!(text, "{}", thousands(saturation.lossless_hz as u64)),
             None => writeln!(text, "{}", delivered(&result.account)),
         };
-    }
-    paragraph(text, "clock: ", &clock(&first.clock));
-    for result in results {
-        let label = format!("{} in {}: ", result.mechanism, result.context);
-        if result.account.delivered != result.account.raised {
-            paragraph(text, &label, &account(&result.account));
-        }
-        for problem in result.problems() {
-            paragraph(text, &format!("INVALID: {label}"), &problem);
-        }
-    }
-    paragraph(text, "account: ", &account(&total(results)));
-    let notes: BTreeSet<&String> = results.iter().flat_map(|result| &result.notes).collect();
-    for note in notes {
-        paragraph(text, "note: ", note);
     }
 }
 

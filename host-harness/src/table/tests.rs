@@ -173,6 +173,63 @@ fn a_run_without_any_event_says_so() {
 }
 
 #[test]
+fn a_run_with_replies_shows_the_way_back_and_its_account() {
+    let mut result = examples::replied();
+    let found = render(&examples::document(result.clone()));
+    for line in [
+        "netlink in hardirq, replies by write, wall clock: 1,000 events of 16 bytes at",
+        "reply_to_command    1,000   30.00   30.50   30.90   30.99   31.00   31.00",
+        "command_to_device   1,000   40.00   40.00   40.00   40.00   40.00   40.00",
+        "reply_to_device     1,000   70.00   70.50   70.90   70.99   71.00   71.00",
+        "raise_to_device     1,000  296.00  296.50  296.90  296.99  297.00  297.00",
+        "replies: made 1,000 = seen by the device 1,000 + lost 0",
+    ] {
+        assert!(found.contains(line), "{found}");
+    }
+    for line in found.lines() {
+        assert!(line.chars().count() <= WIDTH, "too wide: {line}");
+    }
+    if let Some(replies) = &mut result.replies {
+        replies.account.delivered = 990;
+        replies.account.lose(Loss::ReplyRefused, 8);
+    }
+    let found = render(&examples::document(result));
+    for line in [
+        "replies: made 1,000 = seen by the device 990 + lost 8 (reply_refused 8) +",
+        "INVALID: the account of the replies does not balance: 2 replies unexplained",
+    ] {
+        assert!(found.contains(line), "{found}");
+    }
+}
+
+#[test]
+fn several_ways_to_reply_make_one_line_each() {
+    let mut other = examples::replied();
+    other.mechanism = "netlink-broadcast".to_owned();
+    other.context = "workqueue".to_owned();
+    if let Some(replies) = &mut other.replies {
+        replies.by = "netlink".to_owned();
+        replies.account.delivered = 999;
+        replies.account.lose(Loss::ReplyUnsent, 1);
+    }
+    let mut document = examples::document(examples::replied());
+    document.results.push(other);
+    let found = render(&document);
+    for line in [
+        "reply_to_device, µs                           min       p50       p90       p99       max  seen",
+        "raise_to_device, µs                           min       p50       p90       p99       max  seen",
+        "netlink            hardirq   write          70.00     70.50     70.90     70.99     71.00  1,000",
+        "netlink-broadcast  workqueue netlink       296.00    296.50    296.90    296.99    297.00  999",
+        "netlink-broadcast in workqueue, replies by netlink: made 1,000 = seen by the",
+    ] {
+        assert!(found.contains(line), "{found}");
+    }
+    for line in found.lines() {
+        assert!(line.chars().count() <= 100, "too wide: {line}");
+    }
+}
+
+#[test]
 fn several_runs_make_one_line_each() {
     let mut slower = examples::wall();
     slower.mechanism = "netlink-broadcast".to_owned();

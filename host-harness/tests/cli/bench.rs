@@ -129,3 +129,36 @@ fn two_benches_at_once_both_finish() {
     }
     sandbox.assert_nothing_left();
 }
+
+#[test]
+fn each_way_to_reply_has_a_result_whose_replies_balance() {
+    let sandbox = Sandbox::with_guest();
+    let ended = run(
+        &sandbox,
+        &[
+            "bench",
+            "--accel",
+            "tcg",
+            "--json",
+            "-",
+            "--events",
+            "100",
+            "--reply",
+            "write,mmap",
+        ],
+    );
+    ended.assert_measured();
+    let document: Value = serde_json::from_str(&ended.stdout).expect("one JSON value");
+    let results = document["results"].as_array().expect("results");
+    assert_eq!(results.len(), 2);
+    for (result, by) in results.iter().zip(["write", "mmap"]) {
+        let replies = &result["replies"];
+        assert_eq!(replies["by"], by);
+        assert_eq!(replies["account"]["raised"], 100);
+        assert_eq!(replies["account"]["delivered"], 100);
+        let stages = &result["stages"];
+        assert_eq!(stages["raise_to_device"]["count"], 100);
+        assert_eq!(stages["reply_to_device"]["count"], 100);
+        assert_eq!(stages["reply_to_command"].is_null(), by == "mmap");
+    }
+}

@@ -3,11 +3,11 @@
 
 use host_harness::measure::{Plan, Rate};
 use irqbed_abi::{
-    control::{Behaviour, ListenerSpec, Mechanism, Reply, Request},
+    control::{Behaviour, ListenerSpec, Mechanism},
     netlink::{MSG_EVENT, MSG_SUBSCRIBE},
 };
 
-use crate::support::{Guest, unicast};
+use crate::support::{Guest, error_of, message, send, unicast};
 
 #[test]
 fn three_listeners_hear_one_broadcast() {
@@ -152,41 +152,6 @@ fn events_at_the_highest_rate_are_all_accounted_for() {
         40_000
     );
     guest.assert_quiet();
-}
-
-fn send(guest: &mut Guest, bytes: Vec<u8>, unprivileged: bool) -> Vec<Vec<u8>> {
-    match guest
-        .session
-        .ask(Request::SendRaw {
-            bytes,
-            unprivileged,
-        })
-        .expect("the agent sends")
-    {
-        Reply::Datagrams { datagrams } => datagrams,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// A netlink message: `nlmsghdr` as in linux/netlink.h, with `NLM_F_REQUEST | NLM_F_ACK`.
-fn message(declared: u32, kind: u16, port: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = declared.to_le_bytes().to_vec();
-    bytes.extend(kind.to_le_bytes());
-    bytes.extend(5u16.to_le_bytes());
-    bytes.extend(7u32.to_le_bytes());
-    bytes.extend(port.to_le_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
-/// The error of an `NLMSG_ERROR` message, 0 for an ack.
-fn error_of(datagram: &[u8]) -> i32 {
-    assert_eq!(
-        u16::from_le_bytes([datagram[4], datagram[5]]),
-        2,
-        "not an NLMSG_ERROR: {datagram:?}"
-    );
-    i32::from_le_bytes([datagram[16], datagram[17], datagram[18], datagram[19]])
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod listeners;
 mod mechanisms;
 mod misbehaviour;
 mod rates;
+mod replies;
 mod support;
 mod uio;
 mod vfio;
