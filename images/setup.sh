@@ -58,8 +58,8 @@ done
 # for those. Another kernel than ours has them built in, or does without.
 stock=()
 if [ -z "${IRQBED_KERNEL:-}" ]; then
-  for module in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci}; do
-    stock+=("$STORE/kernel/modules/kernel/$module.ko.xz")
+  for name in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci}; do
+    stock+=("$STORE/kernel/modules/kernel/$name.ko.xz")
   done
 fi
 "$IMAGES/initramfs.sh" "$STORE/initramfs.cpio" \
