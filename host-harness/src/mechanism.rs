@@ -108,6 +108,12 @@ pub const fn batches(mechanism: Mechanism) -> bool {
     matches!(mechanism, Mechanism::Netlink | Mechanism::NetlinkIoUring)
 }
 
+/// Whether events can come to a mechanism by a type of interrupt.
+#[must_use]
+pub fn takes(mechanism: Mechanism, interrupt: InterruptType) -> bool {
+    driver(mechanism) != Driver::Vfio || interrupt == InterruptType::Msix
+}
+
 /// Most listeners that a mechanism can have; the others have no limit of their
 /// own.
 #[must_use]

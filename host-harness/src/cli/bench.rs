@@ -23,7 +23,7 @@ use crate::{
     bench::{Bench, Scheduling},
     environment::Environment,
     measure::{Plan, Rate},
-    mechanism::{Context, InterruptType, Mechanism, Pair, batches},
+    mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
     progress::Progress,
     qemu::{ClockKind, Machine},
     result::{Document, JsonTarget},
@@ -208,9 +208,12 @@ impl Arguments {
         let mut refused = Vec::new();
         let refusal = |pair: &Pair| {
             let several = self.batch > 1 && !batches(pair.mechanism);
-            let why = || "its messages carry one event each: leave out --batch".to_owned();
+            let other = !takes(pair.mechanism, self.irq);
+            let batch = || "its messages carry one event each: leave out --batch".to_owned();
+            let irq = || "its listener takes MSI-X alone: leave out --irq".to_owned();
             pair.refusal(machine, self.listeners)
-                .or_else(|| several.then(why))
+                .or_else(|| several.then(batch))
+                .or_else(|| other.then(irq))
         };
         let works = |pair: &Pair| match refusal(pair) {
             Some(why) => {

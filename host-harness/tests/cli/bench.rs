@@ -110,6 +110,7 @@ fn a_pair_that_cannot_be_measured_says_why() {
         ("--clock=instructions", "--clock wall"),
         ("--context=bh", "hard interrupt handler"),
         ("--listeners=2", "--listeners 1"),
+        ("--irq=intx", "MSI-X alone"),
     ] {
         let ended = run(&sandbox, &["bench", "--mechanism=vfio", arguments]);
         ended.assert_refused(&["vfio in", "cannot be measured", why]);
