@@ -37,6 +37,10 @@ doctor *ARGS: host
 test *ARGS: setup
     @images/cargo.sh test "$@"
 
+# Show that the driver may do what it does, on the kernel that checks (`debug-kernel`)
+test-debug *ARGS: setup
+    @images/cargo.sh test --test guest safe_contexts -- --ignored --nocapture "$@"
+
 # Take the project's own figures; `figures fresh` times a first run
 figures *ARGS: setup
     @bench/figures.sh "$@"
@@ -53,6 +57,10 @@ setup:
 build:
     @images/setup.sh --no-fetch
 
+# Build the kernel that checks locks, memory and contexts, for `--kernel 6.12-debug`
+debug-kernel:
+    @images/debug-kernel.sh && images/setup.sh
+
 # Build the programs of the host alone
 [private]
 host:
@@ -60,7 +68,7 @@ host:
 
 # Remove what was built; what was fetched stays
 clean:
-    rm -rf target .irqbed/module .irqbed/initramfs.cpio*
+    rm -rf target .irqbed/module .irqbed/initramfs.cpio* .irqbed/kernels/*/module .irqbed/kernels/*/initramfs.cpio*
 
 # Remove what was fetched, too
 distclean: clean

@@ -9,7 +9,7 @@ set -euo pipefail
 [ $# -ge 3 ] || die "usage: initramfs.sh OUT AGENT MODULE..."
 out=$1 agent=$2
 shift 2
-release=${IRQBED_KDIR:-$STORE/kernel/build}/include/config/kernel.release
+release=${IRQBED_KDIR:-${out%/*}/kernel/build}/include/config/kernel.release
 "$IMAGES/tools.sh" busybox
 busybox=$STORE/tools/busybox/bin/busybox
 is_current() {

@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# module.sh [MAKE-ARGUMENT...]: builds the driver against the guest's kernel, as
-# .irqbed/module/irqbed.ko. With arguments (W=1, C=2) it is a trial: everything
-# is built anew in another folder, and what make says is shown. The source tree
-# stays clean.
+# module.sh [--kernel NAME] [MAKE-ARGUMENT...]: builds the driver against the
+# guest's kernel, as .irqbed/module/irqbed.ko, or against one of another name,
+# as .irqbed/kernels/NAME/module/irqbed.ko. With arguments (W=1, C=2) it is a
+# trial: everything is built anew in another folder, and what make says is
+# shown. The source tree stays clean.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-source=$ROOT/guest-kmod out=$STORE/module
-kdir=${IRQBED_KDIR:-$STORE/kernel/build}
+source=$ROOT/guest-kmod home=$STORE
+if [ "${1:-}" = --kernel ]; then
+  home=$STORE/kernels/$2 IRQBED_KDIR=
+  shift 2
+fi
+out=$home/module
+kdir=${IRQBED_KDIR:-$home/kernel/build}
 [ -f "$kdir/Makefile" ] || die "no kernel headers at $kdir: run ./just setup, or set IRQBED_KDIR to a folder that has them"
 kdir=$(cd "$kdir" && pwd -P)
 [ -f "$kdir/include/config/kernel.release" ] ||

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # setup.sh [--no-fetch]: fetches and builds whatever is missing; what is there
-# costs nothing. The downloads run while cargo compiles.
+# costs nothing. The downloads run while cargo compiles. Kernels of other names
+# get driver and initramfs too, where they have been built.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -39,28 +40,35 @@ for job in "${jobs_of_ours[@]}"; do wait "$job" || complete=; done
 jobs_of_ours=()
 [ -n "$complete" ] || die "not everything is there: see above"
 
-# The modules that the driver names as those it needs; the agent loads them
-# before it.
-module=$STORE/module/irqbed.ko
-needed=()
-for name in $(readelf -p .modinfo "$module" | sed -n 's/.* depends=//p' | tr , ' '); do
+# initramfs HOME: for the kernel whose parts lie there.
+initramfs() {
+  local name module found places=("$1/kernel/lib/modules") modules=("$1/module/irqbed.ko")
+  # The modules that the driver names as those it needs; the agent loads them
+  # before it.
   if [ -n "${IRQBED_KDIR:-}" ]; then
     places=("$IRQBED_KDIR" "/lib/modules/$(cat "$IRQBED_KDIR/include/config/kernel.release")")
-  else
-    places=("$STORE/kernel/lib/modules")
   fi
-  found=$(find "${places[@]}" -name "$name.ko*" ! -name '*.cmd' 2>/dev/null | head -n 1 || true)
-  [ -n "$found" ] ||
-    die "the driver needs the kernel's module $name, which is not below ${places[*]}: install that kernel's modules, or build it with $name inside"
-  needed+=("$found")
-done
-# What of the kernel's own modules some mechanisms need; the agent loads them
-# for those. Another kernel than ours has them built in, or does without.
-stock=()
-if [ -z "${IRQBED_KERNEL:-}" ]; then
-  for name in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci}; do
-    stock+=("$STORE/kernel/modules/kernel/$name.ko.xz")
+  for name in $(readelf -p .modinfo "${modules[0]}" | sed -n 's/.* depends=//p' | tr , ' '); do
+    found=$(find "${places[@]}" -name "$name.ko*" ! -name '*.cmd' 2>/dev/null | head -n 1 || true)
+    [ -n "$found" ] ||
+      die "the driver needs the kernel's module $name, which is not below ${places[*]}: install that kernel's modules, or build it with $name inside"
+    modules+=("$found")
   done
-fi
-"$IMAGES/initramfs.sh" "$STORE/initramfs.cpio" \
-  "$ROOT/target/x86_64-unknown-linux-gnu/release/guest-agent" "$module" "${needed[@]}" "${stock[@]}"
+  # What of the kernel's own modules some mechanisms need; the agent loads them
+  # for those. Another kernel than ours has them built in, or does without.
+  if [ -z "${IRQBED_KERNEL:-}" ]; then
+    for module in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci}; do
+      modules+=("$1/kernel/modules/kernel/$module.ko"*)
+    done
+  fi
+  "$IMAGES/initramfs.sh" "$1/initramfs.cpio" \
+    "$ROOT/target/x86_64-unknown-linux-gnu/release/guest-agent" "${modules[@]}"
+}
+initramfs "$STORE"
+# What the user puts in place is in the place of the stock kernel.
+for kernel in "$STORE"/kernels/*/kernel/.complete; do
+  [ -f "$kernel" ] || continue
+  home=${kernel%/kernel/.complete}
+  "$IMAGES/module.sh" --kernel "${home##*/}"
+  IRQBED_KDIR='' IRQBED_KERNEL='' initramfs "$home"
+done

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # tools.sh NAME...: makes tools available that the system does not have, in
 # .irqbed/tools/bin, without what their packages ask for and we do not use.
+# shellcheck disable=SC2016 # `environment` is the launcher's
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -9,9 +10,16 @@ set -euo pipefail
 # The archive, the program, and the packages it needs beside the C library of
 # Debian 12.
 describe() {
+  environment=
   case $1 in
     busybox) archive=bookworm program=bin/busybox packages='busybox-static' ;;
     make) archive=bookworm program=usr/bin/make packages='make' ;;
+    # They write a kernel's parsers, and find m4 and their data not by themselves.
+    flex) archive=bookworm program=usr/bin/flex packages='flex m4' environment='M4=$here/usr/bin/m4' ;;
+    bison)
+      archive=bookworm program=usr/bin/bison packages='bison m4'
+      environment='M4=$here/usr/bin/m4 BISON_PKGDATADIR=$here/usr/share/bison'
+      ;;
     sparse) archive=bookworm program=usr/bin/sparse packages='sparse' ;;
     shellcheck) archive=bookworm program=usr/bin/shellcheck packages='shellcheck libgmp10 libffi8' ;;
     # Debian 12 has none; the one of its successor needs a newer C library.
@@ -35,13 +43,13 @@ install_tool() {
   mkdir -p "$new" "$STORE/tools/bin"
   # shellcheck disable=SC2086 # a list
   unpack "$tool: fetching $(newest "${packages%% *}")" "$new" $packages
-  rm -rf "${new:?}/usr/share"
+  find "$new/usr/share" -mindepth 1 -maxdepth 1 ! -name bison -exec rm -rf {} +
   if [ -e "$new/$libraries/ld-linux-x86-64.so.2" ]; then
     launch="exec \"\$here/$libraries/ld-linux-x86-64.so.2\" --library-path \"\$here/$libraries\""
   elif [ -e "$new/$libraries" ]; then
     launch="LD_LIBRARY_PATH=\$here/$libraries exec"
   else
-    launch='exec'
+    launch="${environment:+$environment }exec"
   fi
   cat >"$new/launch" <<LAUNCHER
 #!/bin/sh
