@@ -2,7 +2,8 @@
 //! Where the parts of a guest lie: QEMU, kernel, module, initramfs.
 //!
 //! `./just setup` puts them below `.irqbed/` at the root of the repository;
-//! `IRQBED_QEMU` and `IRQBED_KERNEL` put others in their place.
+//! `IRQBED_QEMU` and `IRQBED_KERNEL` put others in their place. A kernel of
+//! another name lies with its driver and initramfs below `.irqbed/kernels/`.
 
 use std::{
     env, fs, io,
@@ -11,6 +12,11 @@ use std::{
 
 /// The folder at the root of the repository that holds what was fetched and built.
 const FOLDER: &str = ".irqbed";
+/// The folder in it that holds kernels of other names.
+const KERNELS: &str = "kernels";
+
+/// The kernel that checks locks, memory and contexts.
+pub const DEBUG_KERNEL: &str = "6.12-debug";
 
 /// The parts of a guest.
 #[derive(Debug, Clone)]
@@ -47,6 +53,15 @@ pub enum ArtefactError {
         /// What to do.
         remedy: &'static str,
     },
+    /// No kernel of this name can be built.
+    #[error(
+        "there is no kernel {0:?}: there is {DEBUG_KERNEL}, which `./just debug-kernel` builds; \
+         without a name it is the stock one"
+    )]
+    UnknownKernel(String),
+    /// The kernel of this name was not built yet.
+    #[error("the kernel {0} is not built yet: run `./just debug-kernel`, which takes some minutes")]
+    UnbuiltKernel(String),
     /// A part cannot be read.
     #[error("cannot read {path}: {error}")]
     Unreadable {
@@ -109,6 +124,30 @@ impl Artefacts {
             module: folder.join("module/irqbed.ko"),
             initramfs: folder.join("initramfs.cpio"),
             folder,
+        }
+    }
+
+    /// The same with the kernel of this name, and the driver and initramfs that
+    /// go with it. `IRQBED_KERNEL` and `IRQBED_KDIR` do not touch it.
+    ///
+    /// # Errors
+    /// [`ArtefactError::UnknownKernel`], [`ArtefactError::UnbuiltKernel`].
+    pub fn with_kernel(self, name: &str) -> Result<Self, ArtefactError> {
+        if name != DEBUG_KERNEL {
+            return Err(ArtefactError::UnknownKernel(name.to_owned()));
+        }
+        let home = self.folder.join(KERNELS).join(name);
+        let parts = Self {
+            kernel: home.join("kernel/vmlinux"),
+            kernel_build: home.join("kernel/build"),
+            module: home.join("module/irqbed.ko"),
+            initramfs: home.join("initramfs.cpio"),
+            ..self
+        };
+        if parts.kernel.is_file() {
+            Ok(parts)
+        } else {
+            Err(ArtefactError::UnbuiltKernel(name.to_owned()))
         }
     }
 
@@ -260,6 +299,31 @@ mod tests {
             Some("6.12.117+deb12-amd64")
         );
     }
+
+    #[test]
+    fn a_kernel_of_another_name_comes_with_its_driver_and_initramfs() {
+        let folder = tempfile::tempdir().unwrap();
+        let artefacts = Artefacts::below(folder.path().to_owned());
+        let error = artefacts.clone().with_kernel("7.0").unwrap_err();
+        assert!(error.to_string().contains(DEBUG_KERNEL), "{error}");
+        let error = artefacts.clone().with_kernel(DEBUG_KERNEL).unwrap_err();
+        assert!(error.to_string().contains("./just debug-kernel"), "{error}");
+
+        let home = folder.path().join(KERNELS).join(DEBUG_KERNEL);
+        fs::create_dir_all(home.join("kernel")).unwrap();
+        fs::write(home.join("kernel/vmlinux"), "").unwrap();
+        let parts = artefacts.clone().with_kernel(DEBUG_KERNEL).unwrap();
+        for part in [
+            &parts.kernel,
+            &parts.kernel_build,
+            &parts.module,
+            &parts.initramfs,
+        ] {
+            assert!(part.starts_with(&home), "{part:?}");
+        }
+        assert_eq!(parts.qemu, artefacts.qemu);
+    }
+
     #[test]
     fn the_parameters_of_a_module_are_those_it_describes() {
         let module = b"\0parm=unit:Unit, 0 to 31\0parmtype=unit:int\0parm=delay:Delay\0parms\0";

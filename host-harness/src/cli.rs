@@ -21,7 +21,10 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::interrupt;
+use crate::{
+    artefacts::{ArtefactError, Artefacts},
+    interrupt,
+};
 
 /// A QEMU-emulated testbed that measures how long an interrupt takes to reach
 /// a process.
@@ -79,6 +82,15 @@ fn log_to_stderr(verbose: u8) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+}
+
+/// The parts of a guest, with the kernel that the user wants.
+fn artefacts(kernel: Option<&str>) -> Result<Artefacts, ArtefactError> {
+    let stock = Artefacts::locate()?;
+    match kernel {
+        Some(name) => stock.with_kernel(name),
+        None => Ok(stock),
+    }
 }
 
 /// What the user asked for, on standard output.

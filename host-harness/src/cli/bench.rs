@@ -19,7 +19,6 @@ use irqbed_abi::{
 
 use crate::{
     accel::{self, AccelRequest, Accelerator},
-    artefacts::Artefacts,
     bench::{Bench, Scheduling},
     environment::Environment,
     measure::{Plan, Rate},
@@ -111,6 +110,10 @@ pub(super) struct Arguments {
     /// Put behind the kernel's command line; may be given again
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     kernel_parameter: Vec<String>,
+    /// Another kernel than the stock one: `6.12-debug`, which checks locks,
+    /// memory and contexts (`./just debug-kernel` builds it)
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<String>,
     /// Write the result there as JSON too; `-` for standard output
     #[arg(long, value_name = "FILE")]
     json: Option<JsonTarget>,
@@ -312,7 +315,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(target) = &arguments.json {
         target.ensure_writable()?;
     }
-    let artefacts = Artefacts::locate()?;
+    let artefacts = super::artefacts(arguments.kernel.as_deref())?;
     artefacts.check()?;
     let choice = arguments.accelerator()?;
     let machine = arguments.machine(choice.accelerator);

@@ -17,7 +17,6 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::{
     accel::{self, AccelRequest},
-    artefacts::Artefacts,
     qemu::{ClockKind, ConsoleTo, Machine},
     session::Session,
 };
@@ -36,6 +35,10 @@ pub(super) struct Arguments {
     /// Put behind the kernel's command line; may be given again
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     kernel_parameter: Vec<String>,
+    /// Another kernel than the stock one: `6.12-debug`, which checks locks,
+    /// memory and contexts (`./just debug-kernel` builds it)
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<String>,
     /// Where to listen for `irqbed raise`
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
@@ -47,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "run-vm gives an interactive shell and needs a terminal on standard input; \
          for a run without one use `irqbed bench`"
     );
-    let artefacts = Artefacts::locate()?;
+    let artefacts = super::artefacts(arguments.kernel.as_deref())?;
     let choice = accel::choose(arguments.accel)?;
     let machine = Machine {
         accelerator: choice.accelerator,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Kernels that are none, or another than the driver was built for. None of
-//! them is booted.
+//! Kernels that are none, or another than the driver was built for, or names of
+//! none. None of them is booted.
 
 use std::fs;
 
 use crate::{
-    program::{Running, irqbed},
+    program::{Running, irqbed, run_with},
     sandbox::Sandbox,
 };
 
@@ -71,6 +71,18 @@ fn a_missing_kernel_is_named_with_the_remedy() {
         kernel.to_str().expect("UTF-8"),
         "./just setup",
         "IRQBED_KERNEL",
+    ]);
+    sandbox.assert_no_guest_was_started();
+}
+
+#[test]
+fn an_unknown_kernel_is_answered_with_those_there_are() {
+    let sandbox = Sandbox::new();
+    let qemu = sandbox.forbidden_qemu();
+    run_with(&sandbox, "IRQBED_QEMU", qemu, &["bench", "--kernel", "4.2"]).assert_refused(&[
+        "no kernel \"4.2\"",
+        "6.12-debug",
+        "./just debug-kernel",
     ]);
     sandbox.assert_no_guest_was_started();
 }
