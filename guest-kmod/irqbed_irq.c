@@ -198,9 +198,12 @@ static int irqbed_request(struct irqbed_device *idev, u32 nr,
 	/*
 	 * IRQF_NO_THREAD: the command line's 'threadirqs' must not move what
 	 * is measured. With PREEMPT_RT it must, the locks behind a notifier
-	 * sleep there.
+	 * sleep there; and a lockdep that checks for PREEMPT_RT on other
+	 * kernels goes by the same flag.
 	 */
-	unsigned long flags = IS_ENABLED(CONFIG_PREEMPT_RT) ? 0 : IRQF_NO_THREAD;
+	unsigned long flags = IS_ENABLED(CONFIG_PREEMPT_RT) ||
+			      IS_ENABLED(CONFIG_PROVE_RAW_LOCK_NESTING) ?
+			      0 : IRQF_NO_THREAD;
 	struct device *dev = &idev->pdev->dev;
 	const char *name;
 	int err;
