@@ -35,9 +35,7 @@ if [ "$(cat "$new/unpacked" 2>/dev/null)" != "$recipe" ]; then
   mkdir -p "$tree"
   # The others are for objtool, which the build makes.
   unpack "debug-kernel: fetching the source of $version" "$new" "$source=$version" libelf-dev zlib1g-dev
-  # Documentation, and other processors.
-  plain "$new/usr/src/$source.tar.xz" | run debug-kernel-unpack tar -x -C "$tree" --strip-components 1 \
-    --exclude='*/Documentation/?*/*' --exclude='*/arch/[!xu]*/*' ||
+  plain "$new/usr/src/$source.tar.xz" | run debug-kernel-unpack tar -x -C "$tree" --strip-components 1 --exclude='*/Documentation/?*/*' ||
     die "cannot unpack the kernel's source: $(why debug-kernel-unpack)"
   rm "$new/usr/src/$source.tar.xz"
   printf '%s\n' "$recipe" >"$new/unpacked"

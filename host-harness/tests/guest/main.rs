@@ -12,6 +12,7 @@ mod mechanisms;
 mod misbehaviour;
 mod rates;
 mod replies;
+mod safe_contexts;
 mod support;
 mod uio;
 mod vfio;

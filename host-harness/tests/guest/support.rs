@@ -54,8 +54,13 @@ impl Guest {
 
     /// Boots without the driver; steady, where instructions are counted.
     pub fn boot_bare(machine: &Machine) -> Self {
+        Self::boot_parts(&artefacts(), machine)
+    }
+
+    /// The same, of other parts than the stock ones.
+    pub fn boot_parts(artefacts: &Artefacts, machine: &Machine) -> Self {
         let turn = ONE_GUEST.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut session = Session::boot(&artefacts(), machine).expect("the guest boots");
+        let mut session = Session::boot(artefacts, machine).expect("the guest boots");
         if machine.clock == ClockKind::Instructions {
             session.steady().expect("the guest is made steady");
         }
@@ -86,15 +91,19 @@ impl Guest {
         self.session.flush().expect("the driver answers")
     }
 
-    /// The kernel had nothing to complain of, but that the driver is not its own.
-    pub fn assert_quiet(&mut self) {
+    /// What the kernel complained of, but that the driver is not its own.
+    pub fn complaints(&mut self) -> Vec<String> {
         let log = self.session.kernel_log().expect("the agent reads the log");
-        let news: Vec<_> = log
-            .iter()
+        log.into_iter()
             .skip(self.boot_warnings)
             .filter(|line| !line.contains("loading out-of-tree module taints kernel"))
-            .collect();
-        assert!(news.is_empty(), "kernel warnings: {news:#?}");
+            .collect()
+    }
+
+    /// The kernel had nothing to complain of.
+    pub fn assert_quiet(&mut self) {
+        let complaints = self.complaints();
+        assert!(complaints.is_empty(), "kernel warnings: {complaints:#?}");
     }
 }
 
