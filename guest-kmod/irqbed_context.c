@@ -18,15 +18,14 @@
 #include <linux/string.h>
 #include <linux/workqueue.h>
 
-#include <asm/tsc.h>
-
 #include "irqbed.h"
+#include "irqbed_stamp.h"
 
 /* The IRQ thread: SCHED_FIFO, one per interrupt. */
 
 static irqreturn_t irqbed_enter_threaded(int irq, void *data)
 {
-	irqbed_ring_enter(data, rdtsc_ordered());
+	irqbed_ring_enter(data, irqbed_stamp());
 	return IRQ_WAKE_THREAD;
 }
 
@@ -42,7 +41,7 @@ static irqreturn_t irqbed_enter_bh(int irq, void *data)
 {
 	struct irqbed_ring *ring = data;
 
-	irqbed_ring_enter(ring, rdtsc_ordered());
+	irqbed_ring_enter(ring, irqbed_stamp());
 	irqbed_bh_schedule(&ring->bh);
 	return IRQ_HANDLED;
 }
@@ -79,7 +78,7 @@ static irqreturn_t irqbed_enter_workqueue(int irq, void *data)
 {
 	struct irqbed_ring *ring = data;
 
-	irqbed_ring_enter(ring, rdtsc_ordered());
+	irqbed_ring_enter(ring, irqbed_stamp());
 	queue_work(irqbed_events_wq, &ring->work);
 	return IRQ_HANDLED;
 }

@@ -13,6 +13,7 @@
 
 #include "irqbed.h"
 #include "irqbed_netlink.h"
+#include "irqbed_stamp.h"
 #include "notify.h"
 
 static int unit = IRQBED_DEFAULT_UNIT;
@@ -33,6 +34,12 @@ static unsigned int batch = 1;
 module_param(batch, uint, 0444);
 MODULE_PARM_DESC(batch,
 		 "Most events in a message, 1 to 64, for a notifier that can (default 1)");
+
+static bool stamps = true;
+module_param(stamps, bool, 0444);
+MODULE_PARM_DESC(stamps,
+		 "Stamp the events; off only to find out what that costs (default on)");
+DEFINE_STATIC_KEY_TRUE(irqbed_stamps);
 
 unsigned int irqbed_vectors = IRQBED_VECTORS;
 module_param_named(vectors, irqbed_vectors, uint, 0444);
@@ -184,6 +191,8 @@ static int __init irqbed_init(void)
 	err = irqbed_check_parameters();
 	if (err)
 		return err;
+	if (!stamps)
+		static_branch_disable(&irqbed_stamps);
 	err = irqbed_netlink_start(unit);
 	if (err)
 		return err;

@@ -52,8 +52,8 @@ static inline struct sk_buff *irqbed_events_skb(size_t room)
 }
 
 /* Puts the message of an event into a buffer; false when it does not fit. */
-static inline bool irqbed_event_put(struct sk_buff *skb,
-				    const struct irqbed_event *event)
+static __always_inline bool irqbed_event_put(struct sk_buff *skb,
+					     const struct irqbed_event *event)
 {
 	size_t len = sizeof(event->message) + event->message.payload_len;
 	struct nlmsghdr *nlh;

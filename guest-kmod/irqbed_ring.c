@@ -9,10 +9,10 @@
 #include <linux/string.h>
 
 #include <asm/barrier.h>
-#include <asm/tsc.h>
 
 #include "irqbed.h"
 #include "irqbed_delay.h"
+#include "irqbed_stamp.h"
 #include "notify.h"
 
 /* Where record number @n lies, or will. */
@@ -30,28 +30,16 @@ static inline bool irqbed_record_ready(const struct irqbed_ring *ring, u32 n,
 }
 
 /*
- * Hands the event of one complete record to the notifier. The record belongs
- * to a device that may be wrong or hostile and may write at any moment: each
- * field is read once, and what was checked is what is used.
+ * Stamps one event and hands it to the notifier. Initialised where it is
+ * declared, or the compiler would clear it first.
  */
-static inline void irqbed_take_record(struct irqbed_ring *ring,
-				      const struct irqbed_event_record *record,
-				      u64 stamp)
+static __always_inline void irqbed_hand_on(struct irqbed_ring *ring,
+					   const struct irqbed_event_record *record,
+					   u32 offset, u32 len, u32 slot,
+					   u64 stamp)
 {
-	u32 offset = READ_ONCE(record->payload_offset);
-	u32 len = READ_ONCE(record->payload_len);
-	u32 slot = READ_ONCE(record->slot);
-	struct irqbed_trace_slot *trace;
-	struct irqbed_event event;
-
-	/* The area is never smaller than the longest payload: no underflow. */
-	if (unlikely(len > ring->max_payload ||
-		     offset > ring->payload_area - len ||
-		     slot >= ring->slots)) {
-		ring->counters.bad_record++;
-		return;
-	}
-	event = (struct irqbed_event) {
+	struct irqbed_trace_slot *trace = &ring->trace[slot];
+	struct irqbed_event event = {
 		.message = {
 			.seq = READ_ONCE(record->seq),
 			.slot = slot,
@@ -62,11 +50,32 @@ static inline void irqbed_take_record(struct irqbed_ring *ring,
 		.payload = ring->payloads + offset,
 	};
 
-	trace = &ring->trace[slot];
-	WRITE_ONCE(trace->isr, stamp);
+	irqbed_put_stamp(&trace->isr, stamp);
 	irqbed_delay();
-	WRITE_ONCE(trace->notify, rdtsc_ordered());
+	irqbed_stamp_now(&trace->notify);
 	irqbed_notifier->notify(ring, &event);
+}
+
+/*
+ * Takes one complete record. It belongs to a device that may be wrong or
+ * hostile and may write at any moment: each field is read once, and what was
+ * checked is what is used.
+ */
+static __always_inline void irqbed_take_record(struct irqbed_ring *ring,
+					       const struct irqbed_event_record *record,
+					       u64 stamp)
+{
+	u32 offset = READ_ONCE(record->payload_offset);
+	u32 len = READ_ONCE(record->payload_len);
+	u32 slot = READ_ONCE(record->slot);
+
+	/* The area is never smaller than the longest payload: no underflow. */
+	if (unlikely(len > ring->max_payload ||
+		     offset > ring->payload_area - len ||
+		     slot >= ring->slots))
+		ring->counters.bad_record++;
+	else
+		irqbed_hand_on(ring, record, offset, len, slot, stamp);
 }
 
 /*
@@ -77,7 +86,7 @@ static inline u64 irqbed_ring_entry(const struct irqbed_ring *ring, u32 n)
 {
 	if (likely((s32)(smp_load_acquire(&ring->entered) - n) > 0))
 		return ring->entry[n & (ring->entries - 1)];
-	return rdtsc_ordered();
+	return irqbed_stamp();
 }
 
 /*
@@ -115,7 +124,7 @@ static __always_inline u32 irqbed_ring_drain(struct irqbed_ring *ring,
 		if (deferred)
 			stamp = irqbed_ring_entry(ring, n);
 		else if (n != first)
-			stamp = rdtsc_ordered();
+			stamp = irqbed_stamp();
 		irqbed_take_record(ring, record, stamp);
 		ring->counters.events++;
 		n++;
@@ -158,7 +167,7 @@ u32 irqbed_rings_waiting(const struct irqbed_device *idev)
 irqreturn_t irqbed_interrupt(int irq, void *data)
 {
 	/* The stamp comes first: whatever is before it is not measured. */
-	u64 entry = rdtsc_ordered();
+	u64 entry = irqbed_stamp();
 	struct irqbed_ring *ring = data;
 
 	ring->counters.interrupts++;
