@@ -13,6 +13,11 @@ default:
 bench *ARGS: setup
     @{{irqbed}} bench "$@"
 
+# Print where the instructions of an event go, by function
+[no-cd]
+path *ARGS: setup
+    @{{irqbed}} path "$@"
+
 # Boot the guest with device and driver, and give a shell in it
 [no-cd]
 run-vm *ARGS: setup

@@ -17,7 +17,7 @@ quiet=()
 wanted=${1:-}
 [ $# -eq 0 ] || shift
 case $wanted in
-  host) exec cargo build "${quiet[@]}" --release -p host-harness -p device-model ;;
+  host) exec cargo build "${quiet[@]}" --release -p host-harness -p device-model -p tcg-plugin ;;
   agent)
     target=x86_64-unknown-linux-gnu
     # The user's flags would come before these.

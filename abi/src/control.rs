@@ -136,6 +136,9 @@ pub enum Behaviour {
     /// Receives, stamps the trace slots, checks and counts. One listener of a
     /// run may do this.
     Measure,
+    /// The same, and stamps nothing: only its verdict goes into the slot. Shows
+    /// what the stamps cost.
+    Judge,
     /// Receives, checks and counts, but leaves the trace slots alone.
     Count,
     /// Receives and prints each event on the console, for a person.
@@ -258,6 +261,17 @@ pub struct ListenerReport {
     pub alive: bool,
 }
 
+/// A function of the kernel, as `/proc/kallsyms` knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Symbol {
+    /// Where it begins.
+    pub address: u64,
+    /// Its name.
+    pub name: String,
+    /// The module it belongs to, if it does.
+    pub module: Option<String>,
+}
+
 /// What the harness asks of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -321,6 +335,12 @@ pub enum Request {
     /// Kernel messages of level warning and worse since the start. Answer:
     /// [`Reply::KernelLog`].
     KernelLog,
+    /// The kernel functions that addresses belong to. Answer:
+    /// [`Reply::Symbols`].
+    Symbols {
+        /// Virtual addresses of the kernel, in any order.
+        addresses: Vec<u64>,
+    },
     /// End of the guest. Answer: [`Reply::Done`], then it powers off.
     PowerOff,
 }
@@ -367,5 +387,10 @@ pub enum Reply {
     KernelLog {
         /// One entry a message.
         lines: Vec<String>,
+    },
+    /// Functions of the kernel.
+    Symbols {
+        /// Those that the addresses belong to, each once, in order.
+        symbols: Vec<Symbol>,
     },
 }

@@ -39,6 +39,7 @@ macro_rules! layout {
 #[cfg(feature = "control")]
 pub mod control;
 pub mod counters;
+pub mod execution;
 pub mod netlink;
 pub mod pattern;
 pub mod pci;

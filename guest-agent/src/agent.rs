@@ -16,7 +16,7 @@ use crate::{
     kmsg::Kmsg,
     listeners::Listeners,
     load::Disturbance,
-    module, netlink, program, raw, vfio,
+    module, netlink, program, raw, symbols, vfio,
 };
 
 /// What PID 1 knows.
@@ -96,6 +96,9 @@ impl Agent {
             Request::KernelLog => Ok(Reply::KernelLog {
                 lines: self.log.warnings().to_vec(),
             }),
+            Request::Symbols { addresses } => {
+                symbols::of(&addresses).map(|symbols| Reply::Symbols { symbols })
+            }
             Request::PowerOff => Ok(Reply::Done),
         }
     }

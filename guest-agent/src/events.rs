@@ -29,6 +29,7 @@ pub struct Sink {
     checks: Checks,
     instrument: Option<Instrument>,
     replier: Option<Box<dyn Replier>>,
+    stamps: bool,
     print: bool,
 }
 
@@ -51,6 +52,7 @@ impl Sink {
             checks,
             instrument,
             replier: None,
+            stamps: true,
             print,
         }
     }
@@ -65,6 +67,11 @@ impl Sink {
         self.replier = Some(replier);
     }
 
+    /// Leaves the stamp out of the trace slots, and only judges.
+    pub fn stamp_nothing(&mut self) {
+        self.stamps = false;
+    }
+
     /// Takes an event that the receiver had in hand at `user`. The stamp is
     /// written first, the verdict last; the reply and all checks are in between.
     #[inline(always)]
@@ -73,7 +80,7 @@ impl Sink {
             .instrument
             .as_ref()
             .and_then(|bar| bar.slot(event.slot, event.seq));
-        if let Some(slot) = slot {
+        if let Some(slot) = slot.filter(|_| self.stamps) {
             slot.stamp_user(user);
             if let Some(replier) = &mut self.replier {
                 self.checks.stats.count(Figure::Replies);
@@ -309,6 +316,13 @@ mod tests {
         );
         assert!(describe(&event, &[b'a'; 61]).ends_with("aaa\"..."));
         assert!(describe(&event, &[0; 4096]).len() < 120);
+    }
+
+    #[test]
+    fn who_only_judges_leaves_no_stamp() {
+        let mut bench = bench();
+        bench.sink.stamp_nothing();
+        assert_eq!(bench.take(5, 2, |_| {}), (0, VERDICT_OK));
     }
 
     proptest! {

@@ -40,7 +40,9 @@ fn start(spec: &str) -> Result<Listener> {
     let stats = Stats::map(io::stdin()).context("cannot map the shared figures")?;
     let instrument = match spec.behaviour {
         // Who drives the device maps the BAR as well.
-        Behaviour::Measure if !spec.mechanism.drives_the_device() => Some(Instrument::open()?),
+        Behaviour::Measure | Behaviour::Judge if !spec.mechanism.drives_the_device() => {
+            Some(Instrument::open()?)
+        }
         _ => None,
     };
     ensure!(
@@ -57,6 +59,9 @@ fn start(spec: &str) -> Result<Listener> {
     let mut sink = Sink::new(stats, instrument, spec.behaviour == Behaviour::Print);
     if let Some(way) = spec.reply {
         sink.reply_by(repliers::open(way)?);
+    }
+    if spec.behaviour == Behaviour::Judge {
+        sink.stamp_nothing();
     }
     let receiver = receivers::open(&spec, &mut sink)?;
     sink.set_port_id(receiver.port_id());

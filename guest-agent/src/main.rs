@@ -32,6 +32,7 @@ mod scheduling;
 mod shell;
 mod signal;
 mod stats;
+mod symbols;
 mod tsc;
 mod uring;
 mod vfio;

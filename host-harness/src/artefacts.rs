@@ -33,6 +33,8 @@ pub struct Artefacts {
     pub module: PathBuf,
     /// Initial file system with agent, driver and busybox.
     pub initramfs: PathBuf,
+    /// QEMU's plugin that logs what the guest executes.
+    pub plugin: PathBuf,
 }
 
 /// Why there is no guest to boot.
@@ -123,6 +125,10 @@ impl Artefacts {
             kernel_build: or_own("IRQBED_KDIR", "kernel/build"),
             module: folder.join("module/irqbed.ko"),
             initramfs: folder.join("initramfs.cpio"),
+            // Cargo leaves it beside the folder.
+            plugin: folder
+                .with_file_name("target")
+                .join("release/libirqbed_tcg_plugin.so"),
             folder,
         }
     }
@@ -187,6 +193,21 @@ impl Artefacts {
             (_, None) => Err(ArtefactError::NotAKernel(self.kernel.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// Makes sure that the plugin is there, which only those who log need.
+    ///
+    /// # Errors
+    /// [`ArtefactError::Missing`].
+    pub fn check_plugin(&self) -> Result<(), ArtefactError> {
+        if self.plugin.is_file() {
+            return Ok(());
+        }
+        Err(ArtefactError::Missing {
+            what: "QEMU's plugin",
+            path: self.plugin.clone(),
+            remedy: "run `./just setup`",
+        })
     }
 
     /// The parameters that the module takes, sorted.

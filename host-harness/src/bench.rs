@@ -124,10 +124,7 @@ impl Bench {
         let pair = parameters.into_iter();
         session.load_module(pair.chain([irq]).chain(batch).chain(own))?;
         if self.machine.clock == ClockKind::Instructions {
-            // The first socket that closes makes the kernel rebuild its table
-            // of the unit's sockets, which may put the driver's own in front of
-            // a listener's. What opens later stays in front.
-            session.counters()?;
+            session.settle_sockets()?;
         }
         Ok(())
     }
@@ -208,9 +205,13 @@ impl Bench {
         if self.machine.clock == ClockKind::Wall {
             return Vec::new();
         }
-        vec![
+        let unsteady = self.pair.unsteady();
+        let unsteady =
+            unsteady.map(|why| format!("{} is not the same in each boot: {why}", self.pair));
+        let common = [
             format!(
-                "the guest was made steady: {}, no deadline server for fair tasks",
+                "the guest was made steady: {}, no deadline server for fair tasks, no estimate \
+                 of how busy a task is",
                 STEADY.join(" ")
             ),
             match self.plan.rate {
@@ -220,7 +221,8 @@ impl Bench {
                 _ => "each event was raised when the one before had arrived and the guest was idle",
             }
             .to_owned(),
-        ]
+        ];
+        common.into_iter().chain(unsteady).collect()
     }
 
     fn parameters(&self) -> Parameters {

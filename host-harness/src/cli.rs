@@ -8,6 +8,7 @@
 mod bench;
 mod compare;
 mod doctor;
+mod path;
 mod raise;
 mod report;
 mod run_vm;
@@ -44,6 +45,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Compare two results of `bench`, and fail where something became worse
     Compare(compare::Arguments),
+    /// Boot the guest, log what it executes for an event, print it by function
+    Path(path::Arguments),
     /// Boot the guest with device and driver, and give a shell in it
     RunVm(run_vm::Arguments),
     /// Make the device of a running `run-vm` interrupt
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         .and_then(|()| match cli.command {
             Command::Bench(arguments) => bench::run(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
+            Command::Path(arguments) => path::run(&arguments),
             Command::RunVm(arguments) => run_vm::run(&arguments),
             Command::Raise(arguments) => raise::run(&arguments),
             Command::Doctor => doctor::run(),

@@ -165,6 +165,7 @@ mod tests {
             kernel_build: below("build"),
             module: below("irqbed.ko"),
             initramfs: below("initramfs.cpio"),
+            plugin: below("initramfs.cpio"),
         };
         let findings = examine(&artefacts);
         assert!(!can_bench(&findings));

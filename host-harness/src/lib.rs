@@ -21,6 +21,7 @@ pub mod idle;
 pub mod interrupt;
 pub mod measure;
 pub mod mechanism;
+pub mod path;
 pub mod progress;
 pub mod qemu;
 pub mod result;

@@ -157,6 +157,27 @@ impl Pair {
         }
     }
 
+    /// Why the same path of this pair takes different numbers of instructions,
+    /// in a guest that is as steady as can be, if it does.
+    #[must_use]
+    pub const fn unsteady(self) -> Option<&'static str> {
+        match (self.mechanism, self.context) {
+            (Mechanism::MmapPoll, Context::Hardirq | Context::Bh) => Some(
+                "it depends on where in its loop of 7 instructions the event meets the listener",
+            ),
+            (Mechanism::MmapPoll, Context::Threaded | Context::Workqueue) => Some(
+                "the listener never sleeps, so the scheduler has to take the processor from it: \
+                 that depends on how long it has had it, and on where in its loop it is",
+            ),
+            (Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl, Context::Threaded) => Some(
+                "the kernel looks for the queue in its tree of vmalloc areas before it copies \
+                 from it: 8 instructions a level, and the stacks of the interrupt threads are in \
+                 that tree too",
+            ),
+            _ => None,
+        }
+    }
+
     /// The machine that it needs: this one, and what it cannot do without.
     #[must_use]
     pub fn machine(self, machine: &Machine) -> Machine {

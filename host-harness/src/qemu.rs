@@ -21,12 +21,13 @@ use std::{
 
 use command_fds::{CommandFdExt, FdMapping};
 
-use crate::{accel::Accelerator, artefacts::Artefacts, console::Console};
+use crate::{accel::Accelerator, artefacts::Artefacts, console::Console, path::ExecutionLog};
 
 /// Descriptor numbers in the child.
 const CONSOLE_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;
 const DEVICE_FD: i32 = 5;
+const LOG_FD: i32 = 6;
 
 /// Parts of a stock kernel that take long to set up and that the guest never
 /// uses: a random number generator that tests itself, certificates for
@@ -181,6 +182,13 @@ impl Machine {
     }
 }
 
+/// The plugin that logs, and where to. In the names of files QEMU takes a comma
+/// for the end, and two for one.
+fn plugin(artefacts: &Artefacts) -> OsString {
+    let file = artefacts.plugin.to_string_lossy().replace(',', ",,");
+    format!("file={file},log=/proc/self/fd/{LOG_FD}").into()
+}
+
 /// A command line in the making.
 #[derive(Default)]
 struct Line(Vec<OsString>);
@@ -216,7 +224,7 @@ pub struct Qemu {
 impl Qemu {
     /// Starts QEMU with the device that is served at the socket `device`, as
     /// [`device_model::serve`] gives it. Returns our end of the control line
-    /// too.
+    /// too. What the guest executes goes to `log`, where there is one.
     ///
     /// # Errors
     /// [`StartError`] when the program cannot be run.
@@ -225,6 +233,7 @@ impl Qemu {
         artefacts: &Artefacts,
         console_to: &ConsoleTo,
         device: OwnedFd,
+        log: Option<&ExecutionLog>,
     ) -> Result<(Self, UnixStream), StartError> {
         let start = || -> io::Result<(Self, UnixStream)> {
             let (control, control_theirs) = UnixStream::pair()?;
@@ -233,6 +242,10 @@ impl Qemu {
             command
                 .args(machine.arguments(artefacts, console_to))
                 .stderr(Stdio::piped());
+            if let Some(log) = log {
+                descriptors.push((log.share()?.into(), LOG_FD));
+                command.arg("-plugin").arg(plugin(artefacts));
+            }
             let console = match console_to {
                 ConsoleTo::Terminal => Console::default(),
                 ConsoleTo::Kept => {

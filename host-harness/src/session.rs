@@ -34,7 +34,7 @@ use device_model::{
     event::{EventDevice, EventSource},
 };
 use irqbed_abi::{
-    control::{Hello, ListenerReport, ListenerSpec, Load, Reply, Request},
+    control::{Hello, ListenerReport, ListenerSpec, Load, Reply, Request, Symbol},
     counters::Counters,
 };
 
@@ -44,6 +44,7 @@ use crate::{
     agent::{AgentError, AgentLine},
     artefacts::Artefacts,
     interrupt,
+    path::ExecutionLog,
     qemu::{ConsoleTo, Machine, Qemu},
 };
 use error::quoted;
@@ -79,10 +80,24 @@ impl Session {
     /// # Errors
     /// [`SessionError`]; nothing is left running.
     pub fn boot(artefacts: &Artefacts, machine: &Machine) -> Result<Self, SessionError> {
-        Self::boot_with(artefacts, machine, &ConsoleTo::Kept)
+        Self::boot_with(artefacts, machine, &ConsoleTo::Kept, None)
     }
 
-    /// [`Session::boot`] with the console where the caller wants it.
+    /// [`Session::boot`] with a log of what the guest executes.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is left running.
+    pub fn boot_logged(
+        artefacts: &Artefacts,
+        machine: &Machine,
+        log: &ExecutionLog,
+    ) -> Result<Self, SessionError> {
+        artefacts.check_plugin()?;
+        Self::boot_with(artefacts, machine, &ConsoleTo::Kept, Some(log))
+    }
+
+    /// [`Session::boot`] with the console where the caller wants it, and
+    /// [logged](Session::boot_logged) if it does.
     ///
     /// # Errors
     /// [`SessionError`]; nothing is left running.
@@ -90,6 +105,7 @@ impl Session {
         artefacts: &Artefacts,
         machine: &Machine,
         console: &ConsoleTo,
+        log: Option<&ExecutionLog>,
     ) -> Result<Self, SessionError> {
         interrupt::check()?;
         artefacts.check()?;
@@ -100,7 +116,7 @@ impl Session {
         let source = device.source();
         let (server, socket) =
             device_model::serve(device).map_err(|error| SessionError::Device(error.to_string()))?;
-        let (mut qemu, control) = Qemu::start(machine, artefacts, console, socket)?;
+        let (mut qemu, control) = Qemu::start(machine, artefacts, console, socket, log)?;
         let mut agent = AgentLine::new(control)?;
         let hello = agent
             .hello(limit, || alive(&mut qemu))
@@ -187,18 +203,30 @@ impl Session {
     /// Takes away what makes the same path take different numbers of
     /// instructions and no kernel parameter can: the scheduler's deadline
     /// server for fair tasks, which keeps account of idle time for one part of
-    /// each second and not for the rest.
+    /// each second and not for the rest, and its estimate of how busy a task
+    /// is, which takes another way when the task was busier than it thought.
     ///
     /// # Errors
     /// [`SessionError`]; not when the kernel has no such thing.
     pub fn steady(&mut self) -> Result<(), SessionError> {
         const SCRIPT: &str = "mount -t debugfs none /sys/kernel/debug;
-            for server in /sys/kernel/debug/sched/fair_server/*; do echo 0 > $server/runtime; done";
+            for server in /sys/kernel/debug/sched/fair_server/*; do echo 0 > $server/runtime; done;
+            echo NO_UTIL_EST > /sys/kernel/debug/sched/features";
         let (_, _, error) = self.run(&["sh", "-c", SCRIPT])?;
         if !error.is_empty() {
             tracing::debug!("the guest is less steady than it could be: {error}");
         }
         Ok(())
+    }
+
+    /// The first socket that closes makes the kernel rebuild its table of the
+    /// unit's sockets, which may put the driver's own in front of a listener's.
+    /// What opens later stays in front.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn settle_sockets(&mut self) -> Result<(), SessionError> {
+        self.counters().map(drop)
     }
 
     /// Asks the agent.
@@ -372,6 +400,18 @@ impl Session {
     /// [`SessionError`].
     pub fn disturb(&mut self, load: Option<Load>) -> Result<(), SessionError> {
         self.expect_done(Request::Disturb { load })
+    }
+
+    /// The kernel functions that addresses belong to, each once, in the order
+    /// of their own addresses.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn symbols(&mut self, addresses: Vec<u64>) -> Result<Vec<Symbol>, SessionError> {
+        self.ask_for(Request::Symbols { addresses }, |answer| match answer {
+            Reply::Symbols { symbols } => Ok(symbols),
+            answer => Err(answer),
+        })
     }
 
     /// Runs a program in the guest: exit status, standard output, standard error.

@@ -147,11 +147,11 @@ fn one_of<T: Copy + Send + Sync + 'static>(
     })
 }
 
-fn mechanisms() -> impl TypedValueParser<Value = Mechanism> {
+pub(super) fn mechanisms() -> impl TypedValueParser<Value = Mechanism> {
     one_of(Mechanism::ALL, Mechanism::as_str)
 }
 
-fn contexts() -> impl TypedValueParser<Value = Context> {
+pub(super) fn contexts() -> impl TypedValueParser<Value = Context> {
     one_of(Context::ALL, Context::as_str)
 }
 
@@ -180,7 +180,7 @@ fn rate(text: &str) -> Result<Rate, String> {
     }
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("give NAME=VALUE".to_owned()),

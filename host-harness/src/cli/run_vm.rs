@@ -77,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         eprintln!("irqbed: `./just raise` needs --control {}", path.display());
     }
     let _terminal = TerminalRestorer::new();
-    let mut session = Session::boot_with(&artefacts, &machine, &ConsoleTo::Terminal)?;
+    let mut session = Session::boot_with(&artefacts, &machine, &ConsoleTo::Terminal, None)?;
     let _control = ControlServer::bind(&socket, session.source().clone())
         .with_context(|| format!("cannot listen for `irqbed raise` at {}", socket.display()))?;
     let status = session.wait_for_end()?;

@@ -78,7 +78,8 @@ impl JsonTarget {
         })
     }
 
-    fn write(&self, bytes: &[u8]) -> Result<(), WriteError> {
+    /// Writes a document; a file is there whole or not at all.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), WriteError> {
         self.explain(|| {
             let Self::File(path) = self else {
                 let mut stdout = io::stdout().lock();

@@ -58,7 +58,10 @@ fn remedy(messages: &[String]) -> &'static str {
         line.contains("'vfio-user-pci' is not a valid device")
             || line.contains("Device 'vfio-user-pci' not found")
     };
-    if messages.iter().any(no_client) {
+    let no_plugin = |line: &String| line.contains("plugin requires API version");
+    if messages.iter().any(no_plugin) {
+        "its plugins are of another version: unset IRQBED_QEMU, or set it to a QEMU 11.1"
+    } else if messages.iter().any(no_client) {
         "it has no vfio-user client: unset IRQBED_QEMU, or set it to a QEMU of 10.1 or newer"
     } else {
         "`./just doctor` says whether this QEMU will do"
@@ -83,6 +86,8 @@ mod tests {
         let said = |line: &str| remedy(&[line.to_owned()]);
         let old = said("qemu: -device x: 'vfio-user-pci' is not a valid device model name");
         assert!(old.contains("no vfio-user client"), "{old}");
+        let other = said("Could not load plugin x: plugin requires API version 7, but this QEMU");
+        assert!(other.contains("QEMU 11.1"), "{other}");
         assert!(said("qemu: could not load kernel").contains("doctor"));
     }
 }

@@ -18,7 +18,7 @@ fn assert_usage(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn values_out_of_range_are_refused_with_the_range() {
-    let cases: [(&[&str], &[&str]); 16] = [
+    let cases: [(&[&str], &[&str]); 19] = [
         (
             &["bench", "--payload", "5000"],
             &["--payload", "5000", "0..=4096"],
@@ -36,6 +36,12 @@ fn values_out_of_range_are_refused_with_the_range() {
         (&["bench", "--fifo", "100"], &["--fifo", "1..=99"]),
         (&["bench", "--load", "moon"], &["--load", "moon"]),
         (&["bench", "--memory", "1"], &["--memory", "128.."]),
+        (&["path", "--events", "0"], &["--events", "1..=10000"]),
+        (
+            &["path", "--payload", "4097"],
+            &["--payload", "4097", "0..=4096"],
+        ),
+        (&["path", "--events", "-1"], &["-1"]),
         (&["raise", "--vector", "32"], &["--vector", "32", "0..32"]),
         (&["raise", "--count", "0"], &["--count", "1..="]),
         (&["run-vm", "--vcpus", "65"], &["--vcpus", "1..=64"]),
@@ -88,6 +94,20 @@ fn words_that_are_none_of_ours_are_named() {
     assert_usage(&["bench", "--frobnicate"], &["--frobnicate"]);
     assert_usage(&["brew"], &["brew"]);
     assert_usage(&["bench", "--clock", "sun"], &["--clock", "sun"]);
+    assert_usage(
+        &["path", "--mechanism", "pigeon"],
+        &["--mechanism", "pigeon", "netlink"],
+    );
+    assert_usage(
+        &["path", "--context", "dream"],
+        &["--context", "dream", "hardirq"],
+    );
+    assert_usage(&["path", "--stamps", "some"], &["--stamps", "some", "off"]);
+    assert_usage(&["path", "--vcpus", "2"], &["--vcpus"]);
+    assert_usage(
+        &["path", "--module-parameter", "unit"],
+        &["--module-parameter", "NAME=VALUE"],
+    );
     assert_usage(&["bench", "--accel", "xen"], &["--accel", "xen"]);
     assert_usage(
         &["bench", "--delivery", "pigeon"],
@@ -113,7 +133,7 @@ fn no_command_at_all_shows_the_commands() {
     let sandbox = Sandbox::new();
     let ended = Running::start(&sandbox, irqbed(&sandbox, &[])).wait();
     assert_eq!(ended.status.code(), Some(2));
-    for command in ["bench", "run-vm", "raise", "doctor"] {
+    for command in ["bench", "path", "run-vm", "raise", "doctor"] {
         assert!(ended.stderr.contains(command), "{}", ended.stderr);
     }
     sandbox.assert_nothing_left();

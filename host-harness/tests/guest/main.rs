@@ -10,6 +10,7 @@ mod lifecycle;
 mod listeners;
 mod mechanisms;
 mod misbehaviour;
+mod path;
 mod rates;
 mod replies;
 mod safe_contexts;

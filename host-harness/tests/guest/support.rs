@@ -7,9 +7,10 @@ use host_harness::{
     accel::{AccelRequest, choose},
     artefacts::Artefacts,
     measure::{self, Plan, Rate, Run},
+    path::ExecutionLog,
     progress::Progress,
     qemu::{ClockKind, Machine},
-    session::Session,
+    session::{Session, SessionError},
 };
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Reply, Request},
@@ -59,8 +60,17 @@ impl Guest {
 
     /// The same, of other parts than the stock ones.
     pub fn boot_parts(artefacts: &Artefacts, machine: &Machine) -> Self {
+        Self::boot_by(machine, || Session::boot(artefacts, machine))
+    }
+
+    /// The same with a log of what the guest executes.
+    pub fn boot_logged(machine: &Machine, log: &ExecutionLog) -> Self {
+        Self::boot_by(machine, || Session::boot_logged(&artefacts(), machine, log))
+    }
+
+    fn boot_by(machine: &Machine, boot: impl FnOnce() -> Result<Session, SessionError>) -> Self {
         let turn = ONE_GUEST.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut session = Session::boot(artefacts, machine).expect("the guest boots");
+        let mut session = boot().expect("the guest boots");
         if machine.clock == ClockKind::Instructions {
             session.steady().expect("the guest is made steady");
         }

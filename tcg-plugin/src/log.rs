@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The log in shared memory.
+
+use std::{
+    fs::OpenOptions,
+    io,
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use irqbed_abi::execution::{
+    ARMED_OFFSET, CAPACITY, Kind, LOG_SIZE, RECORD_SIZE, RECORDS_OFFSET, WRITTEN_OFFSET,
+};
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+
+/// The log, mapped for as long as QEMU runs.
+pub struct Log(NonNull<u8>);
+
+// SAFETY: the memory belongs to nobody's thread, and is reached through
+// atomics only.
+unsafe impl Send for Log {}
+// SAFETY: as above.
+unsafe impl Sync for Log {}
+
+impl Log {
+    /// Maps the log.
+    pub fn open(path: &str) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        if file.metadata()?.len() != LOG_SIZE {
+            return Err(io::Error::other(format!("{path} is no log")));
+        }
+        // SAFETY: the kernel chooses the address.
+        let base = unsafe {
+            mmap(
+                ptr::null_mut(),
+                LOG_SIZE as usize,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                file,
+                0,
+            )
+        }?;
+        NonNull::new(base.cast())
+            .map(Self)
+            .ok_or_else(|| io::Error::other("mapped at address 0"))
+    }
+
+    fn word(&self, offset: u64) -> &AtomicU64 {
+        debug_assert!(offset + 8 <= LOG_SIZE && offset.is_multiple_of(8));
+        // SAFETY: inside the mapping, aligned, never unmapped, and all who
+        // share it use atomics or system calls.
+        unsafe { self.0.add(offset as usize).cast::<AtomicU64>().as_ref() }
+    }
+
+    /// Whether the harness wants records now.
+    #[inline(always)]
+    pub fn is_armed(&self) -> bool {
+        self.word(ARMED_OFFSET).load(Ordering::Relaxed) != 0
+    }
+
+    /// Appends a record; one that finds no room is counted and not kept.
+    /// Where instructions are counted QEMU runs all processors in one thread,
+    /// so nobody else appends.
+    pub fn write(&self, kind: Kind, address: u64) {
+        let written = self.word(WRITTEN_OFFSET);
+        let number = written.load(Ordering::Relaxed);
+        if number < CAPACITY {
+            let at = RECORDS_OFFSET + number * RECORD_SIZE;
+            self.word(at).store(kind as u64, Ordering::Relaxed);
+            self.word(at + 8).store(address, Ordering::Relaxed);
+        }
+        // Whoever sees the number sees the record.
+        written.store(number + 1, Ordering::Release);
+    }
+}
