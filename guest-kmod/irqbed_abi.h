@@ -10,6 +10,9 @@
 #include <linux/stddef.h>
 #include <linux/types.h>
 
+#define IRQBED_FAMILY_NAME "irqbed"
+#define IRQBED_MCGRP_EVENTS "events"
+
 /*
  * PCI vendor id. 0x1bed is not assigned to anybody we know of; a device that
  * exists only in a testbed must not claim another vendor's number.
@@ -385,6 +388,79 @@
  * Most events in one datagram, a message each.
  */
 #define IRQBED_MAX_BATCH 64
+
+/*
+ * Version of the family.
+ */
+#define IRQBED_FAMILY_VERSION 1
+
+/*
+ * Request: send me events by unicast, of the vectors in
+ * [`A_SUBSCRIPTION_VECTORS`]. A second one changes the first.
+ */
+#define IRQBED_CMD_SUBSCRIBE 1
+
+/*
+ * Request: no more events. No attributes.
+ */
+#define IRQBED_CMD_UNSUBSCRIBE 2
+
+/*
+ * Request: the counters as they are now, answered with a message of the same
+ * command. No attributes.
+ */
+#define IRQBED_CMD_GET_COUNTERS 3
+
+/*
+ * Notification: an event, `A_EVENT_*`.
+ */
+#define IRQBED_CMD_EVENT 4
+
+/*
+ * u32: bit `v` asks for the events of vector `v`; 0 is refused.
+ */
+#define IRQBED_A_SUBSCRIPTION_VECTORS 1
+
+/*
+ * Padding, where the kernel needs it to align the next attribute.
+ */
+#define IRQBED_A_EVENT_PAD 1
+
+/*
+ * u64: number of the event.
+ */
+#define IRQBED_A_EVENT_SEQ 2
+
+/*
+ * u32: index of the event's trace slot.
+ */
+#define IRQBED_A_EVENT_SLOT 3
+
+/*
+ * u32: MSI-X vector of the event.
+ */
+#define IRQBED_A_EVENT_VECTOR 4
+
+/*
+ * u32: `EVENT_*` bits of [`crate::ring`].
+ */
+#define IRQBED_A_EVENT_FLAGS 5
+
+/*
+ * Bytes: the payload.
+ */
+#define IRQBED_A_EVENT_PAYLOAD 6
+
+/*
+ * Padding, where the kernel needs it to align the next attribute.
+ */
+#define IRQBED_A_COUNTERS_PAD 1
+
+/*
+ * u64: the first field of [`crate::counters::Counters`]; the others follow,
+ * one number each.
+ */
+#define IRQBED_A_COUNTERS_INTERRUPTS 2
 
 /*
  * Events begin at multiples of this in the ring, bytes.

@@ -12,6 +12,7 @@
 #include <linux/uio.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
+#include <net/genetlink.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
 /*
@@ -69,6 +70,17 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 #define irqbed_vm_flags_clear(vma, flags)	((vma)->vm_flags &= ~(flags))
 #else
 #define irqbed_vm_flags_clear(vma, flags)	vm_flags_clear(vma, flags)
+#endif
+
+/*
+ * "genetlink: Use internal flags for multicast groups": before 6.8, but for the
+ * stable kernels that took it over, anybody may join a group.
+ */
+#ifndef GENL_MCAST_CAP_NET_ADMIN
+#define irqbed_genl_group(group)	{ .name = (group) }
+#else
+#define irqbed_genl_group(group)				\
+	{ .name = (group), .flags = GENL_MCAST_CAP_NET_ADMIN }
 #endif
 
 #endif /* IRQBED_COMPAT_H */

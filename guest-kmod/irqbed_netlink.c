@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The control plane: the netlink socket, its requests and its subscribers.
+ * The control plane: the netlink socket and its requests.
  *
  * A request is handled in the callback, that is in the sendmsg() of the
  * process that sent it: in process context, by the sender's own credentials,
@@ -29,26 +29,16 @@
 
 #include "irqbed_netlink.h"
 #include "irqbed_queue.h"
-#include "notify.h"
+#include "irqbed_subscribers.h"
 
 /* Most flushes that wait at a time, and how long one may take. */
 #define IRQBED_FLUSHES_MAX	16
 #define IRQBED_FLUSH_TIMEOUT	(2 * HZ)
 
 struct sock *irqbed_sock __read_mostly;
-int irqbed_unit;
-
-u64 irqbed_subscribers[IRQBED_MAX_SUBSCRIBERS] __read_mostly;
-u32 irqbed_subscribers_end __read_mostly;
-/*
- * Guards writes to the two above and the count of subscribers. Taken in
- * process context only: in requests and when a socket is released.
- */
-static DEFINE_MUTEX(irqbed_subscribers_lock);
-static u32 irqbed_nr_subscribers;
+int irqbed_unit __read_mostly;
 
 static atomic64_t irqbed_bad_requests;
-static atomic64_t irqbed_listeners_forgotten;
 
 /* A flush that was asked for. */
 struct irqbed_flush {
@@ -68,66 +58,23 @@ static LIST_HEAD(irqbed_flushes);
 static unsigned int irqbed_nr_flushes;
 static struct workqueue_struct *irqbed_wq;
 
-/* The place of a subscriber; IRQBED_MAX_SUBSCRIBERS if it has none. */
-static u32 irqbed_find_subscriber(u32 port)
+/* Counts a request that was not granted for a fault of its own; returns @err. */
+int irqbed_refused(int err)
 {
-	u32 i;
-
-	lockdep_assert_held(&irqbed_subscribers_lock);
-	for (i = 0; i < irqbed_subscribers_end; i++) {
-		if (irqbed_subscribers[i] &&
-		    irqbed_subscriber_port(irqbed_subscribers[i]) == port)
-			return i;
-	}
-	return IRQBED_MAX_SUBSCRIBERS;
+	if (err == -EPERM || err == -EINVAL || err == -EOPNOTSUPP)
+		atomic64_inc(&irqbed_bad_requests);
+	return err;
 }
 
-/*
- * An event on its way through the table on another processor may still be
- * sent to the one who just left; that is counted as listener_gone, or received
- * by a listener that unsubscribed and does not read any more.
- */
-static int irqbed_remove_subscriber(u32 port)
+/* All counters there are. */
+void irqbed_collect_counters(struct irqbed_counters *counters)
 {
-	u32 i, end;
-
-	lockdep_assert_held(&irqbed_subscribers_lock);
-	i = irqbed_find_subscriber(port);
-	if (i == IRQBED_MAX_SUBSCRIBERS)
-		return -ENOENT;
-	WRITE_ONCE(irqbed_subscribers[i], 0);
-	irqbed_nr_subscribers--;
-
-	end = irqbed_subscribers_end;
-	while (end && !irqbed_subscribers[end - 1])
-		end--;
-	WRITE_ONCE(irqbed_subscribers_end, end);
-	return 0;
-}
-
-static int irqbed_subscribe(u32 port, u32 vectors,
-			    struct netlink_ext_ack *extack)
-{
-	u32 i;
-
-	lockdep_assert_held(&irqbed_subscribers_lock);
-	i = irqbed_find_subscriber(port);
-	if (i == IRQBED_MAX_SUBSCRIBERS) {
-		for (i = 0; i < IRQBED_MAX_SUBSCRIBERS; i++) {
-			if (!irqbed_subscribers[i])
-				break;
-		}
-		if (i == IRQBED_MAX_SUBSCRIBERS) {
-			NL_SET_ERR_MSG_MOD(extack, "no place for another subscriber");
-			return -ENOSPC;
-		}
-		irqbed_nr_subscribers++;
-	}
-	WRITE_ONCE(irqbed_subscribers[i], (u64)port << 32 | vectors);
-	if (i >= irqbed_subscribers_end)
-		/* The place is filled before the event path looks at it. */
-		smp_store_release(&irqbed_subscribers_end, i + 1);
-	return 0;
+	memset(counters, 0, sizeof(*counters));
+	irqbed_read_counters(counters);
+	counters->bad_request = atomic64_read(&irqbed_bad_requests);
+	irqbed_subscribers_read_counters(counters);
+	irqbed_queue_read_counters(counters);
+	irqbed_reply_read_counters(counters);
 }
 
 static int irqbed_do_subscribe(u32 port, const struct nlmsghdr *nlh,
@@ -135,14 +82,7 @@ static int irqbed_do_subscribe(u32 port, const struct nlmsghdr *nlh,
 {
 	const struct irqbed_subscribe_request *request = nlmsg_data(nlh);
 	u32 vectors = U32_MAX;
-	int err;
 
-	static_assert(IRQBED_VECTORS <= 32);
-
-	if (!irqbed_notifier->takes_subscribers) {
-		NL_SET_ERR_MSG_MOD(extack, "this notifier takes no subscribers");
-		return -EOPNOTSUPP;
-	}
 	if (nlmsg_len(nlh)) {
 		if (nlmsg_len(nlh) != sizeof(*request)) {
 			NL_SET_ERR_MSG_MOD(extack, "payload is no subscription");
@@ -154,55 +94,26 @@ static int irqbed_do_subscribe(u32 port, const struct nlmsghdr *nlh,
 		}
 		vectors = request->vectors;
 	}
-	if (!vectors) {
-		NL_SET_ERR_MSG_MOD(extack, "no vector asked for");
-		return -EINVAL;
-	}
-
-	mutex_lock(&irqbed_subscribers_lock);
-	err = irqbed_subscribe(port, vectors, extack);
-	mutex_unlock(&irqbed_subscribers_lock);
-	return err;
-}
-
-static int irqbed_do_unsubscribe(u32 port, struct netlink_ext_ack *extack)
-{
-	int err;
-
-	mutex_lock(&irqbed_subscribers_lock);
-	err = irqbed_remove_subscriber(port);
-	mutex_unlock(&irqbed_subscribers_lock);
-	if (err)
-		NL_SET_ERR_MSG_MOD(extack, "not subscribed");
-	return err;
+	return irqbed_subscribe(irqbed_unit, port, vectors, extack);
 }
 
 /* Answers request @seq of @port with the counters as they are now. */
 static int irqbed_send_counters(struct sock *sock, u32 port, u32 seq)
 {
-	struct irqbed_counters *counters;
+	const size_t len = sizeof(struct irqbed_counters);
 	struct nlmsghdr *nlh;
 	struct sk_buff *skb;
 	int ret;
 
-	skb = nlmsg_new(sizeof(*counters), GFP_KERNEL);
+	skb = nlmsg_new(len, GFP_KERNEL);
 	if (!skb)
 		return -ENOMEM;
-	nlh = nlmsg_put(skb, port, seq, IRQBED_MSG_COUNTERS, sizeof(*counters),
-			0);
+	nlh = nlmsg_put(skb, port, seq, IRQBED_MSG_COUNTERS, len, 0);
 	if (WARN_ON_ONCE(!nlh)) {
 		nlmsg_free(skb);
 		return -EMSGSIZE;
 	}
-	counters = nlmsg_data(nlh);
-	memset(counters, 0, sizeof(*counters));
-	irqbed_read_counters(counters);
-	counters->bad_request = atomic64_read(&irqbed_bad_requests);
-	counters->listeners_forgotten =
-		atomic64_read(&irqbed_listeners_forgotten);
-	counters->subscribers = READ_ONCE(irqbed_nr_subscribers);
-	irqbed_queue_read_counters(counters);
-	irqbed_reply_read_counters(counters);
+	irqbed_collect_counters(nlmsg_data(nlh));
 
 	ret = netlink_unicast(sock, skb, port, MSG_DONTWAIT);
 	return ret < 0 ? ret : 0;
@@ -375,7 +286,7 @@ static int irqbed_do_request(struct sk_buff *skb, struct nlmsghdr *nlh,
 
 	switch (nlh->nlmsg_type) {
 	case IRQBED_MSG_UNSUBSCRIBE:
-		return irqbed_do_unsubscribe(port, extack);
+		return irqbed_unsubscribe(irqbed_unit, port, extack);
 	case IRQBED_MSG_GET_COUNTERS:
 		return irqbed_send_counters(skb->sk, port, nlh->nlmsg_seq);
 	case IRQBED_MSG_FLUSH:
@@ -396,9 +307,7 @@ static int irqbed_request(struct sk_buff *skb, struct nlmsghdr *nlh,
 
 	if (nlh->nlmsg_type == IRQBED_MSG_REPLY)
 		return irqbed_reply_done(err);
-	if (err == -EPERM || err == -EINVAL || err == -EOPNOTSUPP)
-		atomic64_inc(&irqbed_bad_requests);
-	return err;
+	return irqbed_refused(err);
 }
 
 /*
@@ -431,9 +340,9 @@ static void irqbed_input(struct sk_buff *skb)
 		irqbed_reject(skb);
 }
 
-/* Forgets what a dead socket asked for: called for every socket that closes. */
-static int irqbed_released(struct notifier_block *nb, unsigned long event,
-			   void *data)
+/* Drops what a dead socket asked for: called for every socket that closes. */
+static int irqbed_flushes_released(struct notifier_block *nb,
+				   unsigned long event, void *data)
 {
 	const struct netlink_notify *released = data;
 	struct irqbed_flush *flush, *next;
@@ -442,11 +351,6 @@ static int irqbed_released(struct notifier_block *nb, unsigned long event,
 	if (event != NETLINK_URELEASE || released->protocol != irqbed_unit ||
 	    !net_eq(released->net, &init_net))
 		return NOTIFY_DONE;
-
-	mutex_lock(&irqbed_subscribers_lock);
-	if (!irqbed_remove_subscriber(released->portid))
-		atomic64_inc(&irqbed_listeners_forgotten);
-	mutex_unlock(&irqbed_subscribers_lock);
 
 	/* The next owner of the port must not get the answer. */
 	mutex_lock(&irqbed_flushes_lock);
@@ -460,8 +364,8 @@ static int irqbed_released(struct notifier_block *nb, unsigned long event,
 	return NOTIFY_DONE;
 }
 
-static struct notifier_block irqbed_release_nb = {
-	.notifier_call = irqbed_released,
+static struct notifier_block irqbed_flushes_nb = {
+	.notifier_call = irqbed_flushes_released,
 };
 
 int irqbed_netlink_start(int unit)
@@ -477,7 +381,7 @@ int irqbed_netlink_start(int unit)
 	irqbed_wq = alloc_ordered_workqueue("irqbed", 0);
 	if (!irqbed_wq)
 		return -ENOMEM;
-	err = netlink_register_notifier(&irqbed_release_nb);
+	err = netlink_register_notifier(&irqbed_flushes_nb);
 	if (err)
 		goto destroy_wq;
 
@@ -492,7 +396,7 @@ int irqbed_netlink_start(int unit)
 	return 0;
 
 unregister:
-	netlink_unregister_notifier(&irqbed_release_nb);
+	netlink_unregister_notifier(&irqbed_flushes_nb);
 destroy_wq:
 	destroy_workqueue(irqbed_wq);
 	return err;
@@ -500,11 +404,11 @@ destroy_wq:
 
 /*
  * No socket of userspace is open any more: each holds the module. So there is
- * no request, no subscriber and no queued flush left, at most one in progress.
+ * no request and no queued flush left, at most one in progress.
  */
 void irqbed_netlink_stop(void)
 {
 	destroy_workqueue(irqbed_wq);
-	netlink_unregister_notifier(&irqbed_release_nb);
+	netlink_unregister_notifier(&irqbed_flushes_nb);
 	netlink_kernel_release(irqbed_sock);
 }

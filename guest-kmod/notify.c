@@ -17,6 +17,8 @@
 static const struct irqbed_notifier *const irqbed_notifiers[] = {
 	&irqbed_notify_netlink,
 	&irqbed_notify_netlink_broadcast,
+	&irqbed_notify_genetlink,
+	&irqbed_notify_genetlink_multicast,
 	&irqbed_notify_chardev,
 	&irqbed_notify_eventfd,
 #if IS_ENABLED(CONFIG_UIO)

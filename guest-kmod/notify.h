@@ -17,8 +17,6 @@ struct irqbed_ring;
 struct irqbed_notifier {
 	/* As the module parameter says it. */
 	const char *name;
-	/* Whether IRQBED_MSG_SUBSCRIBE means anything to it. */
-	bool takes_subscribers;
 	/* Whether IRQBED_IOC_LISTEN does, and whether it must bring an eventfd. */
 	bool takes_queues;
 	bool needs_eventfd;
@@ -61,6 +59,8 @@ int irqbed_notifier_select(const char *name, unsigned int batch);
 
 extern const struct irqbed_notifier irqbed_notify_netlink;
 extern const struct irqbed_notifier irqbed_notify_netlink_broadcast;
+extern const struct irqbed_notifier irqbed_notify_genetlink;
+extern const struct irqbed_notifier irqbed_notify_genetlink_multicast;
 extern const struct irqbed_notifier irqbed_notify_chardev;
 extern const struct irqbed_notifier irqbed_notify_eventfd;
 extern const struct irqbed_notifier irqbed_notify_uio;

@@ -24,75 +24,13 @@
  * does it. On PREEMPT_RT these locks sleep, and irqbed_irq.c leaves the
  * handler to a thread.
  */
-#include <linux/socket.h>
-
 #include "irqbed_netlink.h"
+#include "irqbed_send.h"
+#include "irqbed_subscribers.h"
 #include "notify.h"
 
 /* Most memory for one message of several events. */
 #define IRQBED_BATCH_BYTES	16384
-
-/* @skb holds @events; NULL where there was no memory for it. */
-static inline void irqbed_unicast(struct irqbed_ring *ring,
-				  struct sk_buff *skb, u32 port, u32 events)
-{
-	int ret;
-
-	if (unlikely(!skb)) {
-		ring->counters.no_memory += events;
-		return;
-	}
-	ret = netlink_unicast(irqbed_sock, skb, port, MSG_DONTWAIT);
-	if (likely(ret > 0))
-		ring->counters.sent += events;
-	else if (ret == -EAGAIN)
-		ring->counters.socket_full += events;
-	else
-		/*
-		 * -ECONNREFUSED: no such port, or one that has connected
-		 * itself to somebody else.
-		 */
-		ring->counters.listener_gone += events;
-}
-
-/*
- * Sends @skb, which holds @events, or where @event is not NULL the message that
- * is made of it as soon as somebody wants it.
- */
-static __always_inline void irqbed_send(struct irqbed_ring *ring,
-					struct sk_buff *skb,
-					const struct irqbed_event *event,
-					u32 events)
-{
-	/* A place before the end has been filled. */
-	u32 end = smp_load_acquire(&irqbed_subscribers_end);
-	u32 i, port = 0;
-
-	/*
-	 * The message itself goes to the last subscriber and clones of it to
-	 * those before: one listener costs no clone, many no second copy.
-	 */
-	for (i = 0; i < end; i++) {
-		u64 subscriber = READ_ONCE(irqbed_subscribers[i]);
-
-		if (!irqbed_subscriber_wants(subscriber, ring->vector))
-			continue;
-		if (port)
-			irqbed_unicast(ring,
-				       skb ? skb_clone(skb, GFP_ATOMIC) : NULL,
-				       port, events);
-		else if (event)
-			skb = irqbed_event_skb(event);
-		port = irqbed_subscriber_port(subscriber);
-	}
-	if (likely(port)) {
-		irqbed_unicast(ring, skb, port, events);
-		return;
-	}
-	ring->counters.no_listener += events;
-	if (!event)
-		kfree_skb(skb);
-}
 
 static size_t irqbed_netlink_size(u32 payload_len)
 {
@@ -104,7 +42,7 @@ static void irqbed_netlink_flush(struct irqbed_ring *ring)
 {
 	if (!ring->batched)
 		return;
-	irqbed_send(ring, ring->batch, NULL, ring->batched);
+	irqbed_send(ring, &irqbed_sock, ring->batch, NULL, NULL, ring->batched);
 	ring->batch = NULL;
 	/* A flush that sees it sees what was counted. */
 	smp_store_release(&ring->batched, 0);
@@ -137,7 +75,7 @@ static void irqbed_netlink_gather(struct irqbed_ring *ring,
 		irqbed_netlink_flush(ring);
 		ring->batch = irqbed_netlink_batch(ring, event);
 		if (unlikely(!ring->batch)) {
-			irqbed_send(ring, NULL, NULL, 1);
+			irqbed_send(ring, &irqbed_sock, NULL, NULL, NULL, 1);
 			return;
 		}
 	}
@@ -152,12 +90,18 @@ static void irqbed_netlink_notify(struct irqbed_ring *ring,
 	if (static_branch_unlikely(&irqbed_batching))
 		irqbed_netlink_gather(ring, event);
 	else
-		irqbed_send(ring, NULL, event, 1);
+		irqbed_send(ring, &irqbed_sock, NULL, event, irqbed_event_skb, 1);
+}
+
+static int irqbed_netlink_notify_start(void)
+{
+	return irqbed_subscribers_start(irqbed_unit);
 }
 
 const struct irqbed_notifier irqbed_notify_netlink = {
 	.name = "netlink",
-	.takes_subscribers = true,
+	.start = irqbed_netlink_notify_start,
+	.stop = irqbed_subscribers_stop,
 	.notify = irqbed_netlink_notify,
 	.flush = irqbed_netlink_flush,
 };

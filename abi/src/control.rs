@@ -34,6 +34,10 @@ pub enum Mechanism {
     Netlink,
     /// Join the multicast group: one `netlink_broadcast` for all listeners.
     NetlinkBroadcast,
+    /// Subscribe to the generic netlink family: unicast to this listener.
+    Genetlink,
+    /// Join the family's multicast group: one message for all listeners.
+    GenetlinkMulticast,
     /// Blocking `read` of the character device.
     Read,
     /// `epoll_wait` on the character device, then `read`.
@@ -63,6 +67,8 @@ impl Mechanism {
     pub const ALL: &[Self] = &[
         Self::Netlink,
         Self::NetlinkBroadcast,
+        Self::Genetlink,
+        Self::GenetlinkMulticast,
         Self::Read,
         Self::Poll,
         Self::Ioctl,
@@ -80,6 +86,8 @@ impl Mechanism {
         match self {
             Self::Netlink => "netlink",
             Self::NetlinkBroadcast => "netlink-broadcast",
+            Self::Genetlink => "genetlink",
+            Self::GenetlinkMulticast => "genetlink-multicast",
             Self::Read => "read",
             Self::Poll => "poll",
             Self::Ioctl => "ioctl",
@@ -319,6 +327,12 @@ pub enum Request {
     SendRaw {
         /// The datagram.
         bytes: Vec<u8>,
+        /// To this netlink protocol in place of the driver's own.
+        #[serde(default)]
+        protocol: Option<u32>,
+        /// Join this multicast group first.
+        #[serde(default)]
+        group: Option<u32>,
         /// Send as an unprivileged user, without `CAP_NET_ADMIN`.
         unprivileged: bool,
     },

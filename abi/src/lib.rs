@@ -40,6 +40,7 @@ macro_rules! layout {
 pub mod control;
 pub mod counters;
 pub mod execution;
+pub mod genetlink;
 pub mod netlink;
 pub mod pattern;
 pub mod pci;

@@ -4,15 +4,19 @@
 use std::{fmt::Write, path::Path};
 
 use cbindgen::{Builder, Config, Language, Style};
-use irqbed_abi::LAYOUTS;
+use irqbed_abi::{
+    LAYOUTS,
+    genetlink::{FAMILY_NAME, MCGRP_EVENTS},
+};
 
 const HEADER: &str = "../guest-kmod/irqbed_abi.h";
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "pci.rs",
     "regs.rs",
     "ring.rs",
     "trace.rs",
     "netlink.rs",
+    "genetlink.rs",
     "queue.rs",
     "reply.rs",
     "counters.rs",
@@ -64,10 +68,11 @@ fn generate() -> String {
                 .into(),
         ),
         no_includes: true,
-        after_includes: Some(
-            "#include <linux/build_bug.h>\n#include <linux/stddef.h>\n#include <linux/types.h>"
-                .into(),
-        ),
+        // cbindgen leaves text out.
+        after_includes: Some(format!(
+            "#include <linux/build_bug.h>\n#include <linux/stddef.h>\n#include <linux/types.h>\n\n\
+             #define FAMILY_NAME \"{FAMILY_NAME}\"\n#define MCGRP_EVENTS \"{MCGRP_EVENTS}\""
+        )),
         trailer: Some(assertions()),
         tab_width: 8,
         documentation: true,

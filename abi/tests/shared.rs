@@ -84,7 +84,7 @@ proptest! {
         };
         for request in [
             Request::Listen(spec),
-            Request::SendRaw { bytes, unprivileged: true },
+            Request::SendRaw { bytes, protocol: None, group: None, unprivileged: true },
             Request::Run { argv: vec![text.clone()] },
             Request::Flush,
         ] {

@@ -16,7 +16,9 @@ use crate::{
     kmsg::Kmsg,
     listeners::Listeners,
     load::Disturbance,
-    module, netlink, program, raw, symbols, vfio,
+    module, netlink, program,
+    raw::{self, Destination},
+    symbols, vfio,
 };
 
 /// What PID 1 knows.
@@ -89,8 +91,13 @@ impl Agent {
             Request::Calibrate => self.calibrate().map(|()| Reply::Done),
             Request::SendRaw {
                 bytes,
+                protocol,
+                group,
                 unprivileged,
-            } => raw::send(children, &bytes, unprivileged),
+            } => {
+                let to = Destination::new(protocol, group)?;
+                raw::send(children, to, &bytes, unprivileged)
+            }
             Request::Run { argv } => program::run(children, &argv),
             Request::Disturb { load } => self.disturbance.set(children, load).map(|()| Reply::Done),
             Request::KernelLog => Ok(Reply::KernelLog {

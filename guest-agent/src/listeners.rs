@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use irqbed_abi::control::{ListenerReport, ListenerSpec, Reply};
+use irqbed_abi::control::{ListenerReport, ListenerSpec, Mechanism, Reply};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal},
@@ -16,7 +16,7 @@ use rustix::{
 
 use crate::{
     children::{Children, SELF},
-    listener, netlink,
+    genetlink, listener, netlink,
     stats::Stats,
 };
 
@@ -30,7 +30,7 @@ const REPEAT: Duration = Duration::from_millis(500);
 struct Listener {
     pid: Pid,
     stats: Stats,
-    /// Netlink unit and port id, for one that has a socket.
+    /// Netlink protocol and port id, for one that has a socket.
     socket: Option<(u32, u32)>,
     drives_the_device: bool,
     /// The last number read while the listener lived.
@@ -64,7 +64,7 @@ impl Listeners {
         // Port 0 is the driver's own socket.
         let socket = match port_id {
             0 => None,
-            port_id => Some((netlink::unit()?, port_id)),
+            port_id => Some((protocol(spec.mechanism)?, port_id)),
         };
         self.0.push(Listener {
             pid,
@@ -131,8 +131,16 @@ impl Listener {
     fn read_drops(&mut self) {
         let drops = self
             .socket
-            .and_then(|(unit, port_id)| netlink::drops(unit, port_id));
+            .and_then(|(protocol, port_id)| netlink::drops(protocol, port_id));
         self.drops = drops.unwrap_or(self.drops);
+    }
+}
+
+/// The netlink protocol of the sockets of a mechanism.
+fn protocol(mechanism: Mechanism) -> Result<u32> {
+    match mechanism {
+        Mechanism::Genetlink | Mechanism::GenetlinkMulticast => Ok(genetlink::PROTOCOL),
+        _ => netlink::unit(),
     }
 }
 

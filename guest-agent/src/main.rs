@@ -13,7 +13,9 @@ mod agent;
 mod calibrate;
 mod children;
 mod control;
+mod datagrams;
 mod events;
+mod genetlink;
 mod init;
 mod instrument;
 mod kmsg;
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
     let result = match arguments.next().as_deref() {
         Some(listener::ROLE) => listener::main(arguments.next()),
         Some(load::ROLE) => load::main(arguments.next(), arguments.next()),
-        Some(raw::ROLE) => raw::main(),
+        Some(raw::ROLE) => raw::main(arguments.next()),
         Some(shell::ROLE) => shell::main(),
         _ if rustix::process::getpid().is_init() => init::main(),
         _ => Err(anyhow::anyhow!(

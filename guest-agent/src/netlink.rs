@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use irqbed_abi::{
     counters::Counters,
-    netlink::{GROUP_EVENTS, MSG_COUNTERS, MSG_FLUSH, MSG_GET_COUNTERS},
+    netlink::{MSG_COUNTERS, MSG_FLUSH, MSG_GET_COUNTERS},
 };
 use neli::{
     ToBytes,
@@ -67,6 +67,8 @@ impl Socket {
         let family = NlFamily::from(i32::try_from(unit)?);
         let socket = NlSocket::connect(family, None, Groups::empty())
             .with_context(|| format!("cannot open a socket of netlink unit {unit}"))?;
+        // An older kernel gives no reasons; that is no reason not to ask.
+        let _ = socket.enable_ext_ack(true);
         Ok(Self { socket, seq: 0 })
     }
 
@@ -77,10 +79,10 @@ impl Socket {
             .context("cannot read the socket's port id")
     }
 
-    /// Joins the group of the events.
-    pub fn join(&self) -> Result<()> {
+    /// Joins the multicast group of the events, by its number.
+    pub fn join(&self, group: u32) -> Result<()> {
         self.socket
-            .add_mcast_membership(Groups::new_groups(&[GROUP_EVENTS]))
+            .add_mcast_membership(Groups::new_groups(&[group]))
             .context("cannot join the multicast group of the events")
     }
 
@@ -99,9 +101,13 @@ impl Socket {
         self.answer(NLMSG_ERROR, other).map(drop)
     }
 
+    /// Sends a request and waits for a message of one kind.
+    pub fn query(&mut self, kind: u16, body: &[u8], answer: u16) -> Result<Vec<u8>> {
+        self.request(kind, NlmF::REQUEST, body)?;
+        self.answer(answer, |_| {})
+    }
+
     fn request(&mut self, kind: u16, flags: NlmF, body: &[u8]) -> Result<()> {
-        // An older kernel gives no reasons; that is no reason not to ask.
-        let _ = self.socket.enable_ext_ack(true);
         self.seq += 1;
         self.send(&request(kind, flags, self.seq, body)?)
     }
@@ -185,8 +191,7 @@ pub fn request(kind: u16, flags: NlmF, seq: u32, body: &[u8]) -> Result<Vec<u8>>
 pub fn counters(flush: bool) -> Result<Counters> {
     let kind = if flush { MSG_FLUSH } else { MSG_GET_COUNTERS };
     let mut socket = Socket::open(unit()?)?;
-    socket.request(kind, NlmF::REQUEST, &[])?;
-    let body = socket.answer(MSG_COUNTERS, |_| {})?;
+    let body = socket.query(kind, &[], MSG_COUNTERS)?;
     Counters::read_from_bytes(&body)
         .map_err(|_| anyhow!("the driver's counters are {} bytes long", body.len()))
 }

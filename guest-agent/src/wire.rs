@@ -5,7 +5,13 @@
 //! since `neli` 0.7.5 subtracts lengths of the datagram unchecked
 //! (`nl_len - header_size`) and copies every payload to the heap.
 
-use irqbed_abi::{netlink::EventMessage, pci::VECTORS};
+use irqbed_abi::{
+    genetlink::{
+        A_EVENT_FLAGS, A_EVENT_PAYLOAD, A_EVENT_SEQ, A_EVENT_SLOT, A_EVENT_VECTOR, CMD_EVENT,
+    },
+    netlink::EventMessage,
+    pci::VECTORS,
+};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// `struct nlmsghdr` of linux/netlink.h.
@@ -52,6 +58,75 @@ pub fn event(body: &[u8]) -> Result<(EventMessage, &[u8]), Malformed> {
     Ok((event, payload))
 }
 
+/// `struct genlmsghdr` of linux/genetlink.h: command, version, two reserved.
+const GENL_HEADER: usize = 4;
+
+/// Takes the attributes (`struct nlattr`: length with this header, type) off
+/// bytes, each with its type, up to the end or to one that makes no sense.
+#[derive(Debug, Clone)]
+pub struct Attributes<'a>(&'a [u8]);
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let ([len, kind], _) = <[u16; 2]>::read_from_prefix(self.0).ok()?;
+        let len = usize::from(len);
+        let value = self.0.get(size_of::<[u16; 2]>()..len)?;
+        self.0 = self.0.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind & !ATTR_FLAGS, value))
+    }
+}
+
+/// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`: no part of an attribute's type.
+const ATTR_FLAGS: u16 = 0xc000;
+
+/// The attributes in bytes.
+#[inline(always)]
+pub fn attributes(bytes: &[u8]) -> Attributes<'_> {
+    Attributes(bytes)
+}
+
+/// Cuts the header off the body of a generic netlink message: its command, and
+/// its attributes.
+#[inline(always)]
+pub fn genl(body: &[u8]) -> Result<(u8, Attributes<'_>), Malformed> {
+    let command = body.first().ok_or(Malformed)?;
+    let attributes = body.get(GENL_HEADER..).ok_or(Malformed)?;
+    Ok((*command, Attributes(attributes)))
+}
+
+/// Reads an event of the driver's generic netlink family: all but the payload
+/// must be there.
+#[inline(always)]
+pub fn genl_event(body: &[u8]) -> Result<(EventMessage, &[u8]), Malformed> {
+    let (CMD_EVENT, attributes) = genl(body)? else {
+        return Err(Malformed);
+    };
+    let (mut seq, mut slot, mut vector, mut flags) = (None, None, None, None);
+    let mut payload: &[u8] = &[];
+    for (kind, value) in attributes {
+        match kind {
+            A_EVENT_SEQ => seq = u64::read_from_bytes(value).ok(),
+            A_EVENT_SLOT => slot = u32::read_from_bytes(value).ok(),
+            A_EVENT_VECTOR => vector = u32::read_from_bytes(value).ok(),
+            A_EVENT_FLAGS => flags = u32::read_from_bytes(value).ok(),
+            A_EVENT_PAYLOAD => payload = value,
+            // A later version may know more.
+            _ => {}
+        }
+    }
+    let event = EventMessage {
+        seq: seq.ok_or(Malformed)?,
+        slot: slot.ok_or(Malformed)?,
+        vector: vector.filter(|vector| *vector < VECTORS).ok_or(Malformed)?,
+        payload_len: u32::try_from(payload.len()).map_err(|_| Malformed)?,
+        flags: flags.ok_or(Malformed)?,
+    };
+    Ok((event, payload))
+}
+
 /// Reads the body of `NLMSG_ERROR`: 0, or the number of the error, positive.
 pub fn error(body: &[u8]) -> Result<i32, Malformed> {
     let (code, _) = i32::read_from_prefix(body).map_err(|_| Malformed)?;
@@ -79,18 +154,11 @@ pub fn reason<'a>(header: &Header, body: &'a [u8]) -> Option<&'a str> {
     } else {
         refused.len as usize
     };
-    let mut rest = echo.get(echoed.checked_next_multiple_of(4)?..)?;
-    loop {
-        // `struct nlattr`: length with this header, type.
-        let ([len, kind], _) = <[u16; 2]>::read_from_prefix(rest).ok()?;
-        let value = rest.get(size_of::<[u16; 2]>()..usize::from(len))?;
-        if kind == ATTR_MSG {
-            return std::str::from_utf8(value)
-                .ok()
-                .map(|text| text.trim_end_matches('\0'));
-        }
-        rest = rest.get(usize::from(len).next_multiple_of(4)..)?;
-    }
+    let rest = echo.get(echoed.checked_next_multiple_of(4)?..)?;
+    let (_, words) = attributes(rest).find(|(kind, _)| *kind == ATTR_MSG)?;
+    std::str::from_utf8(words)
+        .ok()
+        .map(|text| text.trim_end_matches('\0'))
 }
 
 #[cfg(test)]
@@ -117,6 +185,29 @@ pub mod tests {
         message(MSG_EVENT, &[event.as_bytes(), payload].concat())
     }
 
+    /// An attribute as the kernel writes it.
+    pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let len = u16::try_from(4 + value.len()).expect("a short value");
+        let mut bytes = len.to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    /// The body of an event of the generic netlink family.
+    pub fn genl_body(event: &EventMessage, payload: &[u8]) -> Vec<u8> {
+        [
+            vec![CMD_EVENT, 1, 0, 0],
+            attribute(A_EVENT_SEQ, &event.seq.to_ne_bytes()),
+            attribute(A_EVENT_SLOT, &event.slot.to_ne_bytes()),
+            attribute(A_EVENT_VECTOR, &event.vector.to_ne_bytes()),
+            attribute(A_EVENT_FLAGS, &event.flags.to_ne_bytes()),
+            attribute(A_EVENT_PAYLOAD, payload),
+        ]
+        .concat()
+    }
+
     fn walk(mut rest: &[u8]) -> usize {
         let mut messages = 0;
         while !rest.is_empty() {
@@ -124,6 +215,7 @@ pub mod tests {
                 break;
             };
             let _ = event(body);
+            let _ = genl_event(body);
             let _ = error(body);
             assert!(next.len() < rest.len());
             messages += 1;
@@ -163,6 +255,39 @@ pub mod tests {
             ..Default::default()
         };
         assert_eq!(event(event_33.as_bytes()), Err(Malformed));
+    }
+
+    #[test]
+    fn an_event_that_lacks_an_attribute_is_malformed() {
+        let body = genl_body(&EventMessage::default(), b"");
+        assert!(genl_event(&body).is_ok());
+        // All are of eight bytes, but the first and the payload.
+        for cut in [4..16, 16..24, 24..32, 32..40] {
+            let lacking = [&body[..cut.start], &body[cut.end..]].concat();
+            assert_eq!(genl_event(&lacking), Err(Malformed), "{cut:?}");
+        }
+        for other in [&[][..], &[CMD_EVENT, 1, 0], &[CMD_EVENT + 1, 1, 0, 0]] {
+            assert_eq!(genl_event(other), Err(Malformed));
+        }
+    }
+
+    #[test]
+    fn an_attribute_of_another_size_or_an_unknown_vector_is_malformed() {
+        let mut body = genl_body(&EventMessage::default(), b"");
+        body.extend(attribute(A_EVENT_SLOT, &[0; 3]));
+        assert_eq!(genl_event(&body), Err(Malformed));
+        let event_33 = EventMessage {
+            vector: VECTORS,
+            ..Default::default()
+        };
+        assert_eq!(genl_event(&genl_body(&event_33, b"")), Err(Malformed));
+    }
+
+    #[test]
+    fn an_attribute_that_is_not_known_is_passed_over() {
+        let event = EventMessage::default();
+        let body = [genl_body(&event, b""), attribute(0x99, b"news")].concat();
+        assert_eq!(genl_event(&body), Ok((event, &[][..])));
     }
 
     #[test]
@@ -226,6 +351,19 @@ pub mod tests {
             prop_assert_eq!(header.kind, MSG_EVENT);
             prop_assert!(rest.is_empty());
             prop_assert_eq!(event(body), Ok((sent, &payload[..])));
+            let body = genl_body(&sent, &payload);
+            prop_assert_eq!(genl_event(&body), Ok((sent, &payload[..])));
+        }
+
+        #[test]
+        fn any_attributes_are_read_to_an_end(
+            bytes in proptest::collection::vec(any::<u8>(), 0..100),
+            kind in 0_u16..8,
+        ) {
+            let _ = genl_event(&bytes);
+            let body = [vec![CMD_EVENT, 1, 0, 0], attribute(kind, &bytes), bytes.clone()].concat();
+            let _ = genl_event(&body);
+            prop_assert!(attributes(&bytes).count() <= bytes.len() / 4);
         }
 
         #[test]

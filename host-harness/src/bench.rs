@@ -352,7 +352,7 @@ impl Bench {
         match self.pair.mechanism {
             // One send serves all, and says only that somebody's buffer was
             // full; whose, the kernel counts at each socket.
-            Mechanism::NetlinkBroadcast => account
+            Mechanism::NetlinkBroadcast | Mechanism::GenetlinkMulticast => account
                 .lose(Loss::NoMemory, driver(|c| c.no_memory) * listeners)
                 .lose(
                     Loss::SocketOverrun,

@@ -93,6 +93,8 @@ pub const fn driver(mechanism: Mechanism) -> Driver {
     Driver::Ours(match mechanism {
         Mechanism::Netlink | Mechanism::NetlinkIoUring => "netlink",
         Mechanism::NetlinkBroadcast => "netlink-broadcast",
+        Mechanism::Genetlink => "genetlink",
+        Mechanism::GenetlinkMulticast => "genetlink-multicast",
         Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl | Mechanism::IoUring => "chardev",
         Mechanism::Eventfd => "eventfd",
         Mechanism::Uio => "uio",

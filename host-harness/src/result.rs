@@ -342,7 +342,7 @@ pub enum Delivery {
 impl From<Mechanism> for Delivery {
     fn from(mechanism: Mechanism) -> Self {
         match mechanism {
-            Mechanism::NetlinkBroadcast => Self::Broadcast,
+            Mechanism::NetlinkBroadcast | Mechanism::GenetlinkMulticast => Self::Broadcast,
             _ => Self::Unicast,
         }
     }

@@ -5,6 +5,7 @@
 //! checks and counts.
 
 mod eventfd;
+mod genetlink;
 mod io_uring;
 mod ioctl;
 mod mmap_poll;
@@ -55,6 +56,8 @@ pub struct Kind {
 const RECEIVERS: &[Kind] = &[
     netlink::UNICAST,
     netlink::BROADCAST,
+    genetlink::UNICAST,
+    genetlink::MULTICAST,
     read::READ,
     poll::POLL,
     ioctl::IOCTL,

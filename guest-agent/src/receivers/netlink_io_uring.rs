@@ -6,11 +6,9 @@ use anyhow::{Context, Result};
 use irqbed_abi::control::Mechanism;
 use rustix::{io::Errno, net::RecvFlags};
 
-use super::{
-    Kind, Receiver,
-    netlink::{DATAGRAM, Netlink, take},
-};
+use super::{Kind, Receiver, netlink::subscribe};
 use crate::{
+    datagrams::{DATAGRAM, Datagrams},
     events::Sink,
     tsc::GuestTsc,
     uring::{Completion, Multishot},
@@ -21,7 +19,7 @@ pub const NETLINK_IO_URING: Kind = Kind {
     mechanism: Mechanism::NetlinkIoUring,
     open: |spec, sink| {
         let size = spec.read_size.unwrap_or(u32::try_from(DATAGRAM)?);
-        let netlink = Netlink::subscribe(spec, sink)?;
+        let netlink = subscribe(spec, sink)?;
         Ok(Box::new(NetlinkIoUring {
             receives: Multishot::recv(netlink.socket(), RecvFlags::TRUNC, BUFFERS, size)?,
             netlink,
@@ -33,7 +31,7 @@ pub const NETLINK_IO_URING: Kind = Kind {
 const BUFFERS: u16 = 16;
 
 struct NetlinkIoUring {
-    netlink: Netlink,
+    netlink: Datagrams,
     receives: Multishot,
 }
 
@@ -56,7 +54,7 @@ impl Receiver for NetlinkIoUring {
             self.receives.wait()?;
             while let Some(end) = self
                 .receives
-                .next(|user, completion| receive(sink, user, completion))
+                .next(|user, completion| receive(&self.netlink, sink, user, completion))
             {
                 last |= end?;
             }
@@ -68,11 +66,16 @@ impl Receiver for NetlinkIoUring {
 
 /// Takes every event of a datagram; true when it was the driver's goodbye.
 #[inline(always)]
-fn receive(sink: &mut Sink, user: GuestTsc, completion: Completion<'_>) -> Result<bool> {
+fn receive(
+    netlink: &Datagrams,
+    sink: &mut Sink,
+    user: GuestTsc,
+    completion: Completion<'_>,
+) -> Result<bool> {
     match completion {
         // A datagram cut short is never an event.
         Completion::Data(bytes, length) if bytes.len() < length => sink.malformed(),
-        Completion::Data(bytes, _) => return Ok(take(sink, user, bytes)),
+        Completion::Data(bytes, _) => return Ok(netlink.take(sink, user, bytes)),
         Completion::NoBuffer => {}
         Completion::Failed(Errno::NOBUFS) => sink.overrun(),
         Completion::Failed(error) => return Err(error).context("cannot receive events"),

@@ -84,7 +84,7 @@ fn forward(text: &mut String, results: &[RunResult], first: &RunResult, saturate
         .map(|stats| stats.max)
         .max();
     for result in results {
-        let _ = write!(text, "{:19}{:10}", result.mechanism, result.context);
+        let _ = write!(text, "{:20}{:9}", result.mechanism, result.context);
         let stats = result.stages.get(&compared);
         let cells = stats.map(|stats| figures(stats, largest.unwrap_or(0)));
         for (column, _) in SHOWN {

@@ -240,8 +240,8 @@ fn several_runs_make_one_line_each() {
     document.results.push(slower);
     let found = render(&document);
     for line in [
-        "netlink            hardirq       150.90    156.39    160.79    161.78    161.89    1,000  all 1,000",
-        "netlink-broadcast  workqueue     150.90    156.39    160.79    161.78    161.89    1,000  1 lost",
+        "netlink             hardirq      150.90    156.39    160.79    161.78    161.89    1,000  all 1,000",
+        "netlink-broadcast   workqueue    150.90    156.39    160.79    161.78    161.89    1,000  1 lost",
         "netlink-broadcast in workqueue: raised 1,000 = delivered 999",
         "account: raised 2,000 = delivered 1,999 + lost 1 (socket_overrun 1)",
     ] {

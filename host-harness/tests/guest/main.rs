@@ -4,6 +4,7 @@
 
 mod clock;
 mod failures;
+mod genetlink;
 mod interrupts;
 mod io_uring;
 mod lifecycle;

@@ -94,6 +94,16 @@ fn netlink_broadcast_delivers_in_every_context() {
 }
 
 #[test]
+fn genetlink_delivers_in_every_context() {
+    delivers_in_every_context(Mechanism::Genetlink);
+}
+
+#[test]
+fn genetlink_multicast_delivers_in_every_context() {
+    delivers_in_every_context(Mechanism::GenetlinkMulticast);
+}
+
+#[test]
 fn read_delivers_in_every_context() {
     delivers_in_every_context(Mechanism::Read);
 }

@@ -117,6 +117,7 @@ impl Guest {
     }
 }
 
+/// Sends a signal to every listener.
 pub fn signal_listeners(guest: &mut Guest, signal: &str) {
     // A listener's process is the agent with `listen` as its first argument.
     let script = format!("kill -{signal} $(ps -o pid,args | awk '$3 == \"listen\" {{print $1}}')");
@@ -130,14 +131,23 @@ pub fn unicast() -> ListenerSpec {
 
 /// Sends a datagram to the driver as it is: what comes back.
 pub fn send(guest: &mut Guest, bytes: Vec<u8>, unprivileged: bool) -> Vec<Vec<u8>> {
-    match guest
-        .session
-        .ask(Request::SendRaw {
-            bytes,
-            unprivileged,
-        })
-        .expect("the agent sends")
-    {
+    send_to(guest, None, bytes, unprivileged)
+}
+
+/// Sends a datagram to another netlink protocol, where one is given.
+pub fn send_to(
+    guest: &mut Guest,
+    protocol: Option<u32>,
+    bytes: Vec<u8>,
+    unprivileged: bool,
+) -> Vec<Vec<u8>> {
+    let request = Request::SendRaw {
+        bytes,
+        protocol,
+        group: None,
+        unprivileged,
+    };
+    match guest.session.ask(request).expect("the agent sends") {
         Reply::Datagrams { datagrams } => datagrams,
         other => panic!("{other:?}"),
     }

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Receives events from the driver's generic netlink family: by unicast as a
+//! subscriber, or by multicast as a member of the group.
+
+use anyhow::Result;
+use irqbed_abi::control::{ListenerSpec, Mechanism};
+
+use super::Kind;
+use crate::{
+    datagrams::{Datagrams, Protocol},
+    genetlink::{Family, PROTOCOL, subscribe, unsubscribe},
+    netlink::Socket,
+    wire,
+};
+
+/// The family's event to each subscriber.
+pub const UNICAST: Kind = Kind {
+    mechanism: Mechanism::Genetlink,
+    open: |spec, sink| {
+        let (mut receiver, family) = open(spec)?;
+        receiver.subscribe(family.id, &subscribe(spec.vectors)?, sink)?;
+        Ok(Box::new(receiver))
+    },
+};
+
+/// The family's event to all members of its group.
+pub const MULTICAST: Kind = Kind {
+    mechanism: Mechanism::GenetlinkMulticast,
+    open: |spec, _| {
+        let (receiver, family) = open(spec)?;
+        receiver.join(family.events)?;
+        Ok(Box::new(receiver))
+    },
+};
+
+fn open(spec: &ListenerSpec) -> Result<(Datagrams, Family)> {
+    let mut socket = Socket::open(PROTOCOL)?;
+    let family = Family::find(&mut socket)?;
+    let protocol = Protocol {
+        number: PROTOCOL,
+        event: family.id,
+        read: wire::genl_event,
+        goodbye: (family.id, unsubscribe()?),
+    };
+    Ok((Datagrams::new(socket, protocol, spec)?, family))
+}

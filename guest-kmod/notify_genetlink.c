@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Notifier 'genetlink': the family's event to each subscriber, by unicast.
+ *
+ * Its path is that of notify_netlink.c, through the socket of generic netlink
+ * instead of one's own, and what is said there of hard interrupts holds here.
+ * Generic netlink adds nothing to it when it sends: its lock guards families and
+ * operations, and a message is written by the caller.
+ */
+#include <linux/netlink.h>
+
+#include "irqbed_genetlink.h"
+#include "irqbed_send.h"
+#include "irqbed_subscribers.h"
+#include "notify.h"
+
+static void irqbed_genetlink_notify(struct irqbed_ring *ring,
+				    const struct irqbed_event *event)
+{
+	irqbed_send(ring, &init_net.genl_sock, NULL, event, irqbed_genl_event,
+		    1);
+}
+
+/* No lasting reference to the module: the family may go while sockets listen. */
+static void irqbed_genetlink_stop(void)
+{
+	genl_unregister_family(&irqbed_genl_family);
+	irqbed_subscribers_stop();
+}
+
+static int irqbed_genetlink_start(void)
+{
+	int err;
+
+	err = irqbed_subscribers_start(NETLINK_GENERIC);
+	if (err)
+		return err;
+	err = genl_register_family(&irqbed_genl_family);
+	if (err)
+		irqbed_subscribers_stop();
+	return err;
+}
+
+const struct irqbed_notifier irqbed_notify_genetlink = {
+	.name = "genetlink",
+	.start = irqbed_genetlink_start,
+	.stop = irqbed_genetlink_stop,
+	.notify = irqbed_genetlink_notify,
+};
