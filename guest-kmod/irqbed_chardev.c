@@ -307,6 +307,23 @@ static __poll_t irqbed_chardev_poll(struct file *file,
 }
 
 /*
+ * O_ASYNC, set or cleared. It means something once the file has a queue, and
+ * where the notifier signals: it is refused rather than set in vain. The kernel
+ * clears it itself before it releases a file.
+ */
+static int irqbed_chardev_fasync(int fd, struct file *file, int on)
+{
+	struct irqbed_file *f = file->private_data;
+	struct irqbed_queue *queue = smp_load_acquire(&f->queue);
+
+	if (on && !irqbed_notifier->takes_async)
+		return -EOPNOTSUPP;
+	if (!queue)
+		return on ? -EINVAL : 0;
+	return fasync_helper(fd, file, on, &queue->async);
+}
+
+/*
  * The mapping is cached, like the driver's own (see irqbed_map_instrument()):
  * that is what vm_page_prot says, and the kernel makes both agree.
  * vm_iomap_memory() checks offset and length against the BAR and marks the
@@ -358,6 +375,7 @@ static const struct file_operations irqbed_chardev_fops = {
 	.read_iter = irqbed_chardev_read_iter,
 	.write = irqbed_chardev_write,
 	.poll = irqbed_chardev_poll,
+	.fasync = irqbed_chardev_fasync,
 	.unlocked_ioctl = irqbed_chardev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = irqbed_chardev_mmap,

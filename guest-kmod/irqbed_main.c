@@ -23,7 +23,7 @@ MODULE_PARM_DESC(unit, "Netlink protocol unit, 0 to 31 (default 31)");
 static char *notifier = "netlink";
 module_param(notifier, charp, 0444);
 MODULE_PARM_DESC(notifier,
-		 "How listeners are told: netlink, netlink-broadcast, genetlink, genetlink-multicast, chardev, eventfd, uio or mmap (default netlink)");
+		 "How listeners are told: netlink, netlink-broadcast, genetlink, genetlink-multicast, chardev, signal, eventfd, uio or mmap (default netlink)");
 
 static char *context = "hardirq";
 module_param(context, charp, 0444);

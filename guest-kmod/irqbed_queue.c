@@ -10,6 +10,7 @@
  */
 #include <linux/atomic.h>
 #include <linux/eventfd.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
@@ -87,6 +88,7 @@ void irqbed_queue_stop(struct irqbed_queue *queue)
 	wake_up_interruptible_poll(&queue->wait, EPOLLIN | EPOLLRDNORM | EPOLLHUP);
 	if (queue->eventfd)
 		irqbed_eventfd_signal(queue->eventfd);
+	kill_fasync(&queue->async, SIGIO, POLL_HUP);
 }
 
 bool irqbed_queue_stopped(const struct irqbed_queue *queue)

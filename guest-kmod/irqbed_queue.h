@@ -21,6 +21,7 @@
 #include "irqbed.h"
 
 struct eventfd_ctx;
+struct fasync_struct;
 struct iov_iter;
 struct uio_info;
 struct vm_area_struct;
@@ -53,6 +54,8 @@ struct irqbed_queue {
 	struct eventfd_ctx *eventfd;
 	/* To be notified, where there is such; not the queue's own. */
 	struct uio_info *uio;
+	/* Those who asked by O_ASYNC; changed by fasync_helper() alone. */
+	struct fasync_struct *async;
 	/* Guards the tail among readers. Taken in process context only. */
 	struct mutex reader;
 };

@@ -20,6 +20,7 @@ static const struct irqbed_notifier *const irqbed_notifiers[] = {
 	&irqbed_notify_genetlink,
 	&irqbed_notify_genetlink_multicast,
 	&irqbed_notify_chardev,
+	&irqbed_notify_signal,
 	&irqbed_notify_eventfd,
 #if IS_ENABLED(CONFIG_UIO)
 	&irqbed_notify_uio,

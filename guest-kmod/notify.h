@@ -20,6 +20,8 @@ struct irqbed_notifier {
 	/* Whether IRQBED_IOC_LISTEN does, and whether it must bring an eventfd. */
 	bool takes_queues;
 	bool needs_eventfd;
+	/* Whether O_ASYNC of a file with a queue does. */
+	bool takes_async;
 	/*
 	 * Before the first event and after the last one, in process context;
 	 * both may be NULL.
@@ -62,6 +64,7 @@ extern const struct irqbed_notifier irqbed_notify_netlink_broadcast;
 extern const struct irqbed_notifier irqbed_notify_genetlink;
 extern const struct irqbed_notifier irqbed_notify_genetlink_multicast;
 extern const struct irqbed_notifier irqbed_notify_chardev;
+extern const struct irqbed_notifier irqbed_notify_signal;
 extern const struct irqbed_notifier irqbed_notify_eventfd;
 extern const struct irqbed_notifier irqbed_notify_uio;
 extern const struct irqbed_notifier irqbed_notify_mmap;

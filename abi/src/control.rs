@@ -44,6 +44,11 @@ pub enum Mechanism {
     Poll,
     /// Blocking ioctl of the character device.
     Ioctl,
+    /// A handler of `SIGIO`, then the queue through its mapping.
+    Signal,
+    /// A real-time signal for each event, taken by `rt_sigtimedwait`, then the
+    /// queue through its mapping.
+    SignalQueued,
     /// Blocking `read` of an eventfd, then the queue through its mapping.
     Eventfd,
     /// Blocking `read` of a UIO device's counter, then the queue through its
@@ -72,6 +77,8 @@ impl Mechanism {
         Self::Read,
         Self::Poll,
         Self::Ioctl,
+        Self::Signal,
+        Self::SignalQueued,
         Self::Eventfd,
         Self::Uio,
         Self::IoUring,
@@ -91,6 +98,8 @@ impl Mechanism {
             Self::Read => "read",
             Self::Poll => "poll",
             Self::Ioctl => "ioctl",
+            Self::Signal => "signal",
+            Self::SignalQueued => "signal-queued",
             Self::Eventfd => "eventfd",
             Self::Uio => "uio",
             Self::IoUring => "io_uring",
@@ -246,6 +255,10 @@ pub struct ListenerReport {
     pub malformed: u64,
     /// Times `recvmsg` said `ENOBUFS`: some events before it were dropped.
     pub overrun_signals: u64,
+    /// Times the queue of real-time signals had overflowed and a plain `SIGIO`
+    /// came instead; no event is lost by that.
+    #[serde(default)]
+    pub signal_overflows: u64,
     /// Times it woke, or came back from the call that waits, with events or
     /// without: one wake-up may bring several.
     #[serde(default)]

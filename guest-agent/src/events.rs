@@ -109,6 +109,11 @@ impl Sink {
         self.checks.stats.count(Figure::OverrunSignals);
     }
 
+    /// Counts an overflow of the queue of real-time signals.
+    pub fn signals_overflowed(&mut self) {
+        self.checks.stats.count(Figure::SignalOverflows);
+    }
+
     /// Counts a return of the call that waits. A receiver says so after it has
     /// handed on what the call brought: it is not part of what is measured.
     #[inline(always)]

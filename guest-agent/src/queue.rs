@@ -98,6 +98,16 @@ impl Queue {
         Ring::map(self, QUEUE_MMAP_OFFSET, tail, self.size)
             .with_context(|| format!("cannot map the queue of {DEVICE}"))
     }
+
+    /// Maps the head alone, for as long as the process lives: for a signal
+    /// handler.
+    pub fn watch_head(&self) -> Result<&'static AtomicU64> {
+        let header = Mapping::read_only(self, QUEUE_MMAP_OFFSET, QUEUE_PAGE as usize)
+            .with_context(|| format!("cannot map the head of the queue of {DEVICE}"))?;
+        Box::leak(Box::new(header))
+            .word64(offset_of!(QueueHeader, head))
+            .context("the queue has no head")
+    }
 }
 
 impl AsFd for Queue {
@@ -201,7 +211,23 @@ impl Ring {
         if head == self.at {
             return false;
         }
-        let user = tsc::now();
+        self.hand_on(head, tsc::now(), sink);
+        true
+    }
+
+    /// Takes the oldest event, if it was there when the head was at `head`: at
+    /// `user` it was in hand.
+    #[inline(always)]
+    pub fn take_before(&mut self, head: u64, user: GuestTsc, sink: &mut Sink) -> bool {
+        let there = self.at < head;
+        if there {
+            self.hand_on(head, user, sink);
+        }
+        there
+    }
+
+    #[inline(always)]
+    fn hand_on(&mut self, head: u64, user: GuestTsc, sink: &mut Sink) {
         let (message, payload) = self.buffer.split_at_mut(size_of::<EventMessage>());
         let first = copy(&self.shared, self.mask, self.at, message);
         let event = EventMessage::read_from_bytes(message).unwrap_or_default();
@@ -221,7 +247,6 @@ impl Ring {
                 sink.malformed();
             }
         }
-        true
     }
 
     /// The driver may write over what is before our tail.
@@ -330,6 +355,19 @@ mod tests {
         let report = taken(&mut ring);
         assert_eq!((report.received, report.malformed), (0, 1));
         assert_eq!(ring.at, 8000);
+    }
+
+    #[test]
+    fn an_event_is_taken_at_a_moment_only_if_it_was_there() {
+        let event = EventMessage::default();
+        let (mut ring, file) = ring(0);
+        put(&file, 0, &[event.as_bytes(), event.as_bytes()].concat(), 48);
+        let (stats, memory) = Stats::create().expect("shared memory");
+        let mut sink = Sink::new(Stats::map(&memory).expect("memory"), None, false);
+        assert!(ring.take_before(24, GuestTsc(1), &mut sink));
+        assert!(!ring.take_before(24, GuestTsc(1), &mut sink));
+        assert!(ring.take(&mut sink) && !ring.take(&mut sink));
+        assert_eq!(stats.report(0, true).received, 2);
     }
 
     proptest! {

@@ -31,6 +31,8 @@ pub enum Figure {
     Malformed,
     /// [`ListenerReport::overrun_signals`].
     OverrunSignals,
+    /// [`ListenerReport::signal_overflows`].
+    SignalOverflows,
     /// [`ListenerReport::wake_ups`].
     WakeUps,
     /// [`ListenerReport::coalesced`].
@@ -99,6 +101,7 @@ impl Stats {
             out_of_order: self.get(Figure::OutOfOrder),
             malformed: self.get(Figure::Malformed),
             overrun_signals: self.get(Figure::OverrunSignals),
+            signal_overflows: self.get(Figure::SignalOverflows),
             wake_ups: self.get(Figure::WakeUps),
             coalesced: self.get(Figure::Coalesced),
             replies: self.get(Figure::Replies),
@@ -125,6 +128,7 @@ mod tests {
             (Figure::OutOfOrder, 4),
             (Figure::Malformed, 5),
             (Figure::OverrunSignals, 6),
+            (Figure::SignalOverflows, 11),
             (Figure::WakeUps, 10),
             (Figure::Coalesced, 11),
             (Figure::Replies, 13),
@@ -142,6 +146,7 @@ mod tests {
             out_of_order: 5,
             malformed: 6,
             overrun_signals: 7,
+            signal_overflows: 12,
             wake_ups: 11,
             coalesced: 12,
             replies: 14,

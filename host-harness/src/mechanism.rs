@@ -96,6 +96,7 @@ pub const fn driver(mechanism: Mechanism) -> Driver {
         Mechanism::Genetlink => "genetlink",
         Mechanism::GenetlinkMulticast => "genetlink-multicast",
         Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl | Mechanism::IoUring => "chardev",
+        Mechanism::Signal | Mechanism::SignalQueued => "signal",
         Mechanism::Eventfd => "eventfd",
         Mechanism::Uio => "uio",
         Mechanism::MmapPoll => "mmap",

@@ -365,6 +365,9 @@ pub struct Listener {
     pub malformed: u64,
     /// Times it was told that its buffer had overrun.
     pub overrun_signals: u64,
+    /// Times the queue of real-time signals had overflowed.
+    #[serde(default)]
+    pub signal_overflows: u64,
     /// Times it came back from the call that waits; one may bring several
     /// events.
     #[serde(default)]
@@ -394,6 +397,7 @@ impl Listener {
             out_of_order: report.out_of_order,
             malformed: report.malformed,
             overrun_signals: report.overrun_signals,
+            signal_overflows: report.signal_overflows,
             wake_ups: report.wake_ups,
             coalesced: report.coalesced,
             kernel_drops: report.kernel_drops,

@@ -13,6 +13,7 @@ mod netlink;
 mod netlink_io_uring;
 mod poll;
 mod read;
+mod signal;
 mod uio;
 mod vfio;
 
@@ -61,6 +62,8 @@ const RECEIVERS: &[Kind] = &[
     read::READ,
     poll::POLL,
     ioctl::IOCTL,
+    signal::SIGIO,
+    signal::QUEUED,
     eventfd::EVENTFD,
     uio::UIO,
     io_uring::IO_URING,

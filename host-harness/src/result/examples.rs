@@ -119,6 +119,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
             out_of_order: 0,
             malformed: 0,
             overrun_signals: 0,
+            signal_overflows: 0,
             wake_ups: 1000,
             coalesced: 0,
             kernel_drops: 0,

@@ -15,6 +15,7 @@ mod path;
 mod rates;
 mod replies;
 mod safe_contexts;
+mod signals;
 mod support;
 mod uio;
 mod vfio;

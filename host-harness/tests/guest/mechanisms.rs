@@ -119,6 +119,16 @@ fn ioctl_delivers_in_every_context() {
 }
 
 #[test]
+fn signal_delivers_in_every_context() {
+    delivers_in_every_context(Mechanism::Signal);
+}
+
+#[test]
+fn signal_queued_delivers_in_every_context() {
+    delivers_in_every_context(Mechanism::SignalQueued);
+}
+
+#[test]
 fn eventfd_delivers_in_every_context() {
     delivers_in_every_context(Mechanism::Eventfd);
 }
@@ -145,7 +155,13 @@ fn mmap_poll_delivers_in_every_context() {
 
 #[test]
 fn a_file_that_is_not_read_fills_up_and_costs_only_itself() {
-    for mechanism in [Mechanism::Read, Mechanism::Eventfd, Mechanism::IoUring] {
+    for mechanism in [
+        Mechanism::Read,
+        Mechanism::Signal,
+        Mechanism::SignalQueued,
+        Mechanism::Eventfd,
+        Mechanism::IoUring,
+    ] {
         let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
         load(&mut guest, mechanism, Context::Hardirq);
         let sleeper = guest
