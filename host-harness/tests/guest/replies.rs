@@ -21,8 +21,10 @@ use crate::support::{Guest, error_of, machine, message, send, unicast};
 
 const EVENTS: u64 = 1000;
 
+/// With room for all events of a test, however late a busy host lets it run.
 fn replying(mechanism: Mechanism, by: ReplyBy) -> ListenerSpec {
     ListenerSpec {
+        receive_buffer: Some(8 << 20),
         reply: Some(by),
         ..ListenerSpec::new(mechanism, Behaviour::Measure)
     }
