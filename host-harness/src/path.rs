@@ -64,8 +64,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Loads the driver, and makes the guest as steady as a bench that counts
-    /// instructions does.
+    /// Loads the driver into a guest that was [made steady](Session::steady).
     ///
     /// # Errors
     /// [`SessionError`].
@@ -73,7 +72,6 @@ impl Plan {
         let own = self.module_parameters.iter();
         let own = own.map(|(name, value)| (name.as_str(), value.clone()));
         let stamps = (!self.stamps).then(|| ("stamps", "0".to_owned()));
-        session.steady()?;
         session.load_module(
             self.pair
                 .module_parameters()

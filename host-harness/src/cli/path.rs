@@ -96,6 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     progress.phase("boot");
     let log = ExecutionLog::new()?;
     let mut session = Session::boot_logged(&artefacts, &machine, &log)?;
+    session.steady()?;
     plan.prepare(&mut session)?;
     let events = path::record(&mut session, &plan, &log, &progress)
         .with_context(|| plan.pair.to_string())?;
