@@ -93,6 +93,7 @@ fn software_resets_the_function_by_its_capability() {
     assert_eq!(u16::from_le_bytes(command) & 4, 0, "no bus mastering");
     // What the hypervisor connected is still connected.
     guest.set_bus_master(true);
+    guest.enable_msix();
     guest.arm(0, 4, 8192);
     guest.enable();
     guest.interrupts(0);

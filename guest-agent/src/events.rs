@@ -114,8 +114,9 @@ impl Sink {
         self.checks.stats.count(Figure::SignalOverflows);
     }
 
-    /// Counts a return of the call that waits. A receiver says so after it has
-    /// handed on what the call brought: it is not part of what is measured.
+    /// Counts a return of the call that waits, but for the one that brings the
+    /// end. A receiver says so after it has handed on what the call brought: it is
+    /// not part of what is measured.
     #[inline(always)]
     pub fn woken(&mut self) {
         self.checks.stats.count(Figure::WakeUps);

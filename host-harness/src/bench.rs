@@ -169,13 +169,22 @@ impl Bench {
         let run = measure::run(session, &self.plan, progress)?;
         session.disturb(None)?;
         let after = self.counted(session)?;
+        // The listener may be the one who has the instrument BAR.
+        let again = match self.interrupt {
+            InterruptType::Intx => None,
+            _ => self.calibrate(session, progress)?,
+        };
         let reports = listeners
             .into_iter()
             .map(|listener| last_report(session, listener))
             .collect::<Result<Vec<_>, _>>()?;
+        let again = match self.interrupt {
+            InterruptType::Intx => self.calibrate_by_messages(session, progress)?,
+            _ => again,
+        };
         let wall = calibrated
-            .map(|before| self.wall_clock(&before, session, progress))
-            .transpose()?;
+            .zip(again)
+            .map(|(before, after)| WallClock::between(&before, &after));
         Ok(RunResult {
             mechanism: self.pair.mechanism.as_str().to_owned(),
             context: self.pair.context.as_str().to_owned(),
@@ -292,31 +301,24 @@ impl Bench {
         Calibration::take(session).map(Some)
     }
 
-    /// Calibrates again when the run is over.
+    /// Calibrates after a run over INTx, whose listeners are gone.
     ///
     /// QEMU takes the mapping of the instrument BAR away at the first INTx, and
     /// gives it back when the guest takes to messages. Without it a ping takes
     /// as long as the way out of the guest does, and the clock is not known well
-    /// enough. So a driver that uses INTx makes room for one that does not.
-    fn wall_clock(
+    /// enough. So the driver makes room for one that uses messages.
+    fn calibrate_by_messages(
         &self,
-        before: &Calibration,
         session: &mut Session,
         progress: &Progress,
-    ) -> Result<WallClock, BenchError> {
-        let reload = self.interrupt == InterruptType::Intx;
-        if reload {
-            session.unload_module()?;
-            let irq = InterruptType::Msix.as_str().to_owned();
-            session.load_module([("irq", irq)])?;
-        }
-        progress.phase("calibrate");
-        let after = Calibration::take(session)?;
-        if reload {
-            session.unload_module()?;
-            self.prepare(session)?;
-        }
-        Ok(WallClock::between(before, &after))
+    ) -> Result<Option<Calibration>, BenchError> {
+        session.unload_module()?;
+        let irq = InterruptType::Msix.as_str().to_owned();
+        session.load_module([("irq", irq)])?;
+        let calibrated = self.calibrate(session, progress)?;
+        session.unload_module()?;
+        self.prepare(session)?;
+        Ok(calibrated)
     }
 
     /// The account, each term from where it was counted: device, driver,

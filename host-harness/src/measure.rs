@@ -38,7 +38,7 @@ const CHUNK: u64 = SLOTS as u64 / 2;
 const POLL: Duration = Duration::from_millis(2);
 /// A chunk with no news for so long, and empty rings, is through: the events
 /// that did not arrive never will.
-const QUIET: Duration = Duration::from_millis(300);
+const QUIET: Duration = Duration::from_secs(1);
 /// Rings that are not drained for so long belong to a guest that hangs.
 const STUCK: Duration = Duration::from_secs(20);
 

@@ -85,6 +85,25 @@ impl Document {
             results,
         }
     }
+
+    /// The results of each thing that was measured, in the order of its first
+    /// one: several where it was measured in rounds.
+    #[must_use]
+    pub fn rounds(&self) -> Vec<Vec<&RunResult>> {
+        let mut things: Vec<Vec<&RunResult>> = Vec::new();
+        for result in &self.results {
+            let same = |rounds: &&mut Vec<&RunResult>| {
+                rounds
+                    .first()
+                    .is_some_and(|first| first.name() == result.name())
+            };
+            match things.iter_mut().find(same) {
+                Some(rounds) => rounds.push(result),
+                None => things.push(vec![result]),
+            }
+        }
+        things
+    }
 }
 
 /// One run: events of one kind, told by one mechanism in one context.

@@ -30,13 +30,34 @@ const HEADINGS: [&str; 7] = ["count", "min", "p50", "p90", "p99", "p99.9", "max"
 #[must_use]
 pub fn render(document: &Document) -> String {
     let mut text = String::new();
-    match &*document.results {
+    let rounds = document.rounds();
+    let shown: Vec<&RunResult> = rounds.iter().filter_map(|rounds| middle(rounds)).collect();
+    match &*shown {
         [result] => run(&mut text, result),
-        _ => comparison::write(&mut text, document),
+        _ => comparison::write(&mut text, &shown),
+    }
+    let most = rounds.iter().map(Vec::len).max().unwrap_or(0);
+    if most > 1 {
+        let words = format!("{most} of each; shown is the one in the middle, by its median");
+        paragraph(&mut text, "rounds: ", &words);
     }
     text.push('\n');
     environment(&mut text, &document.environment);
     text
+}
+
+/// The round whose median of the way to the process is the median of all.
+fn middle<'a>(rounds: &[&'a RunResult]) -> Option<&'a RunResult> {
+    let key = |result: &&RunResult| {
+        let stages = &result.stages;
+        let way = stages
+            .get(&Stage::IsrToUser)
+            .or_else(|| stages.get(&Stage::RaiseToUser));
+        way.map(|stats| stats.p50)
+    };
+    let mut sorted = rounds.to_vec();
+    sorted.sort_by_key(key);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
 }
 
 fn run(text: &mut String, result: &RunResult) {

@@ -67,12 +67,17 @@ impl Guest {
     /// on.
     pub fn boot() -> Self {
         let mut guest = Self::boot_bare();
-        let (at, enable) = MSIX_CONTROL;
-        guest.set_config(at, enable);
+        guest.enable_msix();
         for vector in 0..4 {
             guest.connect(vector);
         }
         guest
+    }
+
+    /// Takes to MSI-X, as after power on and after each reset.
+    pub fn enable_msix(&mut self) {
+        let (at, enable) = MSIX_CONTROL;
+        self.set_config(at, enable);
     }
 
     /// The same by MSI, with `2^power` vectors enabled and connected.

@@ -60,10 +60,10 @@ impl Receiver for Eventfd {
             let last = self.ring.stopped();
             while self.ring.take(sink) {}
             sink.coalesced(u64::from_ne_bytes(count).saturating_sub(1));
-            sink.woken();
             if last {
                 return Ok(());
             }
+            sink.woken();
         }
     }
 }

@@ -48,7 +48,9 @@ impl Receiver for IoUring {
             {
                 last |= end?;
             }
-            sink.woken();
+            if !last {
+                sink.woken();
+            }
         }
         Ok(())
     }

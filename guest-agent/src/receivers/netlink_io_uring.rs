@@ -58,7 +58,9 @@ impl Receiver for NetlinkIoUring {
             {
                 last |= end?;
             }
-            sink.woken();
+            if !last {
+                sink.woken();
+            }
         }
         Ok(())
     }

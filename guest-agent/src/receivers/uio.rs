@@ -118,10 +118,10 @@ impl Receiver for Uio {
             let count = u32::from_ne_bytes(bytes);
             sink.coalesced(u64::from(count.wrapping_sub(self.count).saturating_sub(1)));
             self.count = count;
-            sink.woken();
             if last {
                 return Ok(());
             }
+            sink.woken();
         }
     }
 }

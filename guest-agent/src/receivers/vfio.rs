@@ -35,10 +35,10 @@ impl Receiver for Device {
         loop {
             let last = self.wait()?;
             self.drain(sink);
-            sink.woken();
             if last {
                 return Ok(());
             }
+            sink.woken();
         }
     }
 }

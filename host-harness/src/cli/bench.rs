@@ -46,6 +46,9 @@ pub(super) struct Arguments {
     /// Events that come at once, with one interrupt
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
     burst: u32,
+    /// Measure everything so often, in turns; `compare` needs 5 for wall time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1000))]
+    rounds: u32,
     /// Find the highest rate at which nothing is lost
     #[arg(long, conflicts_with_all = ["rate", "events"])]
     saturate: bool,
@@ -325,8 +328,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 
     let progress = Progress::on_terminal();
-    let benches: Vec<_> = pairs
-        .iter()
+    let benches: Vec<_> = (0..arguments.rounds)
+        .flat_map(|_| &pairs)
         .flat_map(|&pair| arguments.replies().into_iter().map(move |by| (pair, by)))
         .map(|(pair, reply)| arguments.bench(&machine, pair, reply))
         .collect();

@@ -5,7 +5,8 @@
 use std::{error::Error, process::ExitCode};
 
 use crate::{
-    bench::BenchError, clock::ClockError, interrupt, measure::MeasureError, session::SessionError,
+    bench::BenchError, clock::ClockError, interrupt, measure::MeasureError, series::SeriesError,
+    session::SessionError,
 };
 
 /// Says it, and gives the exit status.
@@ -48,6 +49,9 @@ fn one_line(error: &anyhow::Error) -> String {
 /// A failed session, also within an error that passes on its words: such a
 /// one has the causes of what it wraps, and not what it wraps, as its own.
 fn session<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a SessionError> {
+    if let Some(SeriesError::Session(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
     match cause.downcast_ref() {
         Some(
             BenchError::Session(error)

@@ -134,10 +134,12 @@ impl Comparison {
 type Key = (String, String);
 
 fn rounds(document: &Document) -> BTreeMap<Key, Vec<&RunResult>> {
-    let mut pairs: BTreeMap<Key, Vec<&RunResult>> = BTreeMap::new();
-    for result in &document.results {
-        let key = (result.mechanism.clone(), result.context_and_reply());
-        pairs.entry(key).or_default().push(result);
+    let mut pairs = BTreeMap::new();
+    for rounds in document.rounds() {
+        if let Some(first) = rounds.first() {
+            let key = (first.mechanism.clone(), first.context_and_reply());
+            pairs.insert(key, rounds);
+        }
     }
     pairs
 }
@@ -319,6 +321,7 @@ fn different(base: &Parameters, new: &Parameters, unit: Unit) -> Option<&'static
         ("payload_bytes", base.payload_bytes == new.payload_bytes),
         ("vectors", base.vectors == new.vectors),
         ("delivery", base.delivery == new.delivery),
+        ("irq", base.irq == new.irq),
         ("vcpus", base.vcpus == new.vcpus),
         ("burst", base.burst == new.burst),
         ("batch", base.batch == new.batch),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use crate::{
     account::Account,
-    result::{Clock, Document, RunResult},
+    result::{Clock, RunResult},
     stages::Stage,
     units::thousands,
 };
@@ -17,8 +17,7 @@ pub(super) const SHOWN: [(usize, &str); 5] =
     [(1, "min"), (2, "p50"), (3, "p90"), (4, "p99"), (6, "max")];
 
 /// Writes the table, at most 100 columns wide.
-pub(super) fn write(text: &mut String, document: &Document) {
-    let results = &document.results;
+pub(super) fn write(text: &mut String, results: &[&RunResult]) {
     let Some(first) = results.first() else {
         return;
     };
@@ -65,7 +64,7 @@ pub(super) fn write(text: &mut String, document: &Document) {
 }
 
 /// The way from the handler to the process.
-fn forward(text: &mut String, results: &[RunResult], first: &RunResult, saturated: bool) {
+fn forward(text: &mut String, results: &[&RunResult], first: &RunResult, saturated: bool) {
     let compared = compared(results);
     let unit = match first.clock {
         Clock::Wall { .. } => "µs",
@@ -111,7 +110,7 @@ fn delivered(account: &Account) -> String {
 }
 
 /// The accounts of all results as one.
-fn total(results: &[RunResult]) -> Account {
+fn total(results: &[&RunResult]) -> Account {
     let mut total = Account::default();
     for Account {
         raised,
@@ -131,8 +130,8 @@ fn total(results: &[RunResult]) -> Account {
 
 /// The stage that can be compared: from the interrupt on, unless there is a
 /// result that knows only the way as a whole.
-fn compared(results: &[RunResult]) -> Stage {
-    let only_whole = |result: &RunResult| {
+fn compared(results: &[&RunResult]) -> Stage {
+    let only_whole = |result: &&RunResult| {
         let knows = |stage| result.stages.get(&stage).is_some();
         knows(Stage::RaiseToUser) && !knows(Stage::IsrToUser)
     };

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Writes the lines of each stage, at most 100 columns wide.
-pub(super) fn write(text: &mut String, results: &[RunResult], unit: Unit) {
+pub(super) fn write(text: &mut String, results: &[&RunResult], unit: Unit) {
     let (stages, unit) = match unit {
         Unit::Nanoseconds => (
             [Stage::IsrToUser, Stage::ReplyToDevice, Stage::RaiseToDevice].as_slice(),
@@ -31,7 +31,7 @@ pub(super) fn write(text: &mut String, results: &[RunResult], unit: Unit) {
     }
 }
 
-fn lines(text: &mut String, results: &[RunResult], stage: Stage, unit: &str) {
+fn lines(text: &mut String, results: &[&RunResult], stage: Stage, unit: &str) {
     let title = format!("{stage}, {unit}");
     // Writing to a string cannot fail.
     let _ = write!(text, "{title:39}");

@@ -159,10 +159,36 @@ fn the_highest_lossless_rate_stands_with_what_is_lost_above() {
     assert!(found.contains("socket_full 10"), "{found}");
 
     let mut document = examples::document(result.clone());
+    result.context = "bh".to_owned();
     document.results.push(result);
     let found = render(&document);
     assert!(found.contains("  events/s\n"), "{found}");
     assert!(found.contains("1,000  20,000\n"), "{found}");
+}
+
+#[test]
+fn of_several_rounds_the_one_in_the_middle_is_shown() {
+    let round = |length: i64| {
+        let mut histograms = crate::stages::StageHistograms::new(Unit::Nanoseconds);
+        histograms.record(&Sample {
+            isr_to_notify: Some(0),
+            notify_to_user: Some(length),
+            ..Sample::default()
+        });
+        RunResult {
+            stages: (&histograms).into(),
+            ..examples::wall()
+        }
+    };
+    let mut document = examples::document(round(300_000));
+    document.results.extend([round(100_000), round(200_000)]);
+    let found = render(&document);
+    assert!(
+        found.starts_with("netlink in hardirq, wall clock"),
+        "{found}"
+    );
+    assert!(found.contains("isr_to_user          1  200.00"), "{found}");
+    assert!(found.contains("rounds: 3 of each"), "{found}");
 }
 
 #[test]
@@ -267,8 +293,8 @@ fn with_a_run_that_no_driver_stamped_the_whole_way_is_compared() {
     let found = render(&document);
     for line in [
         "raise_to_user, µs ",
-        "netlink            hardirq       225.90 ",
-        "vfio               hardirq        70.00 ",
+        "netlink             hardirq      225.90 ",
+        "vfio                hardirq       70.00 ",
     ] {
         assert!(found.contains(line), "{found}");
     }

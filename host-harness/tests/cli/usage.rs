@@ -18,7 +18,7 @@ fn assert_usage(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn values_out_of_range_are_refused_with_the_range() {
-    let cases: [(&[&str], &[&str]); 19] = [
+    let cases: [(&[&str], &[&str]); 20] = [
         (
             &["bench", "--payload", "5000"],
             &["--payload", "5000", "0..=4096"],
@@ -32,6 +32,7 @@ fn values_out_of_range_are_refused_with_the_range() {
         (&["bench", "--vcpus", "0"], &["--vcpus", "1..=64"]),
         (&["bench", "--listeners", "0"], &["--listeners", "1..=64"]),
         (&["bench", "--burst", "0"], &["--burst", "1..=1024"]),
+        (&["bench", "--rounds", "0"], &["--rounds", "1..=1000"]),
         (&["bench", "--batch", "65"], &["--batch", "1..=64"]),
         (&["bench", "--fifo", "100"], &["--fifo", "1..=99"]),
         (&["bench", "--load", "moon"], &["--load", "moon"]),
