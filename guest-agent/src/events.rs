@@ -30,6 +30,8 @@ pub struct Sink {
     instrument: Option<Instrument>,
     replier: Option<Box<dyn Replier>>,
     stamps: bool,
+    /// Events received up to the last wake-up.
+    seen: u64,
     print: bool,
 }
 
@@ -53,6 +55,7 @@ impl Sink {
             instrument,
             replier: None,
             stamps: true,
+            seen: 0,
             print,
         }
     }
@@ -80,8 +83,10 @@ impl Sink {
             .instrument
             .as_ref()
             .and_then(|bar| bar.slot(event.slot, event.seq));
-        if let Some(slot) = slot.filter(|_| self.stamps) {
-            slot.stamp_user(user);
+        if let Some(slot) = slot {
+            if self.stamps {
+                slot.stamp_user(user);
+            }
             if let Some(replier) = &mut self.replier {
                 self.checks.stats.count(Figure::Replies);
                 if !replier.reply(event, slot) {
@@ -114,12 +119,20 @@ impl Sink {
         self.checks.stats.count(Figure::SignalOverflows);
     }
 
-    /// Counts a return of the call that waits, but for the one that brings the
-    /// end. A receiver says so after it has handed on what the call brought: it is
-    /// not part of what is measured.
+    /// Counts a return of the call that waits. A receiver says so after it has
+    /// handed on what the call brought: it is not part of what is measured.
     #[inline(always)]
     pub fn woken(&mut self) {
         self.checks.stats.count(Figure::WakeUps);
+        self.seen = self.checks.stats.get(Figure::Received);
+    }
+
+    /// Counts the return of that call that brought the end, if it brought events
+    /// as well.
+    pub fn woken_at_last(&mut self) {
+        if self.checks.stats.get(Figure::Received) != self.seen {
+            self.woken();
+        }
     }
 
     /// Counts notifications that came together with the one that woke.

@@ -61,6 +61,7 @@ impl Receiver for Eventfd {
             while self.ring.take(sink) {}
             sink.coalesced(u64::from_ne_bytes(count).saturating_sub(1));
             if last {
+                sink.woken_at_last();
                 return Ok(());
             }
             sink.woken();

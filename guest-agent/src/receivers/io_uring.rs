@@ -48,7 +48,9 @@ impl Receiver for IoUring {
             {
                 last |= end?;
             }
-            if !last {
+            if last {
+                sink.woken_at_last();
+            } else {
                 sink.woken();
             }
         }

@@ -58,7 +58,9 @@ impl Receiver for NetlinkIoUring {
             {
                 last |= end?;
             }
-            if !last {
+            if last {
+                sink.woken_at_last();
+            } else {
                 sink.woken();
             }
         }

@@ -69,6 +69,7 @@ impl Receiver for Handled {
             }
             while self.ring.take(sink) {}
             if last {
+                sink.woken_at_last();
                 return Ok(());
             }
             sink.woken();
@@ -102,6 +103,7 @@ impl Receiver for Waited {
             let last = self.ring.stopped();
             while self.ring.take(sink) {}
             if last {
+                sink.woken_at_last();
                 return Ok(());
             }
             sink.woken();

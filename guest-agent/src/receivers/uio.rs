@@ -119,6 +119,7 @@ impl Receiver for Uio {
             sink.coalesced(u64::from(count.wrapping_sub(self.count).saturating_sub(1)));
             self.count = count;
             if last {
+                sink.woken_at_last();
                 return Ok(());
             }
             sink.woken();

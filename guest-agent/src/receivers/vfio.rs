@@ -36,6 +36,7 @@ impl Receiver for Device {
             let last = self.wait()?;
             self.drain(sink);
             if last {
+                sink.woken_at_last();
                 return Ok(());
             }
             sink.woken();

@@ -108,16 +108,20 @@ fn a_delay_shows_in_the_function_that_it_is_in_and_nowhere_else() {
 #[test]
 fn stamps_cost_at_most_two_percent_of_the_shortest_path() {
     let mut logging = Logging::boot();
-    let mut plan = plan(Mechanism::MmapPoll, Context::Hardirq);
+    // The stamps are the same code for all; here nothing depends on a loop.
+    let mut plan = plan(Mechanism::Eventfd, Context::Hardirq);
     let with = logging.record(&plan);
     logging.unload();
     plan.stamps = false;
     let without = logging.record(&plan);
+    logging.unload();
     for Logged { slot, journey } in &without {
         assert_eq!((slot.isr, slot.notify, slot.user), (0, 0, 0));
         assert_eq!(slot.verdict, VERDICT_OK);
         assert_eq!(journey.measured, None);
     }
+    plan.pair.mechanism = Mechanism::MmapPoll;
+    let floor = logging.record(&plan);
     let shortest = |logged: &[Logged]| {
         let shortest = logged.first().expect("an event");
         shortest.journey.instructions.len()
@@ -126,7 +130,8 @@ fn stamps_cost_at_most_two_percent_of_the_shortest_path() {
     // its branch, are there without stamps too.
     let left = 3 + 4 + 2;
     let (with, without) = (shortest(&with), shortest(&without));
-    let cost = (with - without) + left;
     assert!(with > without, "{with} with stamps, {without} without");
-    assert!(cost * 50 <= with, "{cost} of {with} instructions");
+    let cost = (with - without) + left;
+    let floor = shortest(&floor);
+    assert!(cost * 50 <= floor, "{cost} of {floor} instructions");
 }

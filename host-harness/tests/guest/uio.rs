@@ -63,8 +63,9 @@ fn one_count_may_stand_for_several_events_and_none_is_lost() {
     let wake_ups = after.wake_ups - before.wake_ups;
     let coalesced = after.coalesced - before.coalesced;
     assert!((1..10).contains(&wake_ups), "{after:?}");
-    // Each notification woke it or was coalesced; the last one is the end.
-    assert_eq!(wake_ups + coalesced, EVENTS + 1, "{after:?}");
+    // Each notification woke it or was coalesced; the end may come with events.
+    let noticed = wake_ups + coalesced;
+    assert!((EVENTS..=EVENTS + 1).contains(&noticed), "{after:?}");
     guest.assert_quiet();
 }
 
