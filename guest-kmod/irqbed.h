@@ -6,9 +6,9 @@
  * context that the module was loaded with (irqbed_context.c), to the one
  * notifier it was loaded with (notify.h), and reaches its listeners.
  * irqbed_pci.c finds the device, irqbed_rings.c and irqbed_irq.c give it its
- * rings and interrupts; irqbed_netlink.c is the control plane, where listeners
- * subscribe and read the counters. What a listener replies goes back by
- * irqbed_reply.c.
+ * rings and interrupts; irqbed_netlink.c and irqbed_genetlink.c are the control
+ * plane, where listeners subscribe and read the counters. What a listener
+ * replies goes back by irqbed_reply.c.
  */
 #ifndef IRQBED_H
 #define IRQBED_H
@@ -23,6 +23,7 @@
 #include "irqbed_abi.h"
 #include "irqbed_compat.h"
 
+struct netlink_ext_ack;
 struct sk_buff;
 struct vm_area_struct;
 
@@ -209,7 +210,8 @@ int irqbed_context_select(const char *name);
 /* irqbed_reply.c */
 int irqbed_reply(const struct irqbed_device *idev,
 		 const struct irqbed_reply_request *request, u64 entry);
-int irqbed_reply_any(const struct irqbed_reply_request *request, u64 entry);
+int irqbed_reply_any(const struct irqbed_reply_request *request, u64 entry,
+		     struct netlink_ext_ack *extack);
 int irqbed_reply_done(int err);
 void irqbed_reply_read_counters(struct irqbed_counters *sum);
 int irqbed_reply_mmap(const struct irqbed_device *idev,

@@ -417,6 +417,12 @@
 #define IRQBED_CMD_EVENT 4
 
 /*
+ * Request: a reply to the event of [`A_EVENT_SEQ`], whose trace slot is
+ * [`A_EVENT_SLOT`].
+ */
+#define IRQBED_CMD_REPLY 5
+
+/*
  * u32: bit `v` asks for the events of vector `v`; 0 is refused.
  */
 #define IRQBED_A_SUBSCRIPTION_VECTORS 1

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The generic netlink family, as abi/netlink/irqbed.yaml specifies it. It is
- * there while a notifier needs it.
+ * there whatever the notifier is, for who replies by it.
  *
  * Most of what irqbed_netlink.c does by itself generic netlink does before an
  * operation is called: it finds it (EOPNOTSUPP), asks for CAP_NET_ADMIN (EPERM)
@@ -12,8 +12,12 @@
  * Like the driver's own protocol the family exists in the initial network
  * namespace only (netnsok is not set): the device belongs to the machine.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/capability.h>
 #include <linux/netlink.h>
+
+#include <asm/tsc.h>
 
 #include "irqbed_genetlink.h"
 #include "irqbed_netlink.h"
@@ -25,6 +29,11 @@ static_assert(NLA_HDRLEN + IRQBED_MAX_PAYLOAD <= U16_MAX);
 
 static const struct nla_policy irqbed_subscription_policy[] = {
 	[IRQBED_A_SUBSCRIPTION_VECTORS] = NLA_POLICY_MIN(NLA_U32, 1),
+};
+
+static const struct nla_policy irqbed_reply_policy[] = {
+	[IRQBED_A_EVENT_SEQ] = { .type = NLA_U64 },
+	[IRQBED_A_EVENT_SLOT] = { .type = NLA_U32 },
 };
 
 static int irqbed_genl_subscribe(struct sk_buff *skb, struct genl_info *info)
@@ -85,6 +94,29 @@ static int irqbed_genl_get_counters(struct sk_buff *skb,
 	return genlmsg_reply(reply, info);
 }
 
+static int irqbed_genl_do_reply(const struct genl_info *info, u64 entry)
+{
+	const struct nlattr *seq = info->attrs[IRQBED_A_EVENT_SEQ];
+	const struct nlattr *slot = info->attrs[IRQBED_A_EVENT_SLOT];
+	struct irqbed_reply_request request = {};
+
+	if (!seq || !slot) {
+		NL_SET_ERR_MSG_MOD(info->extack, "no event or no trace slot given");
+		return -EINVAL;
+	}
+	request.seq = nla_get_u64(seq);
+	request.slot = nla_get_u32(slot);
+	return irqbed_reply_any(&request, entry, info->extack);
+}
+
+static int irqbed_genl_reply(struct sk_buff *skb, struct genl_info *info)
+{
+	/* First. What took the message apart before was the kernel's own code. */
+	u64 entry = rdtsc_ordered();
+
+	return irqbed_reply_done(irqbed_genl_do_reply(info, entry));
+}
+
 /*
  * GENL_ADMIN_PERM is CAP_NET_ADMIN in the initial user namespace. An operation
  * without a policy takes no attributes.
@@ -107,6 +139,13 @@ static const struct genl_ops irqbed_genl_ops[] = {
 		.flags = GENL_ADMIN_PERM,
 		.doit = irqbed_genl_get_counters,
 	},
+	{
+		.cmd = IRQBED_CMD_REPLY,
+		.flags = GENL_ADMIN_PERM,
+		.policy = irqbed_reply_policy,
+		.maxattr = ARRAY_SIZE(irqbed_reply_policy) - 1,
+		.doit = irqbed_genl_reply,
+	},
 };
 
 static const struct genl_multicast_group irqbed_genl_groups[] = {
@@ -122,6 +161,22 @@ struct genl_family irqbed_genl_family __ro_after_init = {
 	.mcgrps = irqbed_genl_groups,
 	.n_mcgrps = ARRAY_SIZE(irqbed_genl_groups),
 };
+
+int irqbed_genetlink_start(void)
+{
+	int err = genl_register_family(&irqbed_genl_family);
+
+	if (err)
+		pr_err("cannot register the generic netlink family '%s': %d\n",
+		       IRQBED_FAMILY_NAME, err);
+	return err;
+}
+
+/* No lasting reference to the module: the family may go while sockets listen. */
+void irqbed_genetlink_stop(void)
+{
+	genl_unregister_family(&irqbed_genl_family);
+}
 
 /*
  * The message of an event, for delivery from any context, in a buffer of its

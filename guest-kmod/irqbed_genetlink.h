@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The generic netlink family, shared by the genetlink notifiers. */
+/* The generic netlink family, and its event for the genetlink notifiers. */
 #ifndef IRQBED_GENETLINK_H
 #define IRQBED_GENETLINK_H
 
@@ -15,5 +15,8 @@ struct irqbed_event;
 extern struct genl_family irqbed_genl_family;
 
 struct sk_buff *irqbed_genl_event(const struct irqbed_event *event);
+
+int irqbed_genetlink_start(void);
+void irqbed_genetlink_stop(void);
 
 #endif /* IRQBED_GENETLINK_H */

@@ -12,6 +12,7 @@
 #include <linux/pci.h>
 
 #include "irqbed.h"
+#include "irqbed_genetlink.h"
 #include "irqbed_netlink.h"
 #include "irqbed_stamp.h"
 #include "notify.h"
@@ -206,11 +207,17 @@ static int __init irqbed_init(void)
 		if (err)
 			goto stop_context;
 	}
-	err = pci_register_driver(&irqbed_driver);
+	/* After what its requests need. */
+	err = irqbed_genetlink_start();
 	if (err)
 		goto stop_notifier;
+	err = pci_register_driver(&irqbed_driver);
+	if (err)
+		goto stop_genetlink;
 	return 0;
 
+stop_genetlink:
+	irqbed_genetlink_stop();
 stop_notifier:
 	if (irqbed_notifier->stop)
 		irqbed_notifier->stop();
@@ -226,6 +233,7 @@ stop_netlink:
 static void __exit irqbed_exit(void)
 {
 	pci_unregister_driver(&irqbed_driver);
+	irqbed_genetlink_stop();
 	if (irqbed_notifier->stop)
 		irqbed_notifier->stop();
 	if (irqbed_context->stop)

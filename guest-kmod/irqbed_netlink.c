@@ -234,19 +234,13 @@ static int irqbed_do_reply(const struct nlmsghdr *nlh, u64 entry,
 			   struct netlink_ext_ack *extack)
 {
 	struct irqbed_reply_request request;
-	int err;
 
 	if (nlmsg_len(nlh) != sizeof(request)) {
 		NL_SET_ERR_MSG_MOD(extack, "payload is no reply");
 		return -EINVAL;
 	}
 	memcpy(&request, nlmsg_data(nlh), sizeof(request));
-	err = irqbed_reply_any(&request, entry);
-	if (err == -EINVAL)
-		NL_SET_ERR_MSG_MOD(extack, "no such event or trace slot");
-	else if (err == -ESTALE)
-		NL_SET_ERR_MSG_MOD(extack, "the trace slot is another event's");
-	return err;
+	return irqbed_reply_any(&request, entry, extack);
 }
 
 static int irqbed_do_request(struct sk_buff *skb, struct nlmsghdr *nlh,

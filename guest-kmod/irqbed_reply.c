@@ -14,6 +14,7 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/netlink.h>
 #include <linux/nospec.h>
 #include <linux/pci.h>
 
@@ -51,8 +52,9 @@ int irqbed_reply(const struct irqbed_device *idev,
 	return 0;
 }
 
-/* The same, to the device whose slot speaks of the event. */
-int irqbed_reply_any(const struct irqbed_reply_request *request, u64 entry)
+/* The same, to the device whose slot speaks of the event; says what is wrong. */
+int irqbed_reply_any(const struct irqbed_reply_request *request, u64 entry,
+		     struct netlink_ext_ack *extack)
 {
 	const struct irqbed_device *idev;
 	int err = -ENODEV;
@@ -64,6 +66,10 @@ int irqbed_reply_any(const struct irqbed_reply_request *request, u64 entry)
 			break;
 	}
 	mutex_unlock(&irqbed_reply_lock);
+	if (err == -EINVAL)
+		NL_SET_ERR_MSG_MOD(extack, "no such event or trace slot");
+	else if (err == -ESTALE)
+		NL_SET_ERR_MSG_MOD(extack, "the trace slot is another event's");
 	return err;
 }
 

@@ -104,7 +104,7 @@ int irqbed_subscribe(int protocol, u32 port, u32 vectors,
 	if (protocol == irqbed_subscribers_protocol) {
 		err = irqbed_add_subscriber(port, vectors, extack);
 	} else {
-		NL_SET_ERR_MSG_MOD(extack, "this notifier takes no subscribers");
+		NL_SET_ERR_MSG_MOD(extack, "this notifier takes no subscribers by this protocol");
 		err = -EOPNOTSUPP;
 	}
 	mutex_unlock(&irqbed_subscribers_lock);

@@ -21,29 +21,14 @@ static void irqbed_genetlink_notify(struct irqbed_ring *ring,
 		    1);
 }
 
-/* No lasting reference to the module: the family may go while sockets listen. */
-static void irqbed_genetlink_stop(void)
+static int irqbed_genetlink_notify_start(void)
 {
-	genl_unregister_family(&irqbed_genl_family);
-	irqbed_subscribers_stop();
-}
-
-static int irqbed_genetlink_start(void)
-{
-	int err;
-
-	err = irqbed_subscribers_start(NETLINK_GENERIC);
-	if (err)
-		return err;
-	err = genl_register_family(&irqbed_genl_family);
-	if (err)
-		irqbed_subscribers_stop();
-	return err;
+	return irqbed_subscribers_start(NETLINK_GENERIC);
 }
 
 const struct irqbed_notifier irqbed_notify_genetlink = {
 	.name = "genetlink",
-	.start = irqbed_genetlink_start,
-	.stop = irqbed_genetlink_stop,
+	.start = irqbed_genetlink_notify_start,
+	.stop = irqbed_subscribers_stop,
 	.notify = irqbed_genetlink_notify,
 };

@@ -18,19 +18,7 @@ static void irqbed_genetlink_multicast_notify(struct irqbed_ring *ring,
 			 irqbed_genl_event);
 }
 
-static int irqbed_genetlink_multicast_start(void)
-{
-	return genl_register_family(&irqbed_genl_family);
-}
-
-static void irqbed_genetlink_multicast_stop(void)
-{
-	genl_unregister_family(&irqbed_genl_family);
-}
-
 const struct irqbed_notifier irqbed_notify_genetlink_multicast = {
 	.name = "genetlink-multicast",
-	.start = irqbed_genetlink_multicast_start,
-	.stop = irqbed_genetlink_multicast_stop,
 	.notify = irqbed_genetlink_multicast_notify,
 };

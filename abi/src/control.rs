@@ -122,6 +122,9 @@ impl Mechanism {
 pub enum ReplyBy {
     /// A request to the driver's netlink socket, no acknowledgement asked.
     Netlink,
+    /// A request to the driver's generic netlink family, no acknowledgement
+    /// asked.
+    Genetlink,
     /// `write` to the character device.
     Write,
     /// An ioctl of the character device.
@@ -132,13 +135,20 @@ pub enum ReplyBy {
 
 impl ReplyBy {
     /// Every way, in the order of tables.
-    pub const ALL: &[Self] = &[Self::Netlink, Self::Write, Self::Ioctl, Self::Mmap];
+    pub const ALL: &[Self] = &[
+        Self::Netlink,
+        Self::Genetlink,
+        Self::Write,
+        Self::Ioctl,
+        Self::Mmap,
+    ];
 
     /// The name on command lines, in tables and in documents.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Netlink => "netlink",
+            Self::Genetlink => "genetlink",
             Self::Write => "write",
             Self::Ioctl => "ioctl",
             Self::Mmap => "mmap",

@@ -2,11 +2,11 @@
 //! The driver's generic netlink family: what `abi/netlink/irqbed.yaml`
 //! specifies, under the names that the kernel's tools make of it.
 //!
-//! The family exists while the driver is loaded to notify by it. A listener
-//! sends [`CMD_SUBSCRIBE`] and is sent each event by unicast, or joins the
-//! group [`MCGRP_EVENTS`]. Every operation needs `CAP_NET_ADMIN`, and so does
-//! the group where the kernel can ask for it (Linux 6.8 and the stable kernels
-//! that took it over).
+//! The family exists while the driver is loaded, so that anybody may reply by
+//! it. Where the driver notifies by it, a listener sends [`CMD_SUBSCRIBE`] and is
+//! sent each event by unicast, or joins the group [`MCGRP_EVENTS`]. Every
+//! operation needs `CAP_NET_ADMIN`, and so does the group where the kernel can
+//! ask for it (Linux 6.8 and the stable kernels that took it over).
 
 /// Name of the family.
 pub const FAMILY_NAME: &str = "irqbed";
@@ -25,6 +25,9 @@ pub const CMD_UNSUBSCRIBE: u8 = 2;
 pub const CMD_GET_COUNTERS: u8 = 3;
 /// Notification: an event, `A_EVENT_*`.
 pub const CMD_EVENT: u8 = 4;
+/// Request: a reply to the event of [`A_EVENT_SEQ`], whose trace slot is
+/// [`A_EVENT_SLOT`].
+pub const CMD_REPLY: u8 = 5;
 
 /// u32: bit `v` asks for the events of vector `v`; 0 is refused.
 pub const A_SUBSCRIPTION_VECTORS: u16 = 1;

@@ -4,8 +4,10 @@
 //!
 //! A process hands a [`ReplyRequest`] to the driver, by netlink
 //! ([`crate::netlink::MSG_REPLY`]), by `write` to the character device, or by
-//! [`IOC_REPLY`]; the driver checks it and rings the doorbell. Or it maps the
-//! doorbell at [`DOORBELL_MMAP_OFFSET`] and rings it by itself.
+//! [`IOC_REPLY`], or says the same by generic netlink
+//! ([`crate::genetlink::CMD_REPLY`]); the driver checks it and rings the
+//! doorbell. Or it maps the doorbell at [`DOORBELL_MMAP_OFFSET`] and rings it by
+//! itself.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

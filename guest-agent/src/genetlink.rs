@@ -5,9 +5,12 @@
 use std::io::Cursor;
 
 use anyhow::{Context, Result};
-use irqbed_abi::genetlink::{
-    A_SUBSCRIPTION_VECTORS, CMD_SUBSCRIBE, CMD_UNSUBSCRIBE, FAMILY_NAME, FAMILY_VERSION,
-    MCGRP_EVENTS,
+use irqbed_abi::{
+    genetlink::{
+        A_EVENT_SEQ, A_EVENT_SLOT, A_SUBSCRIPTION_VECTORS, CMD_REPLY, CMD_SUBSCRIBE,
+        CMD_UNSUBSCRIBE, FAMILY_NAME, FAMILY_VERSION, MCGRP_EVENTS,
+    },
+    netlink::EventMessage,
 };
 use neli::{
     ToBytes,
@@ -18,7 +21,7 @@ use neli::{
     genl::{AttrTypeBuilder, GenlmsghdrBuilder, NlattrBuilder},
     types::{Buffer, GenlBuffer},
 };
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{netlink::Socket, wire};
 
@@ -50,10 +53,7 @@ impl Family {
         let answer = socket
             .query(controller, &body, controller)
             .with_context(|| {
-                format!(
-                    "there is no generic netlink family {FAMILY_NAME} (is the driver loaded with \
-                     a notifier of genetlink?)"
-                )
+                format!("there is no generic netlink family {FAMILY_NAME} (is the module loaded?)")
             })?;
         Self::read(&answer)
             .with_context(|| format!("the kernel describes the family {FAMILY_NAME} incompletely"))
@@ -103,6 +103,42 @@ pub fn subscribe(vectors: u32) -> Result<Vec<u8>> {
 /// The request for no more events.
 pub fn unsubscribe() -> Result<Vec<u8>> {
     message(CMD_UNSUBSCRIBE, FAMILY_VERSION, None)
+}
+
+/// A reply to an event. It is made once for each event, so its two attributes
+/// lie where they go, and nothing is built: `genlmsghdr`, then twice `nlattr`
+/// and value.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, IntoBytes, Immutable)]
+pub struct Reply {
+    command: u8,
+    version: u8,
+    reserved: u16,
+    seq_header: [u16; 2],
+    seq: u64,
+    slot_header: [u16; 2],
+    slot: u32,
+}
+
+impl Reply {
+    /// The reply to this event.
+    #[inline(always)]
+    pub fn to(event: &EventMessage) -> Self {
+        Self {
+            command: CMD_REPLY,
+            version: FAMILY_VERSION,
+            reserved: 0,
+            seq_header: [attribute_len::<u64>(), A_EVENT_SEQ],
+            seq: event.seq,
+            slot_header: [attribute_len::<u32>(), A_EVENT_SLOT],
+            slot: event.slot,
+        }
+    }
+}
+
+/// Length of an attribute with its header, bytes.
+const fn attribute_len<T>() -> u16 {
+    (size_of::<[u16; 2]>() + size_of::<T>()) as u16
 }
 
 /// A generic netlink message without the netlink header.
@@ -180,6 +216,23 @@ mod tests {
         );
         assert_eq!(attributes.next(), None);
         assert_eq!(unsubscribe().expect("bytes"), [CMD_UNSUBSCRIBE, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_reply_names_its_event_and_slot() {
+        let event = EventMessage {
+            seq: 0x0102_0304_0506_0708,
+            slot: 9,
+            ..Default::default()
+        };
+        let reply = Reply::to(&event);
+        let (command, attributes) = wire::genl(reply.as_bytes()).expect("a message");
+        assert_eq!(command, CMD_REPLY);
+        let expected = [
+            (A_EVENT_SEQ, &event.seq.to_ne_bytes()[..]),
+            (A_EVENT_SLOT, &event.slot.to_ne_bytes()[..]),
+        ];
+        assert_eq!(attributes.collect::<Vec<_>>(), expected);
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 //! before its system call or its store; what becomes of the reply is counted by
 //! the driver and the device.
 
+mod genetlink;
 mod ioctl;
 mod mmap;
 mod netlink;
@@ -32,7 +33,13 @@ pub struct Kind {
 }
 
 /// Every way there is.
-const REPLIERS: &[Kind] = &[netlink::NETLINK, write::WRITE, ioctl::IOCTL, mmap::MMAP];
+const REPLIERS: &[Kind] = &[
+    netlink::NETLINK,
+    genetlink::GENETLINK,
+    write::WRITE,
+    ioctl::IOCTL,
+    mmap::MMAP,
+];
 
 /// Makes the replier that a listener asks for.
 pub fn open(way: ReplyBy) -> Result<Box<dyn Replier>> {

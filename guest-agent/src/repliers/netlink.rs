@@ -9,7 +9,7 @@ use irqbed_abi::{
 };
 use neli::consts::nl::NlmF;
 use rustix::net::{SendFlags, send};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 use super::{Kind, Replier};
 use crate::{
@@ -24,32 +24,47 @@ pub const NETLINK: Kind = Kind {
     open: || Ok(Box::new(Netlink::open()?)),
 };
 
-/// It has a socket of its own: where events come by one, an error of the driver
-/// would be taken for its goodbye.
-struct Netlink {
-    socket: Socket,
-    /// The request but for its payload, which is filled in for each event.
-    datagram: Vec<u8>,
-}
+struct Netlink(Requests);
 
 impl Netlink {
     fn open() -> Result<Self> {
         let blank = ReplyRequest::new_zeroed();
-        Ok(Self {
-            socket: Socket::open(unit()?)?,
-            datagram: netlink::request(MSG_REPLY, NlmF::REQUEST, 0, blank.as_bytes())
-                .context("cannot make a reply")?,
-        })
+        let socket = Socket::open(unit()?)?;
+        Ok(Self(Requests::new(socket, MSG_REPLY, &blank)?))
     }
 }
 
 impl Replier for Netlink {
     fn reply(&mut self, event: &EventMessage, slot: Slot<'_>) -> bool {
-        let request = super::request(event);
-        let Some(payload) = self.datagram.get_mut(wire::HEADER..) else {
+        self.0.send(&super::request(event), slot)
+    }
+}
+
+/// Requests of one kind, by a socket of their own: where events come by one, an
+/// error of the driver would be taken for its goodbye.
+pub struct Requests {
+    socket: Socket,
+    /// The request but for its body, which is filled in for each event.
+    datagram: Vec<u8>,
+}
+
+impl Requests {
+    /// Requests of this message type, with bodies as long as `blank`.
+    pub fn new<T: IntoBytes + Immutable>(socket: Socket, kind: u16, blank: &T) -> Result<Self> {
+        Ok(Self {
+            socket,
+            datagram: netlink::request(kind, NlmF::REQUEST, 0, blank.as_bytes())
+                .context("cannot make a reply")?,
+        })
+    }
+
+    /// Stamps the slot and sends a request. False when the kernel took none.
+    #[inline(always)]
+    pub fn send<T: IntoBytes + Immutable>(&mut self, body: &T, slot: Slot<'_>) -> bool {
+        let Some(place) = self.datagram.get_mut(wire::HEADER..) else {
             return false;
         };
-        if request.write_to(payload).is_err() {
+        if body.write_to(place).is_err() {
             return false;
         }
         slot.stamp_reply(tsc::now());

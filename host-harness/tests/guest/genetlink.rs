@@ -6,23 +6,18 @@ use host_harness::qemu::ClockKind;
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Request},
     genetlink::{
-        A_COUNTERS_INTERRUPTS, A_SUBSCRIPTION_VECTORS, CMD_EVENT, CMD_GET_COUNTERS, CMD_SUBSCRIBE,
-        CMD_UNSUBSCRIBE,
+        A_COUNTERS_INTERRUPTS, A_EVENT_PAYLOAD, A_EVENT_SEQ, A_EVENT_SLOT, A_SUBSCRIPTION_VECTORS,
+        CMD_EVENT, CMD_GET_COUNTERS, CMD_REPLY, CMD_SUBSCRIBE, CMD_UNSUBSCRIBE,
     },
 };
 
-use crate::support::{Guest, error_of, machine, message, send_to};
-
-/// `NETLINK_GENERIC`, and from linux/genetlink.h: `GENL_ID_CTRL`,
-/// `CTRL_CMD_GETFAMILY`, `CTRL_ATTR_FAMILY_ID`, `CTRL_ATTR_FAMILY_NAME`,
-/// `CTRL_ATTR_MCAST_GROUPS`, `CTRL_ATTR_MCAST_GRP_ID`.
-const GENERIC: Option<u32> = Some(16);
-const CONTROLLER: u16 = 16;
-const GET_FAMILY: u8 = 3;
-const FAMILY_ID: u16 = 1;
-const FAMILY_NAME: u16 = 2;
-const GROUPS: u16 = 7;
-const GROUP_ID: u16 = 2;
+use crate::{
+    family::{
+        CONTROLLER, FAMILY_NAME, GENERIC, GET_FAMILY, GROUP_ID, GROUPS, attribute, attributes,
+        described, family, genl, value,
+    },
+    support::{Guest, error_of, machine, message, send_to},
+};
 
 fn boot(mechanism: Mechanism) -> Guest {
     let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
@@ -31,54 +26,6 @@ fn boot(mechanism: Mechanism) -> Guest {
         .load_module([("notifier", mechanism.as_str().to_owned())])
         .expect("the driver loads");
     guest
-}
-
-/// A netlink attribute: `nlattr` as in linux/netlink.h, padded.
-fn attribute(declared: u16, kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut bytes = declared.to_le_bytes().to_vec();
-    bytes.extend(kind.to_le_bytes());
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-/// A generic netlink message, `genlmsghdr` and attributes behind its header.
-fn genl(family: u16, command: u8, attributes: &[u8]) -> Vec<u8> {
-    let body = [&[command, 1, 0, 0], attributes].concat();
-    let len = u32::try_from(16 + body.len()).expect("a short message");
-    message(len, family, 0, &body)
-}
-
-/// The value of an attribute among others.
-fn value(mut attributes: &[u8], wanted: u16) -> &[u8] {
-    while let [len0, len1, kind0, kind1, ..] = *attributes {
-        let len = usize::from(u16::from_le_bytes([len0, len1]));
-        if u16::from_le_bytes([kind0, kind1]) & 0x3fff == wanted {
-            return &attributes[4..len];
-        }
-        attributes = &attributes[len.next_multiple_of(4)..];
-    }
-    panic!("no attribute {wanted}");
-}
-
-/// The attributes of an answer.
-fn attributes(answer: &[u8]) -> &[u8] {
-    &answer[20..]
-}
-
-/// What the kernel says of the family.
-fn described(guest: &mut Guest) -> Vec<u8> {
-    let name = attribute(11, FAMILY_NAME, b"irqbed\0");
-    let request = genl(CONTROLLER, GET_FAMILY, &name);
-    let mut answers = send_to(guest, GENERIC, request, false);
-    attributes(&answers.remove(0)).to_vec()
-}
-
-/// The number that the kernel gave to the family.
-fn family(guest: &mut Guest) -> u16 {
-    let described = described(guest);
-    let id = value(&described, FAMILY_ID);
-    u16::from_le_bytes(id.try_into().expect("a u16"))
 }
 
 fn vectors(mask: u32) -> Vec<u8> {
@@ -94,6 +41,7 @@ fn bad_requests_are_answered_with_a_reason_and_counted_where_they_reach_the_driv
     let mut guest = boot(Mechanism::Genetlink);
     let family = family(&mut guest);
     let subscribe = |attributes: &[u8]| genl(family, CMD_SUBSCRIBE, attributes);
+    let reply = |attributes: &[u8]| genl(family, CMD_REPLY, attributes);
     // What the driver itself refuses names it; the rest is generic netlink's.
     let cases = [
         ("an unknown command", genl(family, 99, &[]), EOPNOTSUPP, ""),
@@ -152,6 +100,24 @@ fn bad_requests_are_answered_with_a_reason_and_counted_where_they_reach_the_driv
             ENOENT,
             "irqbed: not subscribed",
         ),
+        (
+            "a reply to half a number",
+            reply(&attribute(8, A_EVENT_SEQ, &[1; 4])),
+            EINVAL,
+            "invalid attribute length",
+        ),
+        (
+            "a reply with too much of a slot",
+            reply(&attribute(12, A_EVENT_SLOT, &[1; 8])),
+            EINVAL,
+            "invalid attribute length",
+        ),
+        (
+            "a reply with a payload",
+            reply(&attribute(8, A_EVENT_PAYLOAD, &[1; 4])),
+            EINVAL,
+            "Unknown attribute type",
+        ),
     ];
     for (name, bytes, error, words) in cases {
         let answers = send_to(&mut guest, GENERIC, bytes, false);
@@ -162,6 +128,7 @@ fn bad_requests_are_answered_with_a_reason_and_counted_where_they_reach_the_driv
     }
     let counters = guest.flush();
     assert_eq!((counters.bad_request, counters.subscribers), (1, 0));
+    assert_eq!(counters.bad_reply, 0);
     // Attributes that make no sense are worth a line to the kernel.
     let complaints = guest.complaints();
     let of_netlink = |line: &String| line.starts_with("netlink: ");
@@ -176,6 +143,7 @@ fn an_unprivileged_process_may_ask_the_family_for_nothing() {
         (CMD_SUBSCRIBE, vectors(1)),
         (CMD_UNSUBSCRIBE, vec![]),
         (CMD_GET_COUNTERS, vec![]),
+        (CMD_REPLY, vec![]),
     ] {
         let answers = send_to(
             &mut guest,
@@ -189,6 +157,7 @@ fn an_unprivileged_process_may_ask_the_family_for_nothing() {
     // Generic netlink did not ask the driver.
     let counters = guest.flush();
     assert_eq!((counters.bad_request, counters.subscribers), (0, 0));
+    assert_eq!(counters.bad_reply, 0);
     guest.assert_quiet();
 }
 
@@ -293,28 +262,24 @@ fn three_listeners_hear_one_multicast_and_one_that_never_reads_costs_only_itself
 }
 
 #[test]
-fn the_family_is_there_with_its_notifiers_only() {
-    let mut guest = boot(Mechanism::Netlink);
-    let spec = || ListenerSpec::new(Mechanism::Genetlink, Behaviour::Count);
-    let error = guest.session.listen(spec()).expect_err("no family");
-    assert!(
-        error
-            .to_string()
-            .contains("no generic netlink family irqbed"),
-        "{error}"
-    );
-
-    guest.session.unload_module().expect("the driver unloads");
-    guest
-        .session
-        .load_module([("notifier", "genetlink-multicast".to_owned())])
-        .expect("the driver loads");
-    let error = guest.session.listen(spec()).expect_err("no subscribers");
-    assert!(
-        error.to_string().contains("takes no subscribers"),
-        "{error}"
-    );
-    assert_eq!(guest.flush().bad_request, 1);
+fn the_family_is_there_always_and_takes_subscribers_with_its_notifier_only() {
+    let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
+    for notifier in ["netlink", "chardev", "genetlink-multicast"] {
+        guest
+            .session
+            .load_module([("notifier", notifier.to_owned())])
+            .expect("the driver loads");
+        let spec = ListenerSpec::new(Mechanism::Genetlink, Behaviour::Count);
+        let error = guest.session.listen(spec).expect_err("no subscribers");
+        assert!(
+            error
+                .to_string()
+                .contains("takes no subscribers by this protocol"),
+            "{notifier}: {error}"
+        );
+        assert_eq!(guest.flush().bad_request, 1, "{notifier}");
+        guest.session.unload_module().expect("the driver unloads");
+    }
     guest.assert_quiet();
 }
 

@@ -4,6 +4,7 @@
 
 mod clock;
 mod failures;
+mod family;
 mod genetlink;
 mod interrupts;
 mod io_uring;
@@ -19,3 +20,4 @@ mod signals;
 mod support;
 mod uio;
 mod vfio;
+mod wrong_replies;

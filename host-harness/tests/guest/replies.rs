@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The other direction: each event is replied to, and the device sees it.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
 use host_harness::{
     measure::Run,
     mechanism::{Context, Mechanism, Pair},
     qemu::{ClockKind, Machine},
 };
-use irqbed_abi::{
-    control::{Behaviour, ListenerSpec, ReplyBy},
-    netlink::MSG_REPLY,
-    trace::SLOTS,
-};
+use irqbed_abi::control::{Behaviour, ListenerSpec, ReplyBy};
 
-use crate::support::{Guest, error_of, machine, message, send, unicast};
+use crate::support::{Guest, machine, unicast};
 
 const EVENTS: u64 = 1000;
 
@@ -78,6 +69,11 @@ fn a_thousand_replies_by_netlink_reach_the_device() {
 }
 
 #[test]
+fn a_thousand_replies_by_generic_netlink_reach_the_device() {
+    a_thousand_replies_by(ReplyBy::Genetlink);
+}
+
+#[test]
 fn a_thousand_replies_by_write_reach_the_device() {
     a_thousand_replies_by(ReplyBy::Write);
 }
@@ -97,6 +93,7 @@ fn every_way_back_goes_with_every_kind_of_way_there() {
     let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
     for mechanism in [
         Mechanism::NetlinkBroadcast,
+        Mechanism::Genetlink,
         Mechanism::Read,
         Mechanism::Ioctl,
         Mechanism::Eventfd,
@@ -140,129 +137,6 @@ fn only_a_listener_that_measures_replies() {
     assert!(error.to_string().contains("measures"), "{error}");
 }
 
-/// `EPERM`, `EINVAL` and `ESTALE` of the kernel.
-const EPERM: i32 = -1;
-const EINVAL: i32 = -22;
-const ESTALE: i32 = -116;
-
-/// `ReplyRequest` of the ABI.
-fn reply(seq: u64, slot: u32, reserved: u32) -> Vec<u8> {
-    let mut bytes = seq.to_le_bytes().to_vec();
-    bytes.extend(slot.to_le_bytes());
-    bytes.extend(reserved.to_le_bytes());
-    bytes
-}
-
-/// Replies that are wrong while event 5 is in slot 4, and their errors.
-fn wrong_replies() -> Vec<(&'static str, Vec<u8>, i32)> {
-    vec![
-        ("no event", reply(0, 4, 0), EINVAL),
-        ("a slot out of range", reply(5, SLOTS, 0), EINVAL),
-        ("a slot far out of range", reply(5, u32::MAX, 0), EINVAL),
-        ("a reserved field", reply(5, 4, 1), EINVAL),
-        ("another event's slot", reply(5, 3, 0), ESTALE),
-        ("an event to come", reply(70_000, 4, 0), ESTALE),
-        ("too short", reply(5, 4, 0)[..15].to_vec(), EINVAL),
-        ("too long", [reply(5, 4, 0), vec![0]].concat(), EINVAL),
-        ("nothing", Vec::new(), EINVAL),
-    ]
-}
-
-/// A guest whose listener has received events 1 to 10 and not replied.
-fn guest_that_has_not_replied() -> Guest {
-    let mut guest = Guest::boot();
-    guest.session.listen(unicast()).expect("a listener");
-    assert_eq!(guest.raise(10, 16).delivered(), 10);
-    guest
-}
-
-/// `count` replies were refused, nothing reached the device, and events do.
-fn assert_only_refused(guest: &mut Guest, count: u64) {
-    let counters = guest.flush();
-    assert_eq!((counters.bad_reply, counters.replies), (count, 0));
-    assert_eq!(counters.bad_request, 0);
-    let device = guest.session.source().counters();
-    assert_eq!((device.replies, device.unknown_replies), (0, 0));
-    assert_eq!(guest.raise(10, 16).delivered(), 10);
-    guest.assert_quiet();
-}
-
-#[test]
-fn a_wrong_reply_by_netlink_is_an_error_to_the_sender_and_counted() {
-    let mut guest = guest_that_has_not_replied();
-    let wrong = wrong_replies();
-    for (name, payload, expected) in &wrong {
-        let length = 16 + u32::try_from(payload.len()).expect("a short payload");
-        let answers = send(&mut guest, message(length, MSG_REPLY, 0, payload), false);
-        assert_eq!(answers.len(), 1, "{name}: {answers:?}");
-        assert_eq!(error_of(&answers[0]), *expected, "{name}");
-    }
-    let answers = send(&mut guest, message(32, MSG_REPLY, 0, &reply(5, 4, 0)), true);
-    assert_eq!(error_of(&answers[0]), EPERM, "an unprivileged process");
-    assert_only_refused(&mut guest, wrong.len() as u64 + 1);
-}
-
-/// Writes bytes to the device in one piece: exit status, and what dd said.
-fn write(guest: &mut Guest, bytes: &[u8]) -> (i32, String) {
-    let octal: String = bytes.iter().map(|byte| format!("\\{byte:03o}")).collect();
-    let script = format!("printf '{octal}' | dd of=/dev/irqbed0 bs=64");
-    let (status, _, said) = guest.session.run(&["sh", "-c", &script]).expect("sh runs");
-    (status, said)
-}
-
-#[test]
-fn a_wrong_reply_by_write_is_an_error_to_the_sender_and_counted() {
-    let mut guest = guest_that_has_not_replied();
-    // Of nothing, dd writes nothing.
-    let wrong: Vec<_> = wrong_replies()
-        .into_iter()
-        .filter(|(_, bytes, _)| !bytes.is_empty())
-        .collect();
-    for (name, bytes, expected) in &wrong {
-        let (status, said) = write(&mut guest, bytes);
-        let reason = match *expected {
-            ESTALE => "Stale",
-            _ => "Invalid argument",
-        };
-        assert_ne!(status, 0, "{name}");
-        assert!(said.contains(reason), "{name}: {said}");
-    }
-    assert_only_refused(&mut guest, wrong.len() as u64);
-}
-
-#[test]
-fn a_second_reply_to_an_event_is_counted_by_the_device() {
-    let mut guest = guest_that_has_not_replied();
-    for (seen, unknown) in [(1, 0), (1, 1)] {
-        assert_eq!(write(&mut guest, &reply(5, 4, 0)).0, 0);
-        // The driver's write is posted: the process may be back before.
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let device = loop {
-            let device = guest.session.source().counters();
-            if device.replies + device.unknown_replies == seen + unknown
-                || Instant::now() > deadline
-            {
-                break device;
-            }
-            thread::sleep(Duration::from_millis(1));
-        };
-        assert_eq!((device.replies, device.unknown_replies), (seen, unknown));
-    }
-    assert_eq!(guest.flush().replies, 2);
-    assert_eq!(guest.raise(10, 16).delivered(), 10);
-}
-
-#[test]
-fn an_unprivileged_process_gets_neither_the_device_nor_its_doorbell() {
-    let mut guest = guest_that_has_not_replied();
-    const SCRIPT: &str = "echo 'nobody:x:65534:65534::/:/bin/sh' > /etc/passwd
-        su nobody -c 'echo > /dev/irqbed0'";
-    let (status, _, said) = guest.session.run(&["sh", "-c", SCRIPT]).expect("sh runs");
-    assert_ne!(status, 0);
-    assert!(said.contains("Permission denied"), "{said}");
-    assert_only_refused(&mut guest, 0);
-}
-
 #[test]
 fn a_doorbell_that_is_rung_for_nothing_disturbs_nobody() {
     let mut guest = Guest::boot_bare(&Machine {
@@ -290,28 +164,5 @@ fn a_doorbell_that_is_rung_for_nothing_disturbs_nobody() {
     assert_eq!(guest.raise(10, 16).delivered(), 10);
     let device = guest.session.source().counters();
     assert_eq!((device.replies, device.unknown_replies), (20, 6));
-    guest.assert_quiet();
-}
-
-#[test]
-fn a_reply_to_a_device_that_is_gone_is_refused() {
-    let mut guest = guest_that_has_not_replied();
-    const SCRIPT: &str = "set -e
-        exec 3<>/dev/irqbed0
-        cd /sys/bus/pci/drivers/irqbed
-        echo 0* > unbind
-        printf '\\5\\0\\0\\0\\0\\0\\0\\0\\4\\0\\0\\0\\0\\0\\0\\0' | dd bs=64 >&3";
-    let (status, _, said) = guest.session.run(&["sh", "-c", SCRIPT]).expect("sh runs");
-    assert_ne!(status, 0);
-    assert!(said.contains("No such device"), "{said}");
-    let answers = send(
-        &mut guest,
-        message(32, MSG_REPLY, 0, &reply(5, 4, 0)),
-        false,
-    );
-    assert_eq!(error_of(&answers[0]), -19, "ENODEV");
-    let counters = guest.flush();
-    assert_eq!((counters.bad_reply, counters.replies), (2, 0));
-    assert_eq!(guest.session.source().counters().replies, 0);
     guest.assert_quiet();
 }
