@@ -10,7 +10,7 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use crate::counters::Counters;
+use crate::{counters::Counters, reply::ReplyRequest};
 
 /// Version of this protocol; both sides refuse another one.
 pub const CONTROL_VERSION: u32 = 3;
@@ -359,6 +359,13 @@ pub enum Request {
         /// Send as an unprivileged user, without `CAP_NET_ADMIN`.
         unprivileged: bool,
     },
+    /// Hand a reply to the driver by its ioctl as it is, good or bad. Answer:
+    /// [`Reply::Returned`].
+    ReplyByIoctl {
+        /// Bytes of a [`crate::reply::ReplyRequest`]; `None` for an address
+        /// where there is nothing.
+        request: Option<[u8; size_of::<ReplyRequest>()]>,
+    },
     /// Run a program of the guest to its end. Answer: [`Reply::Ran`].
     Run {
         /// The program and its arguments; busybox applets are on the path.
@@ -410,6 +417,11 @@ pub enum Reply {
     Datagrams {
         /// One entry a datagram.
         datagrams: Vec<Vec<u8>>,
+    },
+    /// A system call returned.
+    Returned {
+        /// Number of its error, 0 for none.
+        errno: i32,
     },
     /// A program ended.
     Ran {

@@ -85,6 +85,7 @@ proptest! {
         for request in [
             Request::Listen(spec),
             Request::SendRaw { bytes, protocol: None, group: None, unprivileged: true },
+            Request::ReplyByIoctl { request: Some([7; 16]) },
             Request::Run { argv: vec![text.clone()] },
             Request::Flush,
         ] {
@@ -95,6 +96,7 @@ proptest! {
         for reply in [
             Reply::Counters(Box::new(Counters { sent, ..Counters::default() })),
             Reply::Failed { error: text },
+            Reply::Returned { errno: 22 },
             Reply::Done,
         ] {
             let line = serde_json::to_string(&reply).expect("a reply is JSON");

@@ -18,7 +18,7 @@ use crate::{
     load::Disturbance,
     module, netlink, program,
     raw::{self, Destination},
-    symbols, vfio,
+    repliers, symbols, vfio,
 };
 
 /// What PID 1 knows.
@@ -97,6 +97,9 @@ impl Agent {
             } => {
                 let to = Destination::new(protocol, group)?;
                 raw::send(children, to, &bytes, unprivileged)
+            }
+            Request::ReplyByIoctl { request } => {
+                repliers::ioctl::as_it_is(request).map(|errno| Reply::Returned { errno })
             }
             Request::Run { argv } => program::run(children, &argv),
             Request::Disturb { load } => self.disturbance.set(children, load).map(|()| Reply::Done),

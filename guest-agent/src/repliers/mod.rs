@@ -5,7 +5,7 @@
 //! the driver and the device.
 
 mod genetlink;
-mod ioctl;
+pub mod ioctl;
 mod mmap;
 mod netlink;
 mod write;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use irqbed_abi::{
+    control::{Reply, Request},
     genetlink::{A_EVENT_SEQ, A_EVENT_SLOT, CMD_REPLY},
     netlink::MSG_REPLY,
     trace::SLOTS,
@@ -20,6 +21,7 @@ use crate::{
 
 /// Errors of the kernel.
 const EPERM: i32 = -1;
+const EFAULT: i32 = -14;
 const ENODEV: i32 = -19;
 const EINVAL: i32 = -22;
 const ESTALE: i32 = -116;
@@ -42,18 +44,24 @@ const WRONG: &[(&str, u64, u32, i32)] = &[
 ];
 
 /// The same in a `ReplyRequest`, and what else can be wrong with one.
-fn wrong_replies() -> Vec<(&'static str, Vec<u8>, i32)> {
+fn wrong_requests() -> Vec<(&'static str, Vec<u8>, i32)> {
     let wrong = WRONG
         .iter()
         .map(|&(name, seq, slot, error)| (name, reply(seq, slot, 0), error));
     wrong
-        .chain([
-            ("a reserved field", reply(5, 4, 1), EINVAL),
-            ("too short", reply(5, 4, 0)[..15].to_vec(), EINVAL),
-            ("too long", [reply(5, 4, 0), vec![0]].concat(), EINVAL),
-            ("nothing", Vec::new(), EINVAL),
-        ])
+        .chain([("a reserved field", reply(5, 4, 1), EINVAL)])
         .collect()
+}
+
+/// The same where a request has a length, and what can be wrong with that.
+fn wrong_replies() -> Vec<(&'static str, Vec<u8>, i32)> {
+    let mut wrong = wrong_requests();
+    wrong.extend([
+        ("too short", reply(5, 4, 0)[..15].to_vec(), EINVAL),
+        ("too long", [reply(5, 4, 0), vec![0]].concat(), EINVAL),
+        ("nothing", Vec::new(), EINVAL),
+    ]);
+    wrong
 }
 
 /// A guest whose listener has received events 1 to 10 and not replied.
@@ -129,6 +137,27 @@ fn a_wrong_reply_by_generic_netlink_is_an_error_to_the_sender_and_counted() {
     assert_eq!(error_of(&answers[0]), EPERM, "an unprivileged process");
     // Of that one generic netlink did not tell the driver.
     assert_only_refused(&mut guest, wrong.len() as u64);
+}
+
+/// Hands a request to the driver by its ioctl, or none: its error.
+fn ioctl(guest: &mut Guest, request: Option<&[u8]>) -> i32 {
+    let request = request.map(|bytes| bytes.try_into().expect("the bytes of a request"));
+    let request = Request::ReplyByIoctl { request };
+    match guest.session.ask(request).expect("the agent replies") {
+        Reply::Returned { errno } => -errno,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_wrong_reply_by_ioctl_is_an_error_to_the_sender_and_counted() {
+    let mut guest = guest_that_has_not_replied();
+    let wrong = wrong_requests();
+    for (name, bytes, expected) in &wrong {
+        assert_eq!(ioctl(&mut guest, Some(bytes)), *expected, "{name}");
+    }
+    assert_eq!(ioctl(&mut guest, None), EFAULT, "an address of nothing");
+    assert_only_refused(&mut guest, wrong.len() as u64 + 1);
 }
 
 /// Writes bytes to the device in one piece: exit status, and what dd said.
