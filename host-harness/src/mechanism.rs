@@ -172,10 +172,9 @@ impl Pair {
                 "the listener never sleeps, so the scheduler has to take the processor from it: \
                  that depends on how long it has had it, and on where in its loop it is",
             ),
-            (Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl, Context::Threaded) => Some(
-                "the kernel looks for the queue in its tree of vmalloc areas before it copies \
-                 from it: 8 instructions a level, and the stacks of the interrupt threads are in \
-                 that tree too",
+            (Mechanism::Read | Mechanism::Poll | Mechanism::Ioctl, _) => Some(
+                "before it copies to the process the kernel looks for the queue in its tree of \
+                 vmalloc areas: some instructions more or less, by what came and went before",
             ),
             _ => None,
         }
