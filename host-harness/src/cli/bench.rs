@@ -31,6 +31,8 @@ use crate::{
     table,
 };
 
+/// Parameters of the driver that follow from options.
+const OWN: [&str; 4] = ["notifier", "context", "irq", "batch"];
 /// The same gaps between events in every run.
 const SEED: u64 = 1;
 
@@ -274,6 +276,14 @@ impl Arguments {
 
     /// What cannot go together, and clap does not know.
     fn conflict(&self) -> Option<String> {
+        let mut given = self.module_parameter.iter();
+        if let Some((name, value)) = given.find(|(name, _)| OWN.contains(&name.as_str())) {
+            // The result would speak of another run than the one there was.
+            return Some(match name.as_str() {
+                "notifier" => "--module-parameter notifier: give --mechanism".to_owned(),
+                name => format!("--module-parameter {name}: give --{name} {value}"),
+            });
+        }
         let wall = self.clock == ClockKind::Wall;
         let last = self.vcpus - 1;
         match (self.rate, self.cpu) {

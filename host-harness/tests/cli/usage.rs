@@ -75,7 +75,7 @@ fn a_rate_of_no_sense_is_refused_with_what_makes_sense() {
 
 #[test]
 fn options_that_cannot_go_together_say_why() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["--saturate", "--clock", "instructions"], "events in time"),
         (&["--saturate", "--events", "5"], "--saturate"),
         (
@@ -84,6 +84,8 @@ fn options_that_cannot_go_together_say_why() {
         ),
         (&["--rate", "max", "--burst", "500"], "at most 128"),
         (&["--cpu", "1"], "give more --vcpus"),
+        (&["--module-parameter", "irq=intx"], "give --irq intx"),
+        (&["--module-parameter", "notifier=mmap"], "give --mechanism"),
     ];
     for (arguments, words) in cases {
         assert_usage(&[&["bench"], arguments].concat(), &[words]);
