@@ -46,6 +46,14 @@ test *ARGS: setup
 test-debug *ARGS: setup
     @images/cargo.sh test --test guest safe_contexts -- --ignored --nocapture "$@"
 
+# Compare the instructions of every mechanism with those that are kept; fails where one grew
+bench-check *ARGS: setup
+    @bench/check.sh check "$@"
+
+# Keep the instructions of now, and say what moved
+bench-update: setup
+    @bench/check.sh update
+
 # Take the project's own figures; `figures fresh` times a first run
 figures *ARGS: setup
     @bench/figures.sh "$@"

@@ -127,6 +127,18 @@ pub const fn most_listeners(mechanism: Mechanism) -> Option<u32> {
     }
 }
 
+/// Percent by which the same path of a mechanism may differ from boot to boot, in
+/// instructions, beyond what anybody asks about.
+#[must_use]
+pub fn swing(mechanism: &str) -> f64 {
+    if mechanism == Mechanism::MmapPoll.as_str() {
+        // By where in its loop the event meets the listener.
+        3.0
+    } else {
+        0.0
+    }
+}
+
 /// A mechanism in a context: what one run measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pair {

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::{
     environment::Environment,
+    mechanism::swing,
     result::{Document, Parameters, RunResult},
     stages::Stage,
     units::Unit,
@@ -239,7 +240,7 @@ fn verdict(row: &Row, thresholds: &Thresholds) -> Verdict {
         };
     };
     let threshold = match row.unit {
-        Unit::Instructions => thresholds.instructions,
+        Unit::Instructions => thresholds.instructions.max(swing(&row.mechanism)),
         Unit::Nanoseconds => thresholds.wall,
     };
     // Of a very short path less than an instruction.

@@ -82,6 +82,21 @@ fn a_path_one_percent_longer_is_found_and_half_a_percent_is_not_asked_about() {
 }
 
 #[test]
+fn a_listener_that_never_sleeps_may_swing_with_its_loop() {
+    let of = |length: i64| {
+        let mut document = instructions(length);
+        document.results[0].mechanism = "mmap-poll".to_owned();
+        document
+    };
+    let verdict = |length: i64| {
+        let comparison = compare(&of(700), &of(length), &Thresholds::default());
+        verdict_of(&comparison, Stage::IsrToUser).clone()
+    };
+    assert_eq!(verdict(720), Verdict::Same);
+    assert_eq!(verdict(722), Verdict::Worse);
+}
+
+#[test]
 fn wall_time_needs_rounds_significance_and_size() {
     let base = wall(&[100_000, 101_000, 99_000, 100_500, 99_500, 102_000]);
     let verdict = |lengths: &[i64]| {
