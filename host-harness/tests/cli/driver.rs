@@ -20,10 +20,10 @@ fn a_taken_unit_is_named_with_the_remedy() {
 }
 
 #[test]
-fn an_unknown_notifier_is_named_with_those_there_are() {
+fn a_ring_that_cannot_be_is_named_with_those_that_can() {
     assert_does_not_load(
-        "notifier=pigeon",
-        &["'pigeon'", "netlink", "netlink-broadcast"],
+        "ring_entries=3",
+        &["ring_entries=3", "power of two", "65536"],
     );
 }
 
