@@ -331,16 +331,16 @@ impl Bench {
         after: &Counted,
     ) -> Account {
         let listeners = u64::from(self.listeners);
-        let device = |count: fn(&DeviceCounters) -> u64| count(&after.0) - count(&before.0);
+        let device = after.0.since(&before.0);
         let driver = |count| counted_by_driver(before, after, count);
         let others = reports.iter().skip(1);
         let intact =
             |report: &ListenerReport| report.received - report.bad_payload - report.out_of_order;
         let delivered = run.delivered() + others.clone().map(intact).sum::<u64>();
 
-        let mut account = Account::new(device(|c| c.raised) * listeners, delivered);
+        let mut account = Account::new(device.raised * listeners, delivered);
         account
-            .lose(Loss::RingOverflow, device(|c| c.ring_overflow) * listeners)
+            .lose(Loss::RingOverflow, device.ring_overflow * listeners)
             .lose(Loss::BadRecord, driver(|c| c.bad_record) * listeners)
             .lose(Loss::NoListener, driver(|c| c.no_listener) * listeners)
             .lose(
@@ -367,7 +367,7 @@ impl Bench {
                     Loss::BadRecord,
                     reports.iter().map(|r| r.malformed).sum::<u64>(),
                 )
-                .lose(Loss::UnreadByDeadListener, device(|c| c.discarded)),
+                .lose(Loss::UnreadByDeadListener, device.discarded),
             _ => account
                 .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
                 .lose(Loss::NoMemory, driver(|c| c.no_memory))
