@@ -8,6 +8,7 @@
 mod bench;
 mod compare;
 mod doctor;
+mod options;
 mod path;
 mod raise;
 mod report;

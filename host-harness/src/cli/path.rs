@@ -20,7 +20,7 @@ use crate::{
     session::Session,
 };
 
-use super::bench::{contexts, mechanisms, parameter};
+use super::options::{contexts, mechanisms, parameter};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The options of every command that runs events through a guest: which guest,
+//! which events, and who listens.
+
+use anyhow::ensure;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
+    value_parser,
+};
+use irqbed_abi::{
+    control::{Load, ReplyBy},
+    netlink::MAX_BATCH,
+    pci::VECTORS,
+    ring::MAX_PAYLOAD,
+};
+
+use crate::{
+    accel::{self, AccelRequest, Accelerator},
+    bench::{Bench, Scheduling},
+    measure::{Plan, Rate},
+    mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
+    qemu::{ClockKind, Machine},
+};
+
+/// Parameters of the driver that follow from options.
+const OWN: [&str; 4] = ["notifier", "context", "irq", "batch"];
+/// The same gaps between events in every run.
+const SEED: u64 = 1;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Events to raise
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u64).range(1..=100_000_000))]
+    pub(super) events: u64,
+    /// Events a second: evenly, `poisson:HZ` at random, or `max`, as fast as
+    /// the guest takes them
+    #[arg(long, value_name = "HZ", default_value = "1000", value_parser = rate)]
+    pub(super) rate: Rate,
+    /// Events that come at once, with one interrupt
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
+    pub(super) burst: u32,
+    /// Bytes each event carries
+    #[arg(long, value_name = "BYTES", default_value_t = 16, value_parser = value_parser!(u32).range(0..=i64::from(MAX_PAYLOAD)))]
+    pub(super) payload: u32,
+    /// Vectors, and so rings, that take turns
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=i64::from(VECTORS)))]
+    pub(super) vectors: u32,
+    /// How the device interrupts
+    #[arg(long, value_enum, default_value_t = InterruptType::Msix)]
+    pub(super) irq: InterruptType,
+    /// Virtual processors
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
+    pub(super) vcpus: u32,
+    /// What the guest's clock counts: time, or executed instructions
+    #[arg(long, value_enum, default_value_t = ClockKind::Wall)]
+    pub(super) clock: ClockKind,
+    /// Accelerator
+    #[arg(long, value_enum, default_value_t = AccelRequest::Auto)]
+    pub(super) accel: AccelRequest,
+    /// Most events in a message, where the mechanism has several
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=i64::from(MAX_BATCH)))]
+    pub(super) batch: u32,
+    /// Listeners; the first one is measured
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
+    pub(super) listeners: u32,
+    /// Listeners run in SCHED_FIFO at this priority, 1 to 99
+    #[arg(long, value_name = "PRIORITY", value_parser = value_parser!(u8).range(1..=99))]
+    pub(super) fifo: Option<u8>,
+    /// Listeners run on this processor of the guest alone
+    #[arg(long, value_name = "CPU")]
+    pub(super) cpu: Option<u32>,
+    /// Room for events that wait at a listener, bytes
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u32).range(8192..=16 << 20))]
+    pub(super) receive_buffer: Option<u32>,
+    /// Disturb the guest: compute, send over the loopback interface, or wake
+    /// from a timer, on each processor
+    #[arg(long, value_name = "LOAD", value_parser = loads())]
+    pub(super) load: Option<Load>,
+    /// Parameter of the driver, as `delay_ns=20000`; may be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    pub(super) module_parameter: Vec<(String, String)>,
+    /// Guest memory, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = value_parser!(u32).range(128..=65536))]
+    pub(super) memory: u32,
+    /// Put behind the kernel's command line; may be given again
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub(super) kernel_parameter: Vec<String>,
+    /// Another kernel than the stock one: `6.12-debug`, which checks locks,
+    /// memory and contexts (`./just debug-kernel` builds it)
+    #[arg(long, value_name = "NAME")]
+    pub(super) kernel: Option<String>,
+}
+
+/// Parses the name of one of several things.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&one| name(one))).try_map(move |found| {
+        let mut all = all.iter().copied();
+        all.find(|&one| name(one) == found).ok_or("no such name")
+    })
+}
+
+pub(super) fn mechanisms() -> impl TypedValueParser<Value = Mechanism> {
+    one_of(Mechanism::ALL, Mechanism::as_str)
+}
+
+pub(super) fn contexts() -> impl TypedValueParser<Value = Context> {
+    one_of(Context::ALL, Context::as_str)
+}
+
+fn loads() -> impl TypedValueParser<Value = Load> {
+    one_of(Load::ALL, Load::as_str)
+}
+
+pub(super) fn replies() -> impl TypedValueParser<Value = ReplyBy> {
+    one_of(ReplyBy::ALL, ReplyBy::as_str)
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    if text == "max" {
+        return Ok(Rate::Max { window: 128 });
+    }
+    let random = text.strip_prefix("poisson:");
+    match random.unwrap_or(text).parse::<f64>() {
+        Ok(hertz) if (0.01..=1e6).contains(&hertz) => Ok(match random {
+            Some(_) => Rate::Poisson { hertz, seed: SEED },
+            None => Rate::Hertz(hertz),
+        }),
+        _ => Err(
+            "give events a second, from 0.01 to 1000000, `poisson:` and such a number, or `max`"
+                .to_owned(),
+        ),
+    }
+}
+
+pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("give NAME=VALUE".to_owned()),
+    }
+}
+
+impl Options {
+    pub(super) fn machine(&self, accelerator: Accelerator) -> Machine {
+        Machine {
+            accelerator,
+            clock: self.clock,
+            vcpus: self.vcpus,
+            memory_mib: self.memory,
+            iommu: false,
+            kernel_parameters: self.kernel_parameter.clone(),
+        }
+    }
+
+    /// Why a pair cannot be measured so, if it cannot.
+    pub(super) fn refusal(&self, pair: Pair, machine: &Machine) -> Option<String> {
+        let several = self.batch > 1 && !batches(pair.mechanism);
+        let other = !takes(pair.mechanism, self.irq);
+        let batch = || "its messages carry one event each: leave out --batch".to_owned();
+        let irq = || "its listener takes MSI-X alone: leave out --irq".to_owned();
+        pair.refusal(machine, self.listeners)
+            .or_else(|| several.then(batch))
+            .or_else(|| other.then(irq))
+    }
+
+    pub(super) fn bench(&self, machine: &Machine, pair: Pair, reply: Option<ReplyBy>) -> Bench {
+        Bench {
+            machine: pair.machine(machine),
+            module_parameters: self.module_parameter.iter().cloned().collect(),
+            plan: Plan {
+                events: self.events,
+                rate: match (self.clock, self.rate) {
+                    (ClockKind::Instructions, Rate::Hertz(hertz))
+                        if pair.mechanism == Mechanism::MmapPoll || self.load.is_some() =>
+                    {
+                        Rate::OneByOne(hertz)
+                    }
+                    (ClockKind::Instructions, Rate::Hertz(hertz)) => Rate::WhenIdle(hertz),
+                    (_, rate) => rate,
+                },
+                payload: self.payload,
+                vectors: self.vectors,
+                burst: self.burst,
+            },
+            pair,
+            batch: self.batch,
+            interrupt: self.irq,
+            listeners: self.listeners,
+            scheduling: Scheduling {
+                fifo: self.fifo,
+                cpu: self.cpu,
+            },
+            receive_buffer: self.receive_buffer,
+            load: self.load,
+            reply,
+        }
+    }
+
+    /// What cannot go together, and clap does not know.
+    pub(super) fn conflict(&self) -> Option<String> {
+        let mut given = self.module_parameter.iter();
+        if let Some((name, value)) = given.find(|(name, _)| OWN.contains(&name.as_str())) {
+            // The result would speak of another run than the one there was.
+            return Some(match name.as_str() {
+                "notifier" => "--module-parameter notifier: give --mechanism".to_owned(),
+                name => format!("--module-parameter {name}: give --{name} {value}"),
+            });
+        }
+        let wall = self.clock == ClockKind::Wall;
+        let last = self.vcpus - 1;
+        match (self.rate, self.cpu) {
+            (Rate::Poisson { .. }, _) if !wall => Some(
+                "--rate poisson needs --clock wall: with instructions each event waits for the \
+                 one before"
+                    .to_owned(),
+            ),
+            (Rate::Max { window }, _) if u64::from(self.burst) > window => Some(format!(
+                "--burst {}: --rate max keeps at most {window} events on their way",
+                self.burst
+            )),
+            (_, Some(cpu)) if cpu > last => Some(format!(
+                "--cpu {cpu}: the last processor of the guest is {last}; give more --vcpus"
+            )),
+            _ => None,
+        }
+    }
+
+    /// Instructions are counted by TCG alone.
+    pub(super) fn accelerator(&self) -> anyhow::Result<accel::Choice> {
+        if self.clock == ClockKind::Wall {
+            return Ok(accel::choose(self.accel)?);
+        }
+        ensure!(
+            self.accel != AccelRequest::Kvm,
+            "--clock instructions needs TCG, which counts them: leave out --accel kvm"
+        );
+        let mut choice = accel::choose(AccelRequest::Tcg)?;
+        choice.reason = "it counts instructions".to_owned();
+        Ok(choice)
+    }
+}
+
+/// Ends the program over options that cannot go together.
+pub(super) fn refuse(conflict: String) -> ! {
+    clap::Error::raw(ErrorKind::ArgumentConflict, conflict + "\n").exit()
+}
