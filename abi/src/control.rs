@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::{counters::Counters, reply::ReplyRequest};
 
 /// Version of this protocol; both sides refuse another one.
-pub const CONTROL_VERSION: u32 = 3;
+pub const CONTROL_VERSION: u32 = 4;
+
+/// Most bytes of text in a piece of the kernel's trace.
+pub const TRACE_PIECE: u32 = 1 << 20;
 
 /// The agent's first line: the guest is up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -303,6 +306,46 @@ pub struct Symbol {
     pub module: Option<String>,
 }
 
+/// A task of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its own id.
+    pub pid: i32,
+    /// Id of its process.
+    pub tgid: i32,
+    /// Id of its process's parent; 0 for none.
+    pub ppid: i32,
+    /// Its name, at most 15 bytes.
+    pub name: String,
+    /// Arguments of its process, the program's name first; none of a thread of
+    /// the kernel.
+    pub arguments: Vec<String>,
+}
+
+/// What the kernel's trace of one processor holds, and what it lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedCpu {
+    /// The processor.
+    pub cpu: u32,
+    /// Entries that are there.
+    pub entries: u64,
+    /// Entries that younger ones were written over.
+    pub overwritten: u64,
+    /// Entries that were never written.
+    pub dropped: u64,
+}
+
+/// A trace of the kernel that was frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceSummary {
+    /// One entry a processor.
+    pub cpus: Vec<TracedCpu>,
+    /// The tasks there are.
+    pub tasks: Vec<Task>,
+    /// Tracepoints that this kernel lacks.
+    pub missing: Vec<String>,
+}
+
 /// What the harness asks of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -385,6 +428,22 @@ pub enum Request {
         /// Virtual addresses of the kernel, in any order.
         addresses: Vec<u64>,
     },
+    /// Have the kernel trace scheduler and interrupts from now on, stamped by
+    /// the time stamp counter; what it had traced before is gone. Answer:
+    /// [`Reply::Done`].
+    StartTrace {
+        /// Room for the trace of each processor, KiB; the oldest entries give
+        /// way.
+        room_kib: u32,
+    },
+    /// Nothing is traced from now on, and the trace stays as it is. Answer:
+    /// [`Reply::Done`].
+    FreezeTrace,
+    /// Freeze the trace, if it is not, and say what there is. Answer:
+    /// [`Reply::Trace`].
+    SummarizeTrace,
+    /// The next piece of a frozen trace as text. Answer: [`Reply::TracePiece`].
+    ReadTrace,
     /// End of the guest. Answer: [`Reply::Done`], then it powers off.
     PowerOff,
 }
@@ -436,6 +495,15 @@ pub enum Reply {
     KernelLog {
         /// One entry a message.
         lines: Vec<String>,
+    },
+    /// What a trace holds.
+    Trace(TraceSummary),
+    /// A piece of the trace.
+    TracePiece {
+        /// Its text, deflated (RFC 1951), in base64; pieces end anywhere.
+        deflated: String,
+        /// Bytes of the text, at most [`TRACE_PIECE`]; 0 at the end.
+        bytes: u32,
     },
     /// Functions of the kernel.
     Symbols {

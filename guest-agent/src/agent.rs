@@ -12,6 +12,7 @@ use crate::{
     calibrate,
     children::Children,
     control::{Incoming, Line},
+    ftrace::{self, Ftrace},
     instrument::Instrument,
     kmsg::Kmsg,
     listeners::Listeners,
@@ -28,6 +29,7 @@ pub struct Agent {
     children: Children,
     listeners: Listeners,
     disturbance: Disturbance,
+    ftrace: Ftrace,
 }
 
 impl Agent {
@@ -40,6 +42,7 @@ impl Agent {
             children: Children::default(),
             listeners: Listeners::default(),
             disturbance: Disturbance::default(),
+            ftrace: Ftrace::default(),
         })
     }
 
@@ -109,6 +112,10 @@ impl Agent {
             Request::Symbols { addresses } => {
                 symbols::of(&addresses).map(|symbols| Reply::Symbols { symbols })
             }
+            Request::StartTrace { room_kib } => self.ftrace.start(room_kib).map(|()| Reply::Done),
+            Request::FreezeTrace => ftrace::freeze().map(|()| Reply::Done),
+            Request::SummarizeTrace => self.ftrace.summarize().map(Reply::Trace),
+            Request::ReadTrace => self.ftrace.read(),
             Request::PowerOff => Ok(Reply::Done),
         }
     }

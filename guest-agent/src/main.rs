@@ -15,6 +15,7 @@ mod children;
 mod control;
 mod datagrams;
 mod events;
+mod ftrace;
 mod genetlink;
 mod init;
 mod instrument;

@@ -23,6 +23,7 @@
 
 mod boot;
 mod error;
+mod trace;
 
 use std::{
     process::ExitStatus,
