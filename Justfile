@@ -18,6 +18,11 @@ bench *ARGS: setup
 path *ARGS: setup
     @{{irqbed}} path "$@"
 
+# Record one timeline of host and guest, for Perfetto
+[no-cd]
+trace *ARGS: setup
+    @{{irqbed}} trace "$@"
+
 # Boot the guest with device and driver, and give a shell in it
 [no-cd]
 run-vm *ARGS: setup

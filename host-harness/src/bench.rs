@@ -100,6 +100,20 @@ pub enum BenchError {
     /// There is no rate to be found.
     #[error("{0} loses events at any rate: see what `irqbed bench` says of it at --rate 100")]
     NeverLossless(Pair),
+    /// Instructions have no timeline of host and guest.
+    #[error("{0} has no timeline: only wall time is the same on host and guest")]
+    NoTimeline(Pair),
+}
+
+/// A benchmark that ran, and all that it left.
+#[derive(Debug)]
+pub struct Recorded {
+    /// What is told of it.
+    pub result: RunResult,
+    /// Its events one by one.
+    pub run: Run,
+    /// From guest time to host time; `None` where instructions are counted.
+    pub clock: Option<WallClock>,
 }
 
 /// What the device has counted at one moment, and the driver, if it is ours.
@@ -156,6 +170,24 @@ impl Bench {
     /// # Errors
     /// [`BenchError`].
     pub fn run(&self, session: &mut Session, progress: &Progress) -> Result<RunResult, BenchError> {
+        let measure = |session: &mut Session, _: Option<&Calibration>| {
+            measure::run(session, &self.plan, progress).map_err(BenchError::from)
+        };
+        self.record(session, progress, measure)
+            .map(|recorded| recorded.result)
+    }
+
+    /// [`Bench::run`] with a way to raise the plan's events of the caller's own,
+    /// who is told what is known of the clocks.
+    ///
+    /// # Errors
+    /// [`BenchError`].
+    pub fn record(
+        &self,
+        session: &mut Session,
+        progress: &Progress,
+        measure: impl FnOnce(&mut Session, Option<&Calibration>) -> Result<Run, BenchError>,
+    ) -> Result<Recorded, BenchError> {
         let specs: Vec<_> = (0..self.listeners)
             .map(|number| self.listener(number))
             .collect();
@@ -166,7 +198,7 @@ impl Bench {
         let before = self.counted(session)?;
         let calibrated = self.calibrate(session, progress)?;
         session.disturb(self.load)?;
-        let run = measure::run(session, &self.plan, progress)?;
+        let run = measure(session, calibrated.as_ref())?;
         session.disturb(None)?;
         let after = self.counted(session)?;
         // The listener may be the one who has the instrument BAR.
@@ -185,7 +217,7 @@ impl Bench {
         let wall = calibrated
             .zip(again)
             .map(|(before, after)| WallClock::between(&before, &after));
-        Ok(RunResult {
+        let result = RunResult {
             mechanism: self.pair.mechanism.as_str().to_owned(),
             context: self.pair.context.as_str().to_owned(),
             clock: wall.map_or(Clock::instructions(), |wall| {
@@ -204,6 +236,11 @@ impl Bench {
             saturation: None,
             stages: Stages::from(&histograms(&run.traces, wall.as_ref())),
             notes: self.notes(),
+        };
+        Ok(Recorded {
+            result,
+            run,
+            clock: wall,
         })
     }
 

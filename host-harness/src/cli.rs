@@ -13,6 +13,7 @@ mod path;
 mod raise;
 mod report;
 mod run_vm;
+mod trace;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -48,6 +49,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Boot the guest, log what it executes for an event, print it by function
     Path(path::Arguments),
+    /// Record one timeline of host and guest, in Perfetto's format
+    Trace(trace::Arguments),
     /// Boot the guest with device and driver, and give a shell in it
     RunVm(run_vm::Arguments),
     /// Make the device of a running `run-vm` interrupt
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
             Command::Bench(arguments) => bench::run(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Path(arguments) => path::run(&arguments),
+            Command::Trace(arguments) => trace::run(&arguments),
             Command::RunVm(arguments) => run_vm::run(&arguments),
             Command::Raise(arguments) => raise::run(&arguments),
             Command::Doctor => doctor::run(),

@@ -153,11 +153,26 @@ fn moment() -> (HostTsc, Duration) {
     })
 }
 
+/// A moment of host or guest on one clock: nanoseconds of the host's
+/// `CLOCK_MONOTONIC_RAW`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub i64);
+
+impl Moment {
+    /// From an earlier moment to this one; 0 where that was later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Nanos {
+        Nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
 /// Guest time in terms of host time over a whole run.
 #[derive(Debug, Clone, Copy)]
 pub struct WallClock {
     offset: i64,
     nanos_per_cycle: f64,
+    /// A moment on both of the host's clocks.
+    epoch: (HostTsc, Duration),
     /// How far a time that crosses from host to guest can be off.
     pub error_bound: Nanos,
     /// How far the two calibrations lie apart.
@@ -176,6 +191,7 @@ impl WallClock {
         Self {
             offset: before.offset.midpoint(after.offset),
             nanos_per_cycle,
+            epoch: before.at,
             error_bound: to_nanos(before.bound.max(after.bound) + drift.div_ceil(2)),
             drift: to_nanos(drift),
         }
@@ -210,6 +226,21 @@ impl WallClock {
     #[must_use]
     pub fn guest_to_guest(&self, from: GuestTsc, to: GuestTsc) -> i64 {
         self.nanos(to.0.wrapping_sub(from.0).cast_signed())
+    }
+
+    /// When a moment of the host was.
+    #[must_use]
+    pub fn of_host(&self, at: HostTsc) -> Moment {
+        let (tsc, time) = self.epoch;
+        let epoch = i64::try_from(time.as_nanos()).unwrap_or(0);
+        Moment(epoch.saturating_add(self.host_to_host(tsc, at)))
+    }
+
+    /// When a moment in the guest was.
+    #[must_use]
+    pub fn of_guest(&self, at: GuestTsc) -> Moment {
+        let host = at.0.wrapping_sub(self.offset.cast_unsigned());
+        self.of_host(HostTsc(host))
     }
 
     fn nanos(&self, cycles: i64) -> i64 {
@@ -266,5 +297,7 @@ mod tests {
         assert_eq!(clock.host_to_guest(HostTsc(1_000), GuestTsc(1_140)), 10);
         assert_eq!(clock.guest_to_host(GuestTsc(1_140), HostTsc(1_060)), 20);
         assert_eq!(clock.host_to_host(HostTsc(1_000), HostTsc(1_060)), 30);
+        assert_eq!(clock.of_host(HostTsc(1_000)), Moment(500));
+        assert_eq!(clock.of_guest(GuestTsc(1_140)), Moment(510));
     }
 }

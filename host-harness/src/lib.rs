@@ -30,4 +30,5 @@ pub mod series;
 pub mod session;
 pub mod stages;
 pub mod table;
+pub mod trace;
 pub mod units;

@@ -73,6 +73,8 @@ impl Default for Plan {
 /// What became of one event.
 #[derive(Debug, Clone, Copy)]
 pub struct Trace {
+    /// Its number.
+    pub seq: Seq,
     /// When the device raised it; `None` when its ring was full.
     pub raise: Option<HostTsc>,
     /// When the handler took it; `None` when it did not.
@@ -322,6 +324,7 @@ impl Trace {
         let slot: TraceSlot = source.instrument().event(seq).unwrap_or_default();
         let stamp = |tsc: u64| (tsc != 0).then_some(tsc);
         Self {
+            seq,
             raise: stamp(slot.raise).map(HostTsc),
             isr: stamp(slot.isr).map(GuestTsc),
             notify: stamp(slot.notify).map(GuestTsc),

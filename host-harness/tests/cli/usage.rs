@@ -93,6 +93,21 @@ fn options_that_cannot_go_together_say_why() {
 }
 
 #[test]
+fn what_cannot_be_traced_says_why() {
+    let cases: [(&[&str], &str); 3] = [
+        (
+            &["-o", "t", "--mechanism", "vfio"],
+            "vfio-pci stamps nothing",
+        ),
+        (&["-o", "t", "--clock", "instructions"], "irqbed path"),
+        (&["-o", "t", "--cpu", "1"], "give more --vcpus"),
+    ];
+    for (arguments, words) in cases {
+        assert_usage(&[&["trace"], arguments].concat(), &[words]);
+    }
+}
+
+#[test]
 fn words_that_are_none_of_ours_are_named() {
     assert_usage(&["bench", "--frobnicate"], &["--frobnicate"]);
     assert_usage(&["brew"], &["brew"]);
@@ -133,7 +148,7 @@ fn no_command_at_all_shows_the_commands() {
     let sandbox = Sandbox::new();
     let ended = Running::start(&sandbox, irqbed(&sandbox, &[])).wait();
     assert_eq!(ended.status.code(), Some(2));
-    for command in ["bench", "path", "run-vm", "raise", "doctor"] {
+    for command in ["bench", "path", "trace", "run-vm", "raise", "doctor"] {
         assert!(ended.stderr.contains(command), "{}", ended.stderr);
     }
     sandbox.assert_nothing_left();

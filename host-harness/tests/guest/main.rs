@@ -18,6 +18,7 @@ mod replies;
 mod safe_contexts;
 mod signals;
 mod support;
+mod trace;
 mod uio;
 mod vfio;
 mod wrong_replies;

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A timeline holds every event with its four moments in order, and the guest's
+//! own trace beside them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use host_harness::{
+    bench::Bench,
+    mechanism::{Context, Mechanism, Pair},
+    progress::Progress,
+    qemu::ClockKind,
+    trace::{
+        self, Recording, perfetto,
+        proto::{Data, FtraceData, Trace, TrackEvent, TrackEventType},
+    },
+};
+use prost::Message;
+
+use crate::support::{Guest, machine};
+
+const EVENTS: u64 = 50;
+
+fn record(guest: &mut Guest, mechanism: Mechanism, context: Context) -> Recording {
+    let mut bench = Bench::new(&machine(ClockKind::Wall), Pair { mechanism, context });
+    bench.plan.events = EVENTS;
+    let session = &mut guest.session;
+    bench.prepare(session).expect("the driver loads");
+    let recording = trace::record(&bench, session, &Progress::hidden())
+        .unwrap_or_else(|error| panic!("{}: {error}", bench.pair));
+    bench.put_away(session).expect("the driver unloads");
+    assert!(recording.result.account.balances());
+    assert_eq!((recording.ftrace.unread, recording.lost()), (0, 0));
+    recording
+}
+
+/// Decodes the file: what is on the tracks of the events, with the time and the
+/// name of the track, and the entries of the kernel.
+struct Decoded {
+    on_tracks: Vec<(u64, String, TrackEvent)>,
+    kernel: Vec<FtraceData>,
+    processes: BTreeSet<String>,
+}
+
+fn decode(recording: &Recording) -> Decoded {
+    let file = perfetto::encode(recording);
+    let trace = Trace::decode(&*file).expect("Perfetto's format");
+    let mut names = BTreeMap::new();
+    let mut decoded = Decoded {
+        on_tracks: Vec::new(),
+        kernel: Vec::new(),
+        processes: BTreeSet::new(),
+    };
+    for (number, packet) in trace.packet.into_iter().enumerate() {
+        assert!(packet.trusted_packet_sequence_id.is_some());
+        assert_eq!(packet.sequence_flags, (number == 0).then_some(1));
+        match packet.data.expect("nothing is empty") {
+            Data::TrackDescriptor(track) => {
+                names.insert(track.uuid, track.name.expect("a name"));
+            }
+            Data::TrackEvent(event) => {
+                let at = packet.timestamp.expect("a time");
+                let track = names.get(&event.track_uuid).expect("a track").clone();
+                decoded.on_tracks.push((at, track, event));
+            }
+            Data::FtraceEvents(bundle) => {
+                let times: Vec<_> = bundle.event.iter().map(|entry| entry.timestamp).collect();
+                assert!(times.is_sorted() && bundle.cpu == Some(0));
+                let entries = bundle.event.into_iter();
+                decoded
+                    .kernel
+                    .extend(entries.filter_map(|entry| entry.event));
+            }
+            Data::ProcessTree(tree) => {
+                let names = tree
+                    .processes
+                    .into_iter()
+                    .flat_map(|process| process.cmdline);
+                decoded.processes.extend(names);
+            }
+            Data::FtraceStats(_) | Data::SystemInfo(_) => {}
+        }
+    }
+    decoded
+}
+
+#[test]
+fn a_timeline_has_each_event_from_the_device_to_the_agent_and_the_scheduler() {
+    let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
+    for (mechanism, context) in [
+        (Mechanism::Netlink, Context::Hardirq),
+        (Mechanism::Read, Context::Threaded),
+    ] {
+        let recording = record(&mut guest, mechanism, context);
+        assert_eq!(recording.result.account.delivered, EVENTS);
+        let decoded = decode(&recording);
+
+        let mut ways: BTreeMap<u64, Vec<(u64, String)>> = BTreeMap::new();
+        let mut ends: BTreeMap<u64, u64> = BTreeMap::new();
+        for (at, track, event) in decoded.on_tracks {
+            if event.r#type == Some(TrackEventType::SliceEnd.into()) {
+                assert!(at >= ends[&event.track_uuid.expect("a track")]);
+                continue;
+            }
+            ends.insert(event.track_uuid.expect("a track"), at);
+            for seq in event.flow_ids.iter().chain(&event.terminating_flow_ids) {
+                ways.entry(*seq).or_default().push((at, track.clone()));
+            }
+        }
+        assert_eq!(ways.len() as u64, EVENTS);
+        for (seq, mut way) in ways {
+            way.sort_by_key(|(at, _)| *at);
+            let tracks: Vec<&str> = way.iter().map(|(_, track)| track.as_str()).collect();
+            let expected = ["device", "vCPU 0: ISR", "notifier", "agent"];
+            assert_eq!(tracks, expected, "event {seq} of {}", mechanism.as_str());
+        }
+
+        let count = |is: fn(&FtraceData) -> bool| {
+            decoded.kernel.iter().filter(|entry| is(entry)).count() as u64
+        };
+        let to_listener = |entry: &FtraceData| match entry {
+            FtraceData::SchedSwitch(switch) => switch.next_comm.as_deref() == Some("listener"),
+            _ => false,
+        };
+        // Each event has its own interrupt, and one that finds the listener
+        // awake needs no switch.
+        assert!(count(|entry| matches!(entry, FtraceData::IrqHandlerEntry(_))) >= EVENTS);
+        assert!(count(to_listener) >= 1);
+        assert!(decoded.processes.contains("listener"));
+    }
+    guest.assert_quiet();
+}
