@@ -18,7 +18,7 @@ bench *ARGS: setup
 path *ARGS: setup
     @{{irqbed}} path "$@"
 
-# Record one timeline of host and guest, for Perfetto
+# Record one timeline of host and guest for Perfetto, or say what a slow event waited for
 [no-cd]
 trace *ARGS: setup
     @{{irqbed}} trace "$@"

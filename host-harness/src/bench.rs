@@ -223,7 +223,7 @@ impl Bench {
             clock: wall.map_or(Clock::instructions(), |wall| {
                 Clock::wall(wall.error_bound, wall.drift, CLAIM)
             }),
-            parameters: self.parameters(),
+            parameters: self.parameters(&run),
             duration_ns: Nanos(u64::try_from(run.duration.as_nanos()).unwrap_or(u64::MAX)),
             account: self.account(&run, &reports, &before, &after),
             replies: self.replies(&reports, &before, &after),
@@ -271,9 +271,10 @@ impl Bench {
         common.into_iter().chain(unsteady).collect()
     }
 
-    fn parameters(&self) -> Parameters {
+    fn parameters(&self, run: &Run) -> Parameters {
         Parameters {
-            events: self.plan.events,
+            // Fewer than planned where a limit has ended the run.
+            events: run.traces.len() as u64,
             rate_hz: self.plan.rate.hertz(),
             window: match self.plan.rate {
                 Rate::Max { window } => Some(window),
@@ -475,7 +476,7 @@ fn histograms(traces: &[Trace], wall: Option<&WallClock>) -> StageHistograms {
 
 /// The stages of one event: nanoseconds, or instructions where there is no
 /// wall clock, and then only between stamps of the guest.
-fn sample(trace: &Trace, wall: Option<&WallClock>) -> Sample {
+pub(crate) fn sample(trace: &Trace, wall: Option<&WallClock>) -> Sample {
     let within = |from, to| match (from, to, wall) {
         (Some(from), Some(to), Some(wall)) => Some(wall.guest_to_guest(from, to)),
         (Some(from), Some(to), None) => Some(to.0.wrapping_sub(from.0).cast_signed()),

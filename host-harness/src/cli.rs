@@ -49,7 +49,7 @@ enum Command {
     Compare(compare::Arguments),
     /// Boot the guest, log what it executes for an event, print it by function
     Path(path::Arguments),
-    /// Record one timeline of host and guest, in Perfetto's format
+    /// Record one timeline of host and guest, or say what a slow event waited for
     Trace(trace::Arguments),
     /// Boot the guest with device and driver, and give a shell in it
     RunVm(run_vm::Arguments),

@@ -197,6 +197,17 @@ impl WallClock {
         }
     }
 
+    /// From a calibration alone, a while after it: what can be known during a
+    /// run.
+    #[must_use]
+    pub fn since(before: &Calibration) -> Self {
+        let now = Calibration {
+            at: moment(),
+            ..*before
+        };
+        Self::between(before, &now)
+    }
+
     /// Whether results may be claimed to this accuracy.
     #[must_use]
     pub fn is_within(&self, claim: Nanos) -> bool {
@@ -245,6 +256,20 @@ impl WallClock {
 
     fn nanos(&self, cycles: i64) -> i64 {
         (cycles as f64 * self.nanos_per_cycle).round() as i64
+    }
+}
+
+#[cfg(test)]
+impl WallClock {
+    /// A clock on which host and guest count the same nanoseconds.
+    pub(crate) fn of_nanoseconds() -> Self {
+        let at = |nanos| (HostTsc(nanos), Duration::from_nanos(nanos));
+        let [before, after] = [0, 1_000].map(|nanos| Calibration {
+            offset: 0,
+            bound: 0,
+            at: at(nanos),
+        });
+        Self::between(&before, &after)
     }
 }
 

@@ -25,11 +25,13 @@ use irqbed_abi::{
 pub use pace::Rate;
 
 use crate::{
+    clock::WallClock,
     interrupt::Interrupted,
     progress::Progress,
     session::{Session, SessionError},
+    units::Nanos,
 };
-use pace::Pace;
+use pace::{Pace, Watch};
 
 /// Events between two readings of the slots: the slots that are read are
 /// never those in use.
@@ -70,6 +72,20 @@ impl Default for Plan {
     }
 }
 
+/// A limit for a run in a guest whose kernel [traces
+/// itself](Session::start_trace): the first event that takes longer from the
+/// device to the process ends the run, and freezes the trace.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// What is known of the clocks by now.
+    pub clock: WallClock,
+    /// How long an event may take.
+    pub raise_to_user: Nanos,
+    /// Events at the begin that may take as long as they like: they find a guest
+    /// in which each piece of code runs for the first time.
+    pub warm_up: u64,
+}
+
 /// What became of one event.
 #[derive(Debug, Clone, Copy)]
 pub struct Trace {
@@ -101,6 +117,8 @@ pub struct Run {
     pub traces: Vec<Trace>,
     /// From the first event to the last.
     pub duration: Duration,
+    /// The event at which a [`Limit`] ended it.
+    pub stopped_by: Option<Seq>,
 }
 
 impl Run {
@@ -149,6 +167,19 @@ pub enum MeasureError {
 /// # Errors
 /// [`MeasureError`]; what was measured until then is lost.
 pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Run, MeasureError> {
+    run_until(session, plan, None, progress)
+}
+
+/// [`run`] that ends early where an event exceeds a limit.
+///
+/// # Errors
+/// [`MeasureError`]; what was measured until then is lost.
+pub fn run_until(
+    session: &mut Session,
+    plan: &Plan,
+    limit: Option<Limit>,
+    progress: &Progress,
+) -> Result<Run, MeasureError> {
     debug_assert!(plan.payload <= MAX_PAYLOAD);
     // Sleeps end when they should, not up to 50 us later.
     if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
@@ -157,11 +188,12 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
     progress.phase_of("measure", plan.events);
     let mut traces = Vec::with_capacity(usize::try_from(plan.events).unwrap_or(0));
     let mut pace = Pace::new(plan, session)?;
+    pace.watch = limit.map(|limit| Watch::from_now(limit, session.source()));
     let started = Instant::now();
     let mut ended = started;
     let mut done = 0;
     let mut earlier = None;
-    while done < plan.events {
+    while done < plan.events && pace.stopped_by().is_none() {
         let count = CHUNK.min(plan.events - done);
         session.alive()?;
         let chunk = match raise_chunk(session.source(), plan, done, count, &mut pace, progress) {
@@ -173,6 +205,9 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
         };
         ended = Instant::now();
         done += count;
+        let Some(chunk) = chunk else {
+            break;
+        };
         if let Some(earlier) = earlier.replace(chunk) {
             // What came later has arrived: so has all before it that ever will.
             if !any_arrived(session.source(), chunk) {
@@ -181,6 +216,18 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
             traces.extend(read_traces(session.source(), earlier));
         }
     }
+    if let Some(slow) = pace.stopped_by() {
+        // What happened until it arrived belongs to the trace, and no more.
+        let slow = slow.get();
+        settle(
+            session,
+            Chunk {
+                first: slow,
+                last: slow,
+            },
+        )?;
+        session.freeze_trace()?;
+    }
     if let Some(last) = earlier {
         settle(session, last)?;
         traces.extend(read_traces(session.source(), last));
@@ -188,6 +235,7 @@ pub fn run(session: &mut Session, plan: &Plan, progress: &Progress) -> Result<Ru
     Ok(Run {
         traces,
         duration: ended.duration_since(started),
+        stopped_by: pace.stopped_by(),
     })
 }
 
@@ -208,6 +256,8 @@ impl Chunk {
     }
 }
 
+/// Raises events one after the other, fewer where a limit is exceeded; `None` for
+/// none at all.
 fn raise_chunk(
     source: &EventSource,
     plan: &Plan,
@@ -215,13 +265,16 @@ fn raise_chunk(
     count: u64,
     pace: &mut Pace,
     progress: &Progress,
-) -> Result<Chunk, MeasureError> {
+) -> Result<Option<Chunk>, MeasureError> {
     let mut first = None;
     let mut last = 0;
     let mut index = done;
     while index < done + count {
         let burst = u64::from(plan.burst).min(done + count - index);
         pace.wait(source, last, burst)?;
+        if pace.stopped_by().is_some() {
+            break;
+        }
         let turn = index / u64::from(plan.burst) % u64::from(plan.vectors);
         let vector = Vector::new(turn as u32).unwrap_or_default();
         let raised = source.raise_burst(vector, Payload::Pattern(plan.payload), burst as u32)?;
@@ -233,10 +286,7 @@ fn raise_chunk(
         index += burst;
         progress.at(index);
     }
-    Ok(Chunk {
-        first: first.unwrap_or(last),
-        last,
-    })
+    Ok(first.map(|first| Chunk { first, last }))
 }
 
 /// One event of so many is looked at to see whether a chunk moves.

@@ -3,9 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use device_model::event::{EventSource, Seq};
+use device_model::{
+    GuestTsc, HostTsc,
+    event::{EventSource, Seq},
+};
 
-use super::{Plan, QUIET, has_verdict};
+use super::{Limit, Plan, QUIET, has_verdict};
 use crate::{
     idle::Processors,
     interrupt::{self, Interrupted},
@@ -72,6 +75,8 @@ pub(super) struct Pace {
     due: Option<Instant>,
     /// Every event up to this one has a verdict, or never will.
     received: u64,
+    /// Looks out for an event that exceeds a limit.
+    pub(super) watch: Option<Watch>,
 }
 
 impl Pace {
@@ -90,11 +95,25 @@ impl Pace {
             random: fastrand::Rng::with_seed(seed),
             due: None,
             received: 0,
+            watch: None,
         })
     }
 
+    /// The event that exceeded the limit, if one has.
+    pub(super) fn stopped_by(&self) -> Option<Seq> {
+        self.watch.as_ref()?.slow
+    }
+
+    fn is_over(&mut self, source: &EventSource, last: u64) -> Result<bool, Interrupted> {
+        match &mut self.watch {
+            Some(watch) => watch.look(source, last).map(|slow| slow.is_some()),
+            None => Ok(false),
+        }
+    }
+
     /// Sleeps until the next `count` events are due, which come at once. `last`
-    /// is the last one raised, 0 for none.
+    /// is the last one raised, 0 for none. Returns at once when an event has
+    /// exceeded the limit.
     pub(super) fn wait(
         &mut self,
         source: &EventSource,
@@ -103,20 +122,20 @@ impl Pace {
     ) -> Result<(), Interrupted> {
         let even = |hertz: f64| Duration::from_secs_f64(count as f64 / hertz);
         match self.rate {
-            Rate::Hertz(hertz) => self.wait_for_time(source, even(hertz), false),
-            Rate::Schedule(hertz) => self.wait_for_time(source, even(hertz), true),
+            Rate::Hertz(hertz) => self.wait_for_time(source, last, even(hertz), false),
+            Rate::Schedule(hertz) => self.wait_for_time(source, last, even(hertz), true),
             Rate::Poisson { hertz, .. } => {
                 // The random number is below 1, so its logarithm is finite.
                 let gap = -(1.0 - self.random.f64()).ln();
-                self.wait_for_time(source, even(hertz).mul_f64(gap), true)
+                self.wait_for_time(source, last, even(hertz).mul_f64(gap), true)
             }
             Rate::OneByOne(hertz) => {
                 self.wait_for_window(source, last, 1)?;
-                self.wait_for_time(source, even(hertz), false)
+                self.wait_for_time(source, last, even(hertz), false)
             }
             Rate::WhenIdle(hertz) => {
                 self.wait_for_window(source, last, 1)?;
-                self.wait_for_time(source, even(hertz), false)?;
+                self.wait_for_time(source, last, even(hertz), false)?;
                 self.processors
                     .as_ref()
                     .map_or(Ok(()), |all| all.wait_until_idle(IDLE))
@@ -131,12 +150,13 @@ impl Pace {
     fn wait_for_time(
         &mut self,
         source: &EventSource,
+        last: u64,
         gap: Duration,
         keep: bool,
     ) -> Result<(), Interrupted> {
         let now = Instant::now();
         let due = self.due.unwrap_or(now);
-        while Instant::now() < due && source.is_ready() {
+        while !self.is_over(source, last)? && Instant::now() < due && source.is_ready() {
             interrupt::sleep_until(due.min(Instant::now() + LOOK_UP))?;
         }
         self.due = Some(if keep { due } else { due.max(now) } + gap);
@@ -163,6 +183,7 @@ impl Pace {
                     news = Instant::now();
                 }
                 None if news.elapsed() > QUIET => self.received = last,
+                None if self.is_over(source, last)? => break,
                 None => {
                     interrupt::check()?;
                     std::thread::sleep(BACK_OFF);
@@ -170,5 +191,60 @@ impl Pace {
             }
         }
         Ok(())
+    }
+}
+
+/// Looks at events in their order for the first one that exceeds a limit.
+pub(super) struct Watch {
+    limit: Limit,
+    /// Every event before this one was looked at.
+    next: u64,
+    slow: Option<Seq>,
+}
+
+impl Watch {
+    /// For the events that are raised from now on, less those that warm the
+    /// guest up.
+    pub(super) fn from_now(limit: Limit, source: &EventSource) -> Self {
+        Self {
+            limit,
+            next: source.last_seq().map_or(0, Seq::get) + 1 + limit.warm_up,
+            slow: None,
+        }
+    }
+
+    /// Looks at the events up to `last` that have arrived. One that has been on
+    /// its way for too long is waited for: only its own stamp says when the
+    /// process had it.
+    fn look(&mut self, source: &EventSource, last: u64) -> Result<Option<Seq>, Interrupted> {
+        let mut waited = None;
+        while let (None, Some(seq)) = (self.slow, Seq::new(self.next).filter(|_| self.next <= last))
+        {
+            let slot = source.instrument().event(seq).unwrap_or_default();
+            let clock = &self.limit.clock;
+            let raise = HostTsc(slot.raise);
+            let arrived = slot.user != 0;
+            let taken = if arrived {
+                clock.host_to_guest(raise, GuestTsc(slot.user))
+            } else {
+                clock.host_to_host(raise, HostTsc::now())
+            };
+            let is_slow = u64::try_from(taken).unwrap_or(0) > self.limit.raise_to_user.0;
+            // Its ring was full: it will never arrive, and the account says so.
+            let never_left = slot.raise == 0;
+            if never_left || (arrived && !is_slow) {
+                self.next += 1;
+            } else if arrived {
+                self.slow = Some(seq);
+            } else if !is_slow {
+                break;
+            } else if waited.get_or_insert_with(Instant::now).elapsed() > QUIET {
+                self.slow = Some(seq);
+            } else {
+                interrupt::check()?;
+                std::thread::sleep(BACK_OFF);
+            }
+        }
+        Ok(self.slow)
     }
 }

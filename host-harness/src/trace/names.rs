@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use irqbed_abi::control::Task;
+use irqbed_abi::control::{Behaviour, ListenerSpec, Task};
 
 use super::ftrace::{Entry, TaskName, What};
 
@@ -14,7 +14,10 @@ const SELF: &str = "/proc/self/exe";
 
 /// Names by task id.
 #[derive(Debug, Default)]
-pub struct Names(BTreeMap<i32, String>);
+pub struct Names {
+    names: BTreeMap<i32, String>,
+    listener: Option<i32>,
+}
 
 impl Names {
     /// From the tasks there were at the end, and those that the trace names.
@@ -25,13 +28,25 @@ impl Names {
             names.entry(*pid).or_insert_with(|| comm.clone());
         }
         names.extend(tasks.iter().map(|task| (task.pid, name(task))));
-        Self(names)
+        Self {
+            names,
+            listener: tasks
+                .iter()
+                .find(|task| measures(task))
+                .map(|task| task.pid),
+        }
     }
 
     /// The name of a task; `None` for one that nobody has named.
     #[must_use]
     pub fn get(&self, pid: i32) -> Option<&str> {
-        self.0.get(&pid).map(String::as_str)
+        self.names.get(&pid).map(String::as_str)
+    }
+
+    /// The listener that is measured.
+    #[must_use]
+    pub fn listener(&self) -> Option<i32> {
+        self.listener
     }
 }
 
@@ -53,8 +68,20 @@ fn name(task: &Task) -> String {
     }
 }
 
+/// Whether a task is the listener whose stamps count.
+fn measures(task: &Task) -> bool {
+    let words: Vec<&str> = task.arguments.iter().map(String::as_str).collect();
+    let [SELF, "listen", spec, ..] = *words else {
+        return false;
+    };
+    let spec: Result<ListenerSpec, _> = serde_json::from_str(spec);
+    task.pid == task.tgid && spec.is_ok_and(|spec| spec.behaviour == Behaviour::Measure)
+}
+
 #[cfg(test)]
 mod tests {
+    use irqbed_abi::control::Mechanism;
+
     use super::*;
 
     fn task(pid: i32, name: &str, arguments: &[&str]) -> Task {
@@ -69,9 +96,14 @@ mod tests {
 
     #[test]
     fn the_processes_of_the_agent_are_called_by_what_they_are_for() {
+        let spec = |behaviour| {
+            serde_json::to_string(&ListenerSpec::new(Mechanism::Netlink, behaviour)).expect("JSON")
+        };
+        let (count, measure) = (spec(Behaviour::Count), spec(Behaviour::Measure));
         let tasks = [
             task(1, "init", &["/init"]),
-            task(60, "exe", &[SELF, "listen", "{}"]),
+            task(60, "exe", &[SELF, "listen", &count]),
+            task(61, "exe", &[SELF, "listen", &measure]),
             task(62, "exe", &[SELF, "load", "net", "0"]),
             task(18, "rcu_preempt", &[]),
         ];
@@ -81,6 +113,6 @@ mod tests {
             (of(1), of(60), of(62), of(18)),
             ("init", "listener", "load net", "rcu_preempt")
         );
-        assert_eq!(names.get(7), None);
+        assert_eq!((names.listener(), names.get(7)), (Some(61), None));
     }
 }

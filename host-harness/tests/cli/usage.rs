@@ -18,7 +18,7 @@ fn assert_usage(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn values_out_of_range_are_refused_with_the_range() {
-    let cases: [(&[&str], &[&str]); 20] = [
+    let cases: [(&[&str], &[&str]); 22] = [
         (
             &["bench", "--payload", "5000"],
             &["--payload", "5000", "0..=4096"],
@@ -46,6 +46,11 @@ fn values_out_of_range_are_refused_with_the_range() {
         (&["raise", "--vector", "32"], &["--vector", "32", "0..32"]),
         (&["raise", "--count", "0"], &["--count", "1..="]),
         (&["run-vm", "--vcpus", "65"], &["--vcpus", "1..=64"]),
+        (
+            &["trace", "--stop-above", "0"],
+            &["--stop-above", "from 0.001"],
+        ),
+        (&["trace", "--stop-above", "NaN"], &["--stop-above", "NaN"]),
         (&["bench", "--events", "1e3"], &["--events", "1e3"]),
         (&["bench", "--payload", ""], &["--payload"]),
     ];
@@ -94,7 +99,8 @@ fn options_that_cannot_go_together_say_why() {
 
 #[test]
 fn what_cannot_be_traced_says_why() {
-    let cases: [(&[&str], &str); 3] = [
+    let cases: [(&[&str], &str); 4] = [
+        (&[], "--output"),
         (
             &["-o", "t", "--mechanism", "vfio"],
             "vfio-pci stamps nothing",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A timeline holds every event with its four moments in order, and the guest's
-//! own trace beside them.
+//! own trace beside them; a limit ends the run and is explained.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +13,7 @@ use host_harness::{
         self, Recording, perfetto,
         proto::{Data, FtraceData, Trace, TrackEvent, TrackEventType},
     },
+    units::Nanos,
 };
 use prost::Message;
 
@@ -20,12 +21,17 @@ use crate::support::{Guest, machine};
 
 const EVENTS: u64 = 50;
 
-fn record(guest: &mut Guest, mechanism: Mechanism, context: Context) -> Recording {
+fn record(
+    guest: &mut Guest,
+    mechanism: Mechanism,
+    context: Context,
+    limit: Option<Nanos>,
+) -> Recording {
     let mut bench = Bench::new(&machine(ClockKind::Wall), Pair { mechanism, context });
     bench.plan.events = EVENTS;
     let session = &mut guest.session;
     bench.prepare(session).expect("the driver loads");
-    let recording = trace::record(&bench, session, &Progress::hidden())
+    let recording = trace::record(&bench, session, limit, &Progress::hidden())
         .unwrap_or_else(|error| panic!("{}: {error}", bench.pair));
     bench.put_away(session).expect("the driver unloads");
     assert!(recording.result.account.balances());
@@ -90,7 +96,7 @@ fn a_timeline_has_each_event_from_the_device_to_the_agent_and_the_scheduler() {
         (Mechanism::Netlink, Context::Hardirq),
         (Mechanism::Read, Context::Threaded),
     ] {
-        let recording = record(&mut guest, mechanism, context);
+        let recording = record(&mut guest, mechanism, context, None);
         assert_eq!(recording.result.account.delivered, EVENTS);
         let decoded = decode(&recording);
 
@@ -127,5 +133,61 @@ fn a_timeline_has_each_event_from_the_device_to_the_agent_and_the_scheduler() {
         assert!(count(to_listener) >= 1);
         assert!(decoded.processes.contains("listener"));
     }
+    guest.assert_quiet();
+}
+
+#[test]
+fn a_run_stops_at_the_first_event_above_the_limit_and_says_what_it_waited_for() {
+    let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
+    let limit = Nanos(1);
+    let recording = record(
+        &mut guest,
+        Mechanism::Eventfd,
+        Context::Workqueue,
+        Some(limit),
+    );
+    let raised = recording.run.traces.len() as u64;
+    assert!(raised < EVENTS, "{raised}");
+    let slow = recording.slow(limit).expect("every event takes longer");
+    let stopped_by = recording.run.stopped_by.expect("it was stopped");
+    assert_eq!(slow.seq, stopped_by.get());
+    // The one after those that warm the guest up.
+    let first = recording.run.traces.get(recording.warm_up as usize);
+    assert_eq!(first.expect("an event").seq, stopped_by);
+    assert!(slow.taken.is_some_and(|taken| taken > limit));
+    let words = slow.to_string();
+    for part in [
+        "CPU 0 took the interrupt",
+        "task `kworker/",
+        "task `listener`",
+        "had CPU 0 for",
+    ] {
+        assert!(words.contains(part), "{words}");
+    }
+    assert!(!words.contains("does not say"), "{words}");
+
+    // A limit that nothing reaches ends nothing.
+    let limit = Nanos(u64::MAX);
+    let recording = record(&mut guest, Mechanism::Eventfd, Context::Bh, Some(limit));
+    assert_eq!(recording.run.traces.len() as u64, EVENTS);
+    assert!(recording.slow(limit).is_none() && recording.slowest() < Some(limit));
+
+    // Where there is no room the oldest entries give way, and are counted.
+    let session = &mut guest.session;
+    session.start_trace(16).expect("the kernel traces");
+    let script = "i=0; while [ $i -lt 100 ]; do usleep 1; i=$((i + 1)); done";
+    let (status, _, error) = session.run(&["sh", "-c", script]).expect("sh runs");
+    assert_eq!((status, error.as_str()), (0, ""));
+    let summary = session.summarize_trace().expect("it was traced");
+    assert!(
+        summary.cpus.iter().all(|cpu| cpu.overwritten > 0),
+        "{summary:?}"
+    );
+    let text = session.trace_text().expect("a text");
+    let entries = trace::ftrace::Ftrace::read(&text).entries.len() as u64;
+    assert_eq!(
+        entries,
+        summary.cpus.iter().map(|cpu| cpu.entries).sum::<u64>()
+    );
     guest.assert_quiet();
 }
