@@ -8,10 +8,10 @@
 mod bench;
 mod compare;
 mod doctor;
+mod failure;
 mod options;
 mod path;
 mod raise;
-mod report;
 mod run_vm;
 mod trace;
 
@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
             Command::Raise(arguments) => raise::run(&arguments),
             Command::Doctor => doctor::run(),
         });
-    outcome.unwrap_or_else(|error| report::report(&error))
+    outcome.unwrap_or_else(|error| failure::report(&error))
 }
 
 fn log_to_stderr(verbose: u8) {
