@@ -17,7 +17,7 @@ use crate::{
     mechanism::{Driver, InterruptType, Pair, driver},
     progress::Progress,
     qemu::{ClockKind, Machine, STEADY},
-    result::{Clock, Listener, Parameters, Replies, RunResult, Stages},
+    result::{Clock, Listener, Parameters, Replies, RunResult, Stages, Timeline},
     session::{Session, SessionError},
     stages::{Sample, StageHistograms},
     units::{Nanos, Unit},
@@ -217,6 +217,8 @@ impl Bench {
         let wall = calibrated
             .zip(again)
             .map(|(before, after)| WallClock::between(&before, &after));
+        let duration = Nanos(u64::try_from(run.duration.as_nanos()).unwrap_or(u64::MAX));
+        let (histograms, timeline) = distributions(&run.traces, wall.as_ref(), duration);
         let result = RunResult {
             mechanism: self.pair.mechanism.as_str().to_owned(),
             context: self.pair.context.as_str().to_owned(),
@@ -224,7 +226,7 @@ impl Bench {
                 Clock::wall(wall.error_bound, wall.drift, CLAIM)
             }),
             parameters: self.parameters(&run),
-            duration_ns: Nanos(u64::try_from(run.duration.as_nanos()).unwrap_or(u64::MAX)),
+            duration_ns: duration,
             account: self.account(&run, &reports, &before, &after),
             replies: self.replies(&reports, &before, &after),
             listeners: specs
@@ -234,7 +236,8 @@ impl Bench {
                 .collect(),
             driver: after.1,
             saturation: None,
-            stages: Stages::from(&histograms(&run.traces, wall.as_ref())),
+            stages: Stages::from(&histograms),
+            timeline,
             notes: self.notes(),
         };
         Ok(Recorded {
@@ -463,15 +466,26 @@ fn last_report(session: &mut Session, listener: u32) -> Result<ListenerReport, S
     Ok(ListenerReport { alive, ..report })
 }
 
-fn histograms(traces: &[Trace], wall: Option<&WallClock>) -> StageHistograms {
+/// The stages as a whole, and over the run.
+fn distributions(
+    traces: &[Trace],
+    wall: Option<&WallClock>,
+    duration: Nanos,
+) -> (StageHistograms, Option<Timeline>) {
     let unit = if wall.is_some() {
         Unit::Nanoseconds
     } else {
         Unit::Instructions
     };
     let mut stages = StageHistograms::new(unit);
-    stages.extend(traces.iter().map(|trace| sample(trace, wall)));
-    stages
+    let mut events = Vec::with_capacity(traces.len());
+    for trace in traces {
+        let sample = sample(trace, wall);
+        stages.record(&sample);
+        let raised = trace.raise.into_iter();
+        events.extend(raised.map(|at| (at, sample.stage(Timeline::stage_of(unit)))));
+    }
+    (stages, Timeline::new(unit, duration, &events))
 }
 
 /// The stages of one event: nanoseconds, or instructions where there is no

@@ -39,6 +39,7 @@ mod histogram;
 #[cfg(test)]
 mod schema_tests;
 mod stats;
+mod timeline;
 
 use std::collections::BTreeMap;
 
@@ -51,6 +52,7 @@ use serde::{Deserialize, Serialize};
 pub use file::{JsonTarget, ReadError, WriteError};
 pub use histogram::HistogramError;
 pub use stats::{StageStats, Stages};
+pub use timeline::Timeline;
 
 use crate::{
     account::Account,
@@ -135,6 +137,10 @@ pub struct RunResult {
     pub saturation: Option<Saturation>,
     /// The stages that events went through.
     pub stages: Stages,
+    /// How the longest of them changed over the run; `None` where no event went
+    /// through it, and in older documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
     /// What a reader of the figures should know, one sentence each.
     #[serde(default)]
     pub notes: Vec<String>,

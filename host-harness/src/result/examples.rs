@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use irqbed_abi::control::Behaviour;
 
-use super::{Clock, Delivery, Document, Listener, Parameters, Replies, RunResult, Stages};
+use super::{
+    Clock, Delivery, Document, Listener, Parameters, Replies, RunResult, Stages, Timeline,
+};
 use crate::{
     accel::Accelerator,
     account::Account,
@@ -13,7 +15,7 @@ use crate::{
     environment::Environment,
     mechanism::InterruptType,
     stages::{Sample, StageHistograms},
-    units::{Nanos, Unit},
+    units::{HostTsc, Nanos, Unit},
 };
 
 pub(crate) fn document(result: RunResult) -> Document {
@@ -83,7 +85,11 @@ pub(crate) fn replied() -> RunResult {
 
 fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
     let mut histograms = StageHistograms::new(clock.unit());
-    histograms.extend((0..1000).map(sample));
+    histograms.extend((0..1000).map(&sample));
+    let stage = Timeline::stage_of(clock.unit());
+    let events: Vec<_> = (0..1000u64)
+        .map(|event| (HostTsc(event), sample(event.cast_signed()).stage(stage)))
+        .collect();
     debug_assert!(clock.unit() != Unit::Nanoseconds || clock.is_valid());
     RunResult {
         mechanism: "netlink".to_owned(),
@@ -129,6 +135,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
         driver: None,
         saturation: None,
         stages: Stages::from(&histograms),
+        timeline: Timeline::new(clock.unit(), Nanos(1_000_250_000), &events),
         notes: Vec::new(),
     }
 }

@@ -55,18 +55,22 @@ pub enum HistogramError {
     },
 }
 
-/// A distribution as text.
-pub(super) fn encode(unit: Unit, distribution: &Distribution) -> String {
-    let digits = match unit {
+/// Significant digits of the histogram of a stage.
+pub(super) const fn digits(unit: Unit) -> u8 {
+    match unit {
         Unit::Nanoseconds => NANOSECOND_DIGITS,
         Unit::Instructions => INSTRUCTION_DIGITS,
-    };
+    }
+}
+
+/// A distribution as text, to so many significant digits, 1 to 5.
+pub(super) fn encode(digits: u8, distribution: &Distribution) -> String {
     let highest = distribution
         .max()
         .unwrap_or(0)
         .clamp(2, i64::MAX.cast_unsigned());
-    let mut histogram =
-        Histogram::<u64>::new_with_bounds(1, highest, digits).expect("bounds of 1 and at least 2");
+    let mut histogram = Histogram::<u64>::new_with_bounds(1, highest, digits)
+        .expect("bounds of 1 and at least 2, and at most 5 digits");
     for (value, count) in distribution.iter() {
         histogram.saturating_record_n(value, count);
     }
@@ -118,7 +122,7 @@ mod tests {
             values in prop::collection::vec(0i64..262_144, 1..100),
         ) {
             let before = distribution(&values);
-            let after = decode(&encode(Unit::Instructions, &before)).unwrap();
+            let after = decode(&encode(INSTRUCTION_DIGITS, &before)).unwrap();
             let after: Vec<(u64, u64)> = after
                 .iter_recorded()
                 .map(|step| (step.value_iterated_to(), step.count_at_value()))
@@ -128,7 +132,7 @@ mod tests {
 
         #[test]
         fn nanoseconds_survive_within_a_thousandth(value in 0i64..i64::MAX) {
-            let after = decode(&encode(Unit::Nanoseconds, &distribution(&[value]))).unwrap();
+            let after = decode(&encode(NANOSECOND_DIGITS, &distribution(&[value]))).unwrap();
             let off = after.max().abs_diff(value.cast_unsigned());
             prop_assert!(off <= value.cast_unsigned() / 1000);
         }
@@ -140,7 +144,7 @@ mod tests {
 
         #[test]
         fn a_damaged_histogram_is_no_panic(at in 0usize..60, byte in any::<u8>()) {
-            let mut bytes = STANDARD.decode(encode(Unit::Nanoseconds, &distribution(&[5, 700]))).unwrap();
+            let mut bytes = STANDARD.decode(encode(NANOSECOND_DIGITS, &distribution(&[5, 700]))).unwrap();
             let at = at % bytes.len();
             bytes[at] = byte;
             let _ = decode(&STANDARD.encode(bytes));
@@ -150,12 +154,12 @@ mod tests {
     #[test]
     fn the_text_is_what_other_implementations_read() {
         // The cookie of the deflated V2 format in base64.
-        assert!(encode(Unit::Nanoseconds, &distribution(&[1])).starts_with("HISTFAAAA"));
+        assert!(encode(NANOSECOND_DIGITS, &distribution(&[1])).starts_with("HISTFAAAA"));
     }
 
     #[test]
     fn a_histogram_cut_short_is_an_error() {
-        let text = encode(Unit::Instructions, &distribution(&[6_723, 6_723, 66_159]));
+        let text = encode(INSTRUCTION_DIGITS, &distribution(&[6_723, 6_723, 66_159]));
         assert!(decode(&text[..text.len() - 8]).is_err());
         assert!(decode("").is_err());
     }

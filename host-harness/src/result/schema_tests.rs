@@ -237,4 +237,7 @@ fn the_example_of_the_page_is_a_document() {
     for stats in document.results[0].stages.values() {
         assert_eq!(stats.histogram().unwrap().max() / 100, stats.max / 100);
     }
+    let timeline = document.results[0].timeline.as_ref().unwrap();
+    let slices = timeline.slices().unwrap();
+    assert_eq!(slices[0].as_ref().unwrap().len(), 1);
 }

@@ -50,7 +50,7 @@ impl StageStats {
             p99_9: distribution.percentile(999)?,
             max: distribution.max()?,
             clamped: distribution.clamped(),
-            histogram: histogram::encode(unit, distribution),
+            histogram: histogram::encode(histogram::digits(unit), distribution),
         })
     }
 
