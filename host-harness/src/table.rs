@@ -42,12 +42,14 @@ pub fn render(document: &Document) -> String {
         paragraph(&mut text, "rounds: ", &words);
     }
     text.push('\n');
-    environment(&mut text, &document.environment);
+    for (label, words) in environment(&document.environment) {
+        paragraph(&mut text, &format!("{label}: "), &words);
+    }
     text
 }
 
 /// The round whose median of the way to the process is the median of all.
-fn middle<'a>(rounds: &[&'a RunResult]) -> Option<&'a RunResult> {
+pub(crate) fn middle<'a>(rounds: &[&'a RunResult]) -> Option<&'a RunResult> {
     let key = |result: &&RunResult| {
         let stages = &result.stages;
         let way = stages
@@ -64,37 +66,47 @@ fn run(text: &mut String, result: &RunResult) {
     paragraph(text, "", &heading(result));
     text.push('\n');
     stages(text, result);
-    paragraph(text, "clock: ", &clock(&result.clock));
-    paragraph(text, "account: ", &account(EVENTS, &result.account));
-    if let Some(replies) = &result.replies {
-        paragraph(text, "replies: ", &account(REPLIES, &replies.account));
-    }
-    let mut listeners = result.listeners.iter();
-    if let Some(listener) = listeners.next().filter(|one| one.wake_ups != one.received) {
-        paragraph(text, "wake-ups: ", &wake_ups(listener));
-    }
-    if let Some(saturation) = &result.saturation {
-        paragraph(text, "lossless: ", &lossless(saturation));
-    }
-    for (number, listener) in result.listeners.iter().enumerate() {
-        if let Some(own) = &listener.account {
-            paragraph(text, &format!("listener {number}: "), &account(EVENTS, own));
-        }
-    }
-    for (stage, stats) in result.stages.iter().filter(|(_, stats)| stats.clamped > 0) {
-        let clamped = thousands(stats.clamped);
-        paragraph(
-            text,
-            "note: ",
-            &format!("{clamped} of {stage} were negative and count as 0"),
-        );
-    }
-    for note in &result.notes {
-        paragraph(text, "note: ", note);
+    for (label, words) in facts(result) {
+        paragraph(text, &format!("{label}: "), &words);
     }
     for problem in result.problems() {
         paragraph(text, "INVALID: ", &problem);
     }
+}
+
+/// What there is to say of a run beside its figures, each under a label; what
+/// is wrong with it is for [`RunResult::problems`] to say.
+pub(crate) fn facts(result: &RunResult) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let mut fact = |label: &str, words: String| facts.push((label.to_owned(), words));
+    fact("clock", clock(&result.clock));
+    fact("account", account(EVENTS, &result.account));
+    if let Some(replies) = &result.replies {
+        fact("replies", account(REPLIES, &replies.account));
+    }
+    let mut listeners = result.listeners.iter();
+    if let Some(listener) = listeners.next().filter(|one| one.wake_ups != one.received) {
+        fact("wake-ups", wake_ups(listener));
+    }
+    if let Some(saturation) = &result.saturation {
+        fact("lossless", lossless(saturation));
+    }
+    for (number, listener) in result.listeners.iter().enumerate() {
+        if let Some(own) = &listener.account {
+            fact(&format!("listener {number}"), account(EVENTS, own));
+        }
+    }
+    for (stage, stats) in result.stages.iter().filter(|(_, stats)| stats.clamped > 0) {
+        let clamped = thousands(stats.clamped);
+        fact(
+            "note",
+            format!("{clamped} of {stage} were negative and count as 0"),
+        );
+    }
+    for note in &result.notes {
+        fact("note", note.clone());
+    }
+    facts
 }
 
 /// Mechanism, context, and the rest.
@@ -103,7 +115,7 @@ fn heading(result: &RunResult) -> String {
 }
 
 /// Clock, type of interrupt, events, duration.
-fn conditions(result: &RunResult) -> String {
+pub(crate) fn conditions(result: &RunResult) -> String {
     let parameters = &result.parameters;
     let clock = match result.clock {
         Clock::Wall { .. } => "wall clock",
@@ -320,7 +332,8 @@ fn account([raised, delivered]: [&str; 2], account: &Account) -> String {
     text
 }
 
-fn environment(text: &mut String, environment: &Environment) {
+/// Where it was measured, each part under a label.
+pub(crate) fn environment(environment: &Environment) -> [(&'static str, String); 4] {
     let or_unknown = |text: &'static str, value: &str| {
         if value.is_empty() {
             format!("{text} unknown")
@@ -334,26 +347,22 @@ fn environment(text: &mut String, environment: &Environment) {
     };
     let guest = or_unknown("Linux", &environment.guest_kernel);
     let qemu = or_unknown("QEMU", &environment.qemu);
-    paragraph(text, "guest: ", &format!("{guest} in {qemu}"));
     let why = &environment.accelerator_reason;
-    paragraph(
-        text,
-        "accelerator: ",
-        &format!("{} ({why})", environment.accelerator),
-    );
     let cpu = or_unknown("CPU", &environment.cpu);
     let host = or_unknown("Linux", &environment.host_kernel);
     let memory = thousands(environment.memory_mib);
-    paragraph(
-        text,
-        "host: ",
-        &format!("{cpu}, {cores}, {memory} MiB, {host}"),
-    );
-    paragraph(
-        text,
-        "irqbed: ",
-        &format!("{}, {}", environment.irqbed, environment.date),
-    );
+    [
+        ("guest", format!("{guest} in {qemu}")),
+        (
+            "accelerator",
+            format!("{} ({why})", environment.accelerator),
+        ),
+        ("host", format!("{cpu}, {cores}, {memory} MiB, {host}")),
+        (
+            "irqbed",
+            format!("{}, {}", environment.irqbed, environment.date),
+        ),
+    ]
 }
 
 /// Appends a paragraph whose further lines begin below its first word.
