@@ -38,6 +38,11 @@ raise *ARGS: host
 compare *ARGS: host
     @{{irqbed}} compare "$@"
 
+# Show results of `bench --json` as a page: `report result.json -o report.html`
+[no-cd]
+report *ARGS: host
+    @{{irqbed}} report "$@"
+
 # Say what this machine has, and what will be used
 [no-cd]
 doctor *ARGS: host

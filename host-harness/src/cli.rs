@@ -12,6 +12,7 @@ mod failure;
 mod options;
 mod path;
 mod raise;
+mod report;
 mod run_vm;
 mod trace;
 
@@ -47,6 +48,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Compare two results of `bench`, and fail where something became worse
     Compare(compare::Arguments),
+    /// Show results of `bench` as a page of HTML
+    Report(report::Arguments),
     /// Boot the guest, log what it executes for an event, print it by function
     Path(path::Arguments),
     /// Record one timeline of host and guest, or say what a slow event waited for
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         .and_then(|()| match cli.command {
             Command::Bench(arguments) => bench::run(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
+            Command::Report(arguments) => report::run(&arguments),
             Command::Path(arguments) => path::run(&arguments),
             Command::Trace(arguments) => trace::run(&arguments),
             Command::RunVm(arguments) => run_vm::run(&arguments),

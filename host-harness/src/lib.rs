@@ -24,6 +24,7 @@ pub mod mechanism;
 pub mod path;
 pub mod progress;
 pub mod qemu;
+pub mod report;
 pub mod result;
 pub mod saturate;
 pub mod series;

@@ -13,6 +13,7 @@ mod program;
 mod pty;
 mod qemu;
 mod raise;
+mod report;
 mod run_vm;
 mod sandbox;
 mod signals;
