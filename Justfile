@@ -50,6 +50,7 @@ doctor *ARGS: host
 
 # Run every test, those that boot a guest too
 test *ARGS: setup
+    @images/chromium.sh || echo 'test: without a browser the reports are not looked at' >&2
     @images/cargo.sh test "$@"
 
 # Show that the driver may do what it does, on the kernel that checks (`debug-kernel`)

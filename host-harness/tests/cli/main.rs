@@ -3,6 +3,7 @@
 //! status, standard output, standard error, and what is left behind.
 
 mod bench;
+mod browser;
 mod compare;
 mod doctor;
 mod driver;
