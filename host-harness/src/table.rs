@@ -11,6 +11,7 @@ use crate::{
     account::Account,
     environment::Environment,
     mechanism::InterruptType,
+    report::terminal,
     result::{Clock, Delivery, Document, Listener, Lossy, RunResult, Saturation, StageStats},
     stages::Stage,
     units::{Unit, thousands},
@@ -71,6 +72,10 @@ fn run(text: &mut String, result: &RunResult) {
     }
     for problem in result.problems() {
         paragraph(text, "INVALID: ", &problem);
+    }
+    if let Some(plot) = terminal::plot(result) {
+        text.push('\n');
+        text.push_str(&plot);
     }
 }
 

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 
 use super::{
     frame::{Axis, NEVER, SIZE, VALUES, frame},
-    scale::{Log, duration, linear},
+    scale::{Log, duration, ends, linear},
     svg::{Role, draw},
 };
 use crate::units::{Nanos, Unit};
@@ -48,7 +48,7 @@ pub(super) fn plot(
     words: &str,
 ) -> Heat {
     let filled = || slices.iter().flatten();
-    let axis = Log::of(filled().flat_map(|slice| [slice.min_nz(), slice.max()]));
+    let axis = Log::of(filled().flat_map(ends));
     let (start, end) = (axis.start(), axis.end());
     let height = (end - start) / ROWS as f64;
     let mut cells = vec![[0_u64; ROWS]; slices.len()];

@@ -14,6 +14,7 @@ mod section;
 mod side_by_side;
 mod stacked;
 mod svg;
+pub(crate) mod terminal;
 #[cfg(test)]
 mod tests;
 mod view;

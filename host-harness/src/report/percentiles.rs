@@ -24,13 +24,8 @@ pub(super) struct Line<'a> {
     pub(super) histogram: &'a Histogram<u64>,
 }
 
-/// Where a part of all events lies on the axis: 0 is none, 1 are 90 %, 2 are
-/// 99 %.
-fn nines(part: f64) -> f64 {
-    -(1.0 - part).log10()
-}
-
-/// Its inverse as a percentile: `0`, `90`, `99`, `99.9`.
+/// The percentile at a place of the axis, where 0 is none of the events, 1 are
+/// 90 %, 2 are 99 %: `0`, `90`, `99`, `99.9`.
 pub(super) fn name(nines: f64) -> String {
     match nines.round() as usize {
         0 => "0".to_owned(),
@@ -73,7 +68,13 @@ pub(super) fn points(histogram: &Histogram<u64>, points: u32) -> Vec<(f64, u64)>
 
 /// The end of the axis for so many events: their largest value.
 pub(super) fn nines_of(count: u64) -> f64 {
-    nines(1.0 - 1.0 / count.max(10) as f64)
+    (count.max(10) as f64).log10()
+}
+
+/// The places on it that have a name.
+pub(super) fn named(end: f64) -> impl Iterator<Item = f64> {
+    // A thousand events end at 99.9, however a logarithm is rounded.
+    (0..=(end + 1e-9) as u32).map(f64::from)
 }
 
 /// Draws lines of one unit.
@@ -84,8 +85,8 @@ pub(super) fn plot(unit: Unit, axis: Log, lines: &[Line<'_>], words: &str) -> St
         .collect();
     let most = lines.iter().map(|line| line.histogram.len()).max();
     let end = nines_of(most.unwrap_or(0));
-    let named = 1 + (end as usize) / NAMES;
-    let percentiles: Vec<f64> = (0..=end as u32).step_by(named).map(f64::from).collect();
+    let every = 1 + end as usize / NAMES;
+    let percentiles = named(end).step_by(every).collect();
     let x = Axis {
         range: 0.0..end,
         ticks: percentiles,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Axes: where they begin and end, and which of their values are named.
 
+use hdrhistogram::Histogram;
+
 use super::frame::Axis;
 use crate::units::{Unit, thousands};
 
@@ -76,6 +78,12 @@ impl Log {
             .filter(|tick| (self.low..=self.high).contains(tick))
             .collect()
     }
+}
+
+/// The least value of a histogram that is not 0, and the largest.
+pub(super) fn ends(histogram: &Histogram<u64>) -> [u64; 2] {
+    let largest = histogram.max();
+    [histogram.min_nz().min(largest), largest]
 }
 
 /// About so many round values between two.
@@ -192,6 +200,9 @@ mod tests {
             );
         }
         assert_eq!(linear(0.0, 0.0, 5), [0.0]);
+        let mut zeros = Histogram::new(2).unwrap();
+        zeros.record(0).unwrap();
+        assert_eq!(ends(&zeros), [0, 0]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     overview::delivered,
     page::{document_key, line_key},
     percentiles::{self, Line},
-    scale::{Log, cell, cell_unit, duration, in_unit, spoken},
+    scale::{Log, cell, cell_unit, duration, ends, in_unit, spoken},
     stacked::way,
     svg::Role,
     view::{Pair, Run, Slices},
@@ -226,8 +226,7 @@ fn heat_figure(pair: &Pair<'_>, run: &Run<'_>, timeline: &Slices) -> Markup {
 
 /// From the least to the largest value of some lines.
 fn axis(lines: &[Line<'_>]) -> Log {
-    let ends = |line: &Line<'_>| [line.histogram.min_nz(), line.histogram.max()];
-    Log::of(lines.iter().flat_map(ends))
+    Log::of(lines.iter().flat_map(|line| ends(line.histogram)))
 }
 
 /// The figures of each stage.

@@ -7,7 +7,7 @@ use maud::{Markup, PreEscaped, html};
 use super::{
     page::line_key,
     percentiles::{self, Line},
-    scale::{Log, in_unit, spoken},
+    scale::{Log, ends, in_unit, spoken},
     stacked::way,
     svg::Role,
     view::{Pair, Run},
@@ -29,7 +29,7 @@ pub(super) fn section(pairs: &[Pair<'_>]) -> Option<Markup> {
         .flat_map(|(_, lines)| lines)
         .flat_map(|(_, run)| {
             let histogram = way(run.result).and_then(|way| run.stages.get(&way));
-            histogram.map(|histogram| [histogram.min_nz(), histogram.max()])
+            histogram.map(ends)
         });
     let axis = Log::of(values.flatten());
     Some(html! {

@@ -33,6 +33,21 @@ raise_to_user    1,000  225.90  293.64  437.84  481.31  485.88  486.39
 clock: error bound 310 ns, drift 40 ns (each at most 1.00 µs in a valid result)
 account: raised 1,000 = delivered 1,000 + lost 0
 
+    500 µs +                                 *********************************
+           |                  ****************
+    400 µs +             ******
+           |         ****
+    300 µs +      ***
+           |    ***
+           |****
+    200 µs +
+           |
+           |     ooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooo
+           |oooooo
+           +----------------------+--------------------+---------------------+
+            0                    90                   99                   99.9
+            percentile of * raise_to_user  o isr_to_user
+
 guest: Linux 6.12.117+deb12-amd64 in QEMU 11.1.3 (Debian 1:11.1.3+ds-1)
 accelerator: tcg (KVM opens but cannot run a 64-bit guest: emulation failure at
              cmpxchg16b)
@@ -60,6 +75,21 @@ isr_to_user      1,000   6,723   6,723   6,723   6,723   6,723  66,159
 clock: executed guest instructions, exact; the way from the host is not counted
 account: raised 1,000 = delivered 1,000 + lost 0
 note: 1 event of 1,000 met the guest's scheduler tick
+
+           |                                                                 o
+    50,000 +                                                                 o
+           |                                                                 o
+           |                                                                 o
+           |                                                                 o
+    20,000 +                                                                 o
+           |                                                                 o
+           |                                                                 o
+    10,000 +                                                                 o
+           |                                                                 o
+           |oooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooooo
+           +----------------------+--------------------+---------------------+
+            0                    90                   99                   99.9
+            percentile of o isr_to_user (instructions)
 
 guest: Linux 6.12.117+deb12-amd64 in QEMU 11.1.3 (Debian 1:11.1.3+ds-1)
 accelerator: tcg (KVM opens but cannot run a 64-bit guest: emulation failure at
