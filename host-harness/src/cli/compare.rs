@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Nothing could be compared.
-const NOTHING: u8 = 2;
+pub(super) const NOTHING: u8 = 2;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -21,6 +21,19 @@ pub(super) struct Arguments {
     base: PathBuf,
     /// What it is now
     new: PathBuf,
+    #[command(flatten)]
+    gate: Gate,
+    /// Compare wall times of different machines, too
+    #[arg(long)]
+    across_environments: bool,
+    /// The rounds were taken side by side, as those of `irqbed ab --save`
+    #[arg(long)]
+    side_by_side: bool,
+}
+
+/// What is let through, and how that is written.
+#[derive(Debug, Args)]
+pub(super) struct Gate {
     /// Percent by which a figure may grow; 0.5 for instructions and 5 for wall
     /// time unless given
     #[arg(long, value_name = "PCT", value_parser = percent)]
@@ -28,9 +41,6 @@ pub(super) struct Arguments {
     /// How the comparison is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Compare wall times of different machines, too
-    #[arg(long)]
-    across_environments: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -57,32 +67,49 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let mut thresholds = Thresholds {
-        across_environments: arguments.across_environments,
-        ..Thresholds::default()
-    };
-    if let Some(percent) = arguments.threshold {
-        thresholds.instructions = percent;
-        thresholds.wall = percent;
-    }
     let documents = Document::read(&arguments.base)
         .and_then(|base| Document::read(&arguments.new).map(|new| (base, new)));
-    let (base, new) = match documents {
-        Ok(documents) => documents,
-        Err(error) => return Ok(unusable(&error)),
-    };
-    let comparison = compare(&base, &new, &thresholds);
-    super::print(&written(arguments.format, &comparison, &new)?)?;
-    if !comparison.says_anything() {
-        eprintln!("irqbed: error: nothing could be compared");
-        return Ok(ExitCode::from(NOTHING));
+    match documents {
+        Ok((base, new)) => arguments.gate.judge(
+            (&base, &new),
+            Thresholds {
+                across_environments: arguments.across_environments,
+                side_by_side: arguments.side_by_side,
+                ..Thresholds::default()
+            },
+            &[],
+        ),
+        Err(error) => Ok(unusable(&error)),
     }
-    let worse = comparison.regressions().count();
-    if worse > 0 {
-        eprintln!("irqbed: error: {worse} figures became worse");
-        return Ok(ExitCode::FAILURE);
+}
+
+impl Gate {
+    /// Writes what comes out of a comparison, with what else there is to note,
+    /// and gives the exit status.
+    pub(super) fn judge(
+        &self,
+        (base, new): (&Document, &Document),
+        mut thresholds: Thresholds,
+        notes: &[String],
+    ) -> anyhow::Result<ExitCode> {
+        if let Some(percent) = self.threshold {
+            thresholds.instructions = percent;
+            thresholds.wall = percent;
+        }
+        let mut comparison = compare(base, new, &thresholds);
+        comparison.notes.extend_from_slice(notes);
+        super::print(&written(self.format, &comparison, new)?)?;
+        if !comparison.says_anything() {
+            eprintln!("irqbed: error: nothing could be compared");
+            return Ok(ExitCode::from(NOTHING));
+        }
+        let worse = comparison.regressions().count();
+        if worse > 0 {
+            eprintln!("irqbed: error: {worse} figures became worse");
+            return Ok(ExitCode::FAILURE);
+        }
+        Ok(ExitCode::SUCCESS)
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn unusable(error: &ReadError) -> ExitCode {

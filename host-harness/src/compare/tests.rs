@@ -136,7 +136,7 @@ fn what_is_not_the_same_thing_is_not_compared_and_says_why() {
 #[test]
 fn ways_to_reply_are_no_rounds_of_the_same() {
     let both = document(vec![examples::wall(), examples::replied()]);
-    let keys: Vec<_> = rounds(&both).into_keys().map(|key| key.1).collect();
+    let keys: Vec<_> = by_pair(&both).into_keys().map(|key| key.1).collect();
     assert_eq!(keys, ["hardirq", "hardirq, replies by write"]);
 }
 
@@ -221,4 +221,44 @@ fn each_format_tells_what_became_worse() {
         bmf["netlink/hardirq/isr_to_user/p50"]["instructions"]["value"],
         7000
     );
+}
+
+#[test]
+fn rounds_side_by_side_are_compared_pair_by_pair() {
+    let thresholds = Thresholds {
+        side_by_side: true,
+        ..Thresholds::default()
+    };
+    // The machine is slow, and becomes faster.
+    let base: Vec<i64> = (0..12).map(|round| 200_000 - 8_000 * round).collect();
+    let of = |lengths: &[i64]| compare(&wall(&base), &wall(lengths), &thresholds);
+    let longer = |percent: i64| -> Vec<i64> {
+        let lengths = base.iter().map(|length| length * (100 + percent) / 100);
+        lengths.collect()
+    };
+    let comparison = of(&longer(10));
+    assert_eq!(
+        *verdict_of(&comparison, Stage::IsrToUser),
+        Verdict::Worse,
+        "{comparison:?}"
+    );
+    let row = comparison.regressions().next().expect("a row");
+    let change = row.change().expect("a change");
+    assert!((9.5..10.5).contains(&change), "{change}");
+    for same in [0, 4] {
+        let comparison = of(&longer(same));
+        assert_eq!(
+            comparison.regressions().next(),
+            None,
+            "{same}: {comparison:?}"
+        );
+    }
+    let comparison = of(&longer(10)[..11]);
+    assert!(!comparison.says_anything());
+    // Three figures, each at a third of 1 %, to either side: 2^-10.
+    let few = compare(&wall(&base[..9]), &wall(&longer(10)[..9]), &thresholds);
+    let Verdict::NotComparable { why } = verdict_of(&few, Stage::IsrToUser) else {
+        panic!("{few:?}");
+    };
+    assert!(why.contains("need 10 rounds"), "{why}");
 }
