@@ -43,6 +43,11 @@ compare *ARGS: host
 report *ARGS: host
     @{{irqbed}} report "$@"
 
+# Measure two states of the sources in turns, and compare them: `ab --base main`
+[no-cd]
+ab *ARGS: setup
+    @{{irqbed}} ab "$@"
+
 # Say what this machine has, and what will be used
 [no-cd]
 doctor *ARGS: host
@@ -92,7 +97,7 @@ host:
 
 # Remove what was built; what was fetched stays
 clean:
-    rm -rf target .irqbed/module .irqbed/initramfs.cpio* .irqbed/kernels/*/module .irqbed/kernels/*/initramfs.cpio*
+    rm -rf target .irqbed/ab .irqbed/module .irqbed/initramfs.cpio* .irqbed/kernels/*/module .irqbed/kernels/*/initramfs.cpio*
 
 # Remove what was fetched, too
 distclean: clean

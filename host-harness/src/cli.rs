@@ -5,6 +5,7 @@
 //! Exit status: 0 when all went well, 1 when it did not, 2 for a command line
 //! that makes no sense, 130 after Ctrl-C.
 
+mod ab;
 mod bench;
 mod compare;
 mod doctor;
@@ -46,6 +47,8 @@ struct Cli {
 enum Command {
     /// Boot the guest, raise events, print how long each stage took
     Bench(bench::Arguments),
+    /// Measure two states of the sources in turns, and compare them
+    Ab(ab::Arguments),
     /// Compare two results of `bench`, and fail where something became worse
     Compare(compare::Arguments),
     /// Show results of `bench` as a page of HTML
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|()| match cli.command {
             Command::Bench(arguments) => bench::run(&arguments),
+            Command::Ab(arguments) => ab::run(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Report(arguments) => report::run(&arguments),
             Command::Path(arguments) => path::run(&arguments),

@@ -6,6 +6,7 @@
 //! A [`session::Session`] is a booted guest with a device; [`measure`] runs
 //! events through it; [`result`] is what comes out.
 
+pub mod ab;
 pub mod accel;
 pub mod account;
 pub mod agent;

@@ -20,6 +20,9 @@ use std::{
 };
 
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::process::Signal;
+
+pub(crate) use child::die_with_parent;
 
 use crate::{accel::Accelerator, artefacts::Artefacts, console::Console, path::ExecutionLog};
 
@@ -268,7 +271,7 @@ impl Qemu {
                         .collect(),
                 )
                 .map_err(io::Error::other)?;
-            child::die_with_parent(&mut command);
+            die_with_parent(&mut command, Signal::KILL);
             let mut child = command.spawn()?;
             let messages = child
                 .stderr

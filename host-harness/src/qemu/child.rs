@@ -5,12 +5,12 @@ use std::{os::unix::process::CommandExt, process::Command};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-/// The kernel kills the child when the thread that starts it ends, even by
-/// `SIGKILL`. That thread must therefore outlive the child's usefulness.
-pub(super) fn die_with_parent(command: &mut Command) {
+/// The kernel sends the child a signal when the thread that starts it ends, even
+/// by `SIGKILL`. That thread must therefore outlive the child's usefulness.
+pub(crate) fn die_with_parent(command: &mut Command, signal: Signal) {
     // SAFETY: the closure makes one system call (prctl), which is
     // async-signal-safe, and allocates nothing.
     unsafe {
-        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        command.pre_exec(move || Ok(set_parent_process_death_signal(Some(signal))?));
     }
 }

@@ -251,7 +251,11 @@ impl Document {
         Self::from_json(path, &text)
     }
 
-    fn from_json(path: &Path, text: &[u8]) -> Result<Self, ReadError> {
+    /// Reads a document from a text, which came from `path`.
+    ///
+    /// # Errors
+    /// [`ReadError`] names the path and what is wrong with the text.
+    pub(crate) fn from_json(path: &Path, text: &[u8]) -> Result<Self, ReadError> {
         let path = || path.to_owned();
         let head: Head = serde_json::from_slice(text).map_err(|error| match error.classify() {
             serde_json::error::Category::Eof => ReadError::Truncated {

@@ -2,6 +2,7 @@
 //! Tests that run `irqbed` as a user does, and look at what a user sees: exit
 //! status, standard output, standard error, and what is left behind.
 
+mod ab;
 mod bench;
 mod browser;
 mod compare;
