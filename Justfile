@@ -70,6 +70,10 @@ bench-check *ARGS: setup
 bench-update: setup
     @bench/check.sh update
 
+# Show how far the gates can be trusted: `gate-check instructions`, or record and wall
+gate-check *ARGS: setup
+    @bench/gate.sh "$@"
+
 # Take the project's own figures; `figures fresh` times a first run
 figures *ARGS: setup
     @bench/figures.sh "$@"
@@ -97,7 +101,7 @@ host:
 
 # Remove what was built; what was fetched stays
 clean:
-    rm -rf target .irqbed/ab .irqbed/module .irqbed/initramfs.cpio* .irqbed/kernels/*/module .irqbed/kernels/*/initramfs.cpio*
+    rm -rf target .irqbed/ab .irqbed/gate .irqbed/module .irqbed/initramfs.cpio* .irqbed/kernels/*/module .irqbed/kernels/*/initramfs.cpio*
 
 # Remove what was fetched, too
 distclean: clean
