@@ -62,7 +62,7 @@ enum Command {
     /// Make the device of a running `run-vm` interrupt
     Raise(raise::Arguments),
     /// Say what this machine has, what will be used, and what to do
-    Doctor,
+    Doctor(doctor::Arguments),
 }
 
 /// Runs the program: parses, calls, reports.
@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
             Command::Trace(arguments) => trace::run(&arguments),
             Command::RunVm(arguments) => run_vm::run(&arguments),
             Command::Raise(arguments) => raise::run(&arguments),
-            Command::Doctor => doctor::run(),
+            Command::Doctor(arguments) => doctor::run(&arguments),
         });
     outcome.unwrap_or_else(|error| failure::report(&error))
 }

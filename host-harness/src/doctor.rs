@@ -3,6 +3,7 @@
 //! about the rest. It works before anything was fetched.
 
 mod guest;
+pub mod hints;
 mod machine;
 
 use std::{fmt::Write, path::PathBuf};

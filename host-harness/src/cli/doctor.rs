@@ -3,11 +3,24 @@
 
 use std::process::ExitCode;
 
-use crate::doctor;
+use clap::Args;
 
-pub(super) fn run() -> anyhow::Result<ExitCode> {
+use crate::doctor::{self, hints};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Say what of this machine moves wall times, how, and by which commands you
+    /// could change it, and back; nothing is changed
+    #[arg(long)]
+    fix_hints: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let findings = doctor::examine(&doctor::artefacts());
     super::print(&doctor::render(&findings))?;
+    if arguments.fix_hints {
+        super::print(&format!("\n{}", hints::render(&hints::examine())))?;
+    }
     Ok(if doctor::can_bench(&findings) {
         ExitCode::SUCCESS
     } else {

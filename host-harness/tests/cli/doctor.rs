@@ -70,3 +70,29 @@ fn output_that_cannot_be_written_is_an_error() {
     assert!(said.contains("standard output"), "{said}");
     assert!(said.contains("No space left on device"), "{said}");
 }
+
+#[test]
+fn hints_say_of_each_thing_what_it_is_now_and_what_it_does() {
+    let sandbox = Sandbox::new();
+    let ended = run(&sandbox, &["doctor", "--fix-hints"]);
+    ended.assert_good();
+    for what in [
+        "frequency governor",
+        "turbo",
+        "idle states",
+        "SMT",
+        "isolated processors",
+        "transparent huge pages",
+        "steal time",
+        "load",
+    ] {
+        let heading = format!("\n{what}: ");
+        assert_eq!(
+            ended.stdout.matches(&heading).count(),
+            1,
+            "{what}: {}",
+            ended.stdout
+        );
+    }
+    sandbox.assert_nothing_left();
+}
