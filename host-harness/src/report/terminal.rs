@@ -70,11 +70,9 @@ fn draw(
     for (nines, value) in points {
         let here = (column(nines, most), row(axis, value as f64));
         let (from, level) = before.unwrap_or(here);
-        for column in from..=here.0 {
-            // The new level begins where its point is.
-            let row = if column == here.0 { here.1 } else { level };
-            cells[row][column] = letter;
-        }
+        // The new level begins where its point is.
+        cells[level][from..here.0].fill(letter);
+        cells[here.1][here.0] = letter;
         for cells in &mut cells[here.1.min(level)..here.1.max(level)] {
             cells[here.0] = letter;
         }
