@@ -78,6 +78,10 @@ gate-check *ARGS: setup
 figures *ARGS: setup
     @bench/figures.sh "$@"
 
+# Run the criterion benches of bench/, or those with this in their name
+criterion *FILTER: setup
+    @images/cargo.sh bench -- "$@"
+
 # Check the sources: rustfmt, clippy, the module with W=1 and sparse, shellcheck
 lint:
     @images/lint.sh

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# cargo.sh host|agent|test [ARGUMENT...]: compiles the programs of the host, or
-# the agent, which is static because the guest has no libraries, or runs the
-# tests, in the same profile: what was compiled once is used by all.
+# cargo.sh host|agent|test|bench [ARGUMENT...]: compiles the programs of the
+# host, or the agent, which is static because the guest has no libraries, or runs
+# the tests or the benches, in the same profile: what was compiled once is used
+# by all.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -25,6 +26,11 @@ case $wanted in
     exec cargo build "${quiet[@]}" --release -p guest-agent --target "$target" \
       --config "target.$target.rustflags=['-C', 'target-feature=+crt-static']"
     ;;
-  test) exec cargo test --release --workspace "$@" ;;
-  *) die "usage: cargo.sh host|agent|test" ;;
+  test)
+    # The benches must compile; to run them takes longer than a test may.
+    cargo bench "${quiet[@]}" -p irqbed-bench --no-run
+    exec cargo test --release --workspace "$@"
+    ;;
+  bench) exec cargo bench --quiet -p irqbed-bench "$@" ;;
+  *) die "usage: cargo.sh host|agent|test|bench" ;;
 esac
