@@ -31,6 +31,7 @@ const CONSOLE_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;
 const DEVICE_FD: i32 = 5;
 const LOG_FD: i32 = 6;
+const BESIDE_FD: i32 = 7;
 
 /// Parts of a stock kernel that take long to set up and that the guest never
 /// uses: a random number generator that tests itself, certificates for
@@ -82,6 +83,20 @@ pub enum ConsoleTo {
     Kept,
     /// To the user's terminal, Ctrl-A X leaves.
     Terminal,
+}
+
+/// Devices of QEMU's own beside the event device, for those who compare it.
+#[derive(Debug)]
+pub struct Beside {
+    /// More arguments.
+    pub arguments: Vec<String>,
+    /// The descriptor that they name as [`Beside::FD`].
+    pub descriptor: OwnedFd,
+}
+
+impl Beside {
+    /// Number of the descriptor in QEMU.
+    pub const FD: i32 = BESIDE_FD;
 }
 
 /// QEMU could not be started.
@@ -227,7 +242,8 @@ pub struct Qemu {
 impl Qemu {
     /// Starts QEMU with the device that is served at the socket `device`, as
     /// [`device_model::serve`] gives it. Returns our end of the control line
-    /// too. What the guest executes goes to `log`, where there is one.
+    /// too. What the guest executes goes to `log`, where there is one, and
+    /// devices are put `beside` ours.
     ///
     /// # Errors
     /// [`StartError`] when the program cannot be run.
@@ -237,6 +253,7 @@ impl Qemu {
         console_to: &ConsoleTo,
         device: OwnedFd,
         log: Option<&ExecutionLog>,
+        beside: Option<Beside>,
     ) -> Result<(Self, UnixStream), StartError> {
         let start = || -> io::Result<(Self, UnixStream)> {
             let (control, control_theirs) = UnixStream::pair()?;
@@ -248,6 +265,10 @@ impl Qemu {
             if let Some(log) = log {
                 descriptors.push((log.share()?.into(), LOG_FD));
                 command.arg("-plugin").arg(plugin(artefacts));
+            }
+            if let Some(beside) = beside {
+                descriptors.push((beside.descriptor, BESIDE_FD));
+                command.args(beside.arguments);
             }
             let console = match console_to {
                 ConsoleTo::Terminal => Console::default(),

@@ -46,7 +46,7 @@ use crate::{
     artefacts::Artefacts,
     interrupt,
     path::ExecutionLog,
-    qemu::{ConsoleTo, Machine, Qemu},
+    qemu::{Beside, ConsoleTo, Machine, Qemu},
 };
 use error::quoted;
 
@@ -97,6 +97,18 @@ impl Session {
         Self::boot_with(artefacts, machine, &ConsoleTo::Kept, Some(log))
     }
 
+    /// [`Session::boot`] with devices of QEMU's own beside ours.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is left running.
+    pub fn boot_beside(
+        artefacts: &Artefacts,
+        machine: &Machine,
+        beside: Beside,
+    ) -> Result<Self, SessionError> {
+        Self::start(artefacts, machine, &ConsoleTo::Kept, None, Some(beside))
+    }
+
     /// [`Session::boot`] with the console where the caller wants it, and
     /// [logged](Session::boot_logged) if it does.
     ///
@@ -108,6 +120,16 @@ impl Session {
         console: &ConsoleTo,
         log: Option<&ExecutionLog>,
     ) -> Result<Self, SessionError> {
+        Self::start(artefacts, machine, console, log, None)
+    }
+
+    fn start(
+        artefacts: &Artefacts,
+        machine: &Machine,
+        console: &ConsoleTo,
+        log: Option<&ExecutionLog>,
+        beside: Option<Beside>,
+    ) -> Result<Self, SessionError> {
         interrupt::check()?;
         artefacts.check()?;
         let parameters = artefacts.module_parameters()?;
@@ -117,7 +139,7 @@ impl Session {
         let source = device.source();
         let (server, socket) =
             device_model::serve(device).map_err(|error| SessionError::Device(error.to_string()))?;
-        let (mut qemu, control) = Qemu::start(machine, artefacts, console, socket, log)?;
+        let (mut qemu, control) = Qemu::start(machine, artefacts, console, socket, log, beside)?;
         let mut agent = AgentLine::new(control)?;
         let hello = agent
             .hello(limit, || alive(&mut qemu))
