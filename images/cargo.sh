@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# cargo.sh host|agent|test|bench [ARGUMENT...]: compiles the programs of the
-# host, or the agent, which is static because the guest has no libraries, or runs
-# the tests or the benches, in the same profile: what was compiled once is used
-# by all.
+# cargo.sh host|agent|bench-guest|test|bench [ARGUMENT...]: compiles the programs
+# of the host, or those of the guest, which are static because it has no
+# libraries, or runs the tests or the benches, in the same profile: what was
+# compiled once is used by all.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -19,11 +19,12 @@ wanted=${1:-}
 [ $# -eq 0 ] || shift
 case $wanted in
   host) exec cargo build "${quiet[@]}" --release -p host-harness -p device-model -p tcg-plugin ;;
-  agent)
+  agent | bench-guest)
+    [ "$wanted" = agent ] && package=guest-agent || package=irqbed-bench-guest
     target=x86_64-unknown-linux-gnu
     # The user's flags would come before these.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
-    exec cargo build "${quiet[@]}" --release -p guest-agent --target "$target" \
+    exec cargo build "${quiet[@]}" --release -p "$package" --target "$target" \
       --config "target.$target.rustflags=['-C', 'target-feature=+crt-static']"
     ;;
   test)
@@ -32,5 +33,5 @@ case $wanted in
     exec cargo test --release --workspace "$@"
     ;;
   bench) exec cargo bench --quiet -p irqbed-bench "$@" ;;
-  *) die "usage: cargo.sh host|agent|test|bench" ;;
+  *) die "usage: cargo.sh host|agent|bench-guest|test|bench" ;;
 esac

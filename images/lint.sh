@@ -18,13 +18,14 @@ check() {
 
 module() {
   local log=$STORE/log/lint-module.log
-  "$IMAGES/module.sh" W=1 C=2 >"$log" 2>&1 || { cat "$log" && return 1; }
+  "$@" W=1 C=2 >"$log" 2>&1 || { cat "$log" && return 1; }
   # A compiler of another release is no fault of the module's.
   ! grep -E '(warning|error):|^WARNING' "$log" | grep -v 'the compiler differs'
 }
 
 check rustfmt cargo fmt --all --check
 check clippy cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
-check 'module, with W=1 and sparse' module
+check 'module, with W=1 and sparse' module "$IMAGES/module.sh"
+check 'module of the peers, with W=1 and sparse' module bench/image.sh
 check shellcheck shellcheck -x just .ci/run bench/*.sh images/*.sh images/versions
 [ ${#faulty[@]} -eq 0 ] || die "lint: not clean: $(printf '%s; ' "${faulty[@]}" | sed 's/; $//')"

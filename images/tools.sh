@@ -22,6 +22,8 @@ describe() {
       ;;
     sparse) archive=bookworm program=usr/bin/sparse packages='sparse' ;;
     shellcheck) archive=bookworm program=usr/bin/shellcheck packages='shellcheck libgmp10 libffi8' ;;
+    # For the guest of the benches, which has no libraries of its own.
+    cyclictest) archive=bookworm program=usr/bin/cyclictest packages='rt-tests libnuma1 libc6' ;;
     # Debian 12 has none; the one of its successor needs a newer C library.
     just) archive=trixie program=usr/bin/just packages='just libc6 libgcc-s1' ;;
     *) die "tools.sh knows no $1" ;;
@@ -30,9 +32,12 @@ describe() {
 
 is_ours() { [ -x "$STORE/tools/bin/$1" ] && sealed "$STORE/tools/$1" "1 $packages"; }
 
-# The guest's busybox must be a static one, whatever the system has.
+# What goes into the guest must be these, whatever the system has.
 is_there() {
-  if [ "$1" != busybox ] && command -v "$1" | grep -qvF "$STORE/"; then return; fi
+  case $1 in
+    busybox | cyclictest) ;;
+    *) if command -v "$1" | grep -qvF "$STORE/"; then return; fi ;;
+  esac
   is_ours "$1"
 }
 

@@ -6,7 +6,9 @@
 //! Each bench measures one leg of the journey of an event, or all of it; see
 //! `README.md` beside this crate.
 
+pub mod access;
 pub mod client;
 pub mod guest;
+pub mod image;
 pub mod kvm_floor;
 pub mod stamped;
