@@ -82,6 +82,10 @@ figures *ARGS: setup
 criterion *FILTER: setup
     @images/cargo.sh bench -- "$@"
 
+# Measure the device beside what else interrupts a guest; `--write` keeps it in bench/PEERS.md
+bench-peers *ARGS: setup
+    @images/cargo.sh peers "$@"
+
 # Check the sources: rustfmt, clippy, the module with W=1 and sparse, shellcheck
 lint:
     @images/lint.sh

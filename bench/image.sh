@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# image.sh [MAKE-ARGUMENT...]: the guest of the benches, as .irqbed/bench/initramfs.cpio: the one of
-# setup, and behind it the module for the devices of QEMU that ours is compared
-# with, the program that measures in the guest, and cyclictest with its libraries.
-# What is there costs nothing. With arguments (W=1, C=2) it is a trial: the module
-# is built anew in another folder, and what make says is shown.
+# image.sh [MAKE-ARGUMENT...]: the guest of the benches, as
+# .irqbed/bench/initramfs.cpio: the one of setup, and behind it the module for the
+# devices of QEMU that ours is compared with, the program that measures in the
+# guest, and cyclictest with its libraries. What is there costs nothing. With
+# arguments (W=1, C=2) it is a trial: the module is built anew in another folder,
+# and what make says is shown.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/../images/lib.sh"

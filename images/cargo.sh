@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# cargo.sh host|agent|bench-guest|test|bench [ARGUMENT...]: compiles the programs
+# cargo.sh host|agent|bench-guest|test|bench|peers [ARGUMENT...]: compiles the programs
 # of the host, or those of the guest, which are static because it has no
-# libraries, or runs the tests or the benches, in the same profile: what was
-# compiled once is used by all.
+# libraries, or runs the tests, the benches or the comparison with peers, in the
+# same profile: what was compiled once is used by all.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -33,5 +33,9 @@ case $wanted in
     exec cargo test --release --workspace "$@"
     ;;
   bench) exec cargo bench --quiet -p irqbed-bench "$@" ;;
-  *) die "usage: cargo.sh host|agent|bench-guest|test|bench" ;;
+  peers)
+    cargo build "${quiet[@]}" --release -p irqbed-bench --bins
+    exec "$CARGO_TARGET_DIR/release/irqbed-peers" "$@"
+    ;;
+  *) die "usage: cargo.sh host|agent|bench-guest|test|bench|peers" ;;
 esac
