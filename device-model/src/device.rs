@@ -2,7 +2,7 @@
 //! What a device is to the rest of this crate: a description, a few handlers,
 //! and the two things it can do on its own, interrupt and DMA.
 
-use crate::{bar::BarIndex, dma::Dma, irq::Irqs, spec::DeviceSpec};
+use crate::{bar::BarIndex, dma::Dma, irq::Irqs, spec::DeviceSpec, vfio_user::IoEventFd};
 
 /// What the bus gives a device to act on its own. Cheap to clone, usable from
 /// any thread.
@@ -36,6 +36,13 @@ pub trait PciDevice: Send + 'static {
     /// access. Devices that only answer ignore it.
     fn attach(&mut self, bus: Bus) {
         drop(bus);
+    }
+
+    /// The registers whose writes the hypervisor's kernel may tell to an eventfd
+    /// of the device, where it can (KVM's `ioeventfd`). Asked once; a write may
+    /// come as a [`PciDevice::bar_write`] all the same.
+    fn doorbells(&self) -> Vec<(BarIndex, IoEventFd)> {
+        Vec::new()
     }
 
     /// Reads a trapped BAR. Where nothing is, all ones are read.

@@ -9,15 +9,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_INFO_AUTOMASKED, VFIO_IRQ_INFO_EVENTFD, VFIO_IRQ_INFO_MASKABLE,
     VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK,
-    VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_PCI_ERR_IRQ_INDEX,
-    VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_NUM_IRQS,
+    VFIO_IRQ_SET_DATA_BOOL, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE,
+    VFIO_PCI_ERR_IRQ_INDEX, VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX,
+    VFIO_PCI_MSIX_IRQ_INDEX,
 };
-use vfio_user::IrqInfo;
 
-use crate::spec::DeviceSpec;
+use crate::{spec::DeviceSpec, vfio_user::IrqInfo};
 
 /// What became of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,21 @@ pub enum IrqError {
         vector: u32,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// What came as an eventfd is none, or cannot be used as one.
+    #[error("vector {vector}: what came as its eventfd cannot be used: {source}")]
+    NoEventfd {
+        /// The vector.
+        vector: u32,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
+    /// The hypervisor wants to be told when an interrupt is masked, which is not
+    /// supported.
+    #[error("SET_IRQS of index {index}: no eventfd is told about masking")]
+    NoMaskEvents {
+        /// Kind of interrupt, `VFIO_PCI_*_IRQ_INDEX`.
+        index: u32,
     },
     /// The hypervisor asked for what does not exist.
     #[error(
@@ -286,24 +302,22 @@ impl Irqs {
         }
     }
 
-    /// What the hypervisor is told about each kind of interrupt: INTx, MSI,
-    /// MSI-X, error and request; of requests there are none.
+    /// What the hypervisor is told about a kind of interrupt: INTx, MSI, MSI-X,
+    /// error and request; of requests there are none.
     #[must_use]
-    pub fn info(&self) -> Vec<IrqInfo> {
-        (0..VFIO_PCI_NUM_IRQS)
-            .map(|index| IrqInfo {
-                index,
-                flags: match index {
-                    VFIO_PCI_INTX_IRQ_INDEX => {
-                        VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
-                    }
-                    // Without NORESIZE, the hypervisor may add vectors one by
-                    // one and need not switch all of them off to do so.
-                    _ => VFIO_IRQ_INFO_EVENTFD,
-                },
-                count: self.of_index(index).len() as u32,
-            })
-            .collect()
+    pub fn info(&self, index: u32) -> IrqInfo {
+        IrqInfo {
+            index,
+            flags: match index {
+                VFIO_PCI_INTX_IRQ_INDEX => {
+                    VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED
+                }
+                // Without NORESIZE, the hypervisor may add vectors one by one
+                // and need not switch all of them off to do so.
+                _ => VFIO_IRQ_INFO_EVENTFD,
+            },
+            count: self.of_index(index).len() as u32,
+        }
     }
 
     /// Carries out a SET_IRQS request (`struct vfio_irq_set` in
@@ -328,37 +342,20 @@ impl Irqs {
             fds: fds.len(),
         };
         let all = self.of_index(index);
-        let range = (start as usize)..(start as usize).saturating_add(count as usize);
-        let Some(lines) = all.get(range) else {
+        let Some(lines) = range(all, start, count) else {
             return Err(bad_request);
         };
         let numbered = || (start..).zip(lines);
-        const NONE: u32 = VFIO_IRQ_SET_DATA_NONE;
-        const EVENTFD: u32 = VFIO_IRQ_SET_DATA_EVENTFD;
-        const TRIGGER: u32 = VFIO_IRQ_SET_ACTION_TRIGGER;
-        const MASK: u32 = VFIO_IRQ_SET_ACTION_MASK;
-        const UNMASK: u32 = VFIO_IRQ_SET_ACTION_UNMASK;
-        match (flags & (NONE | EVENTFD), flags & !(NONE | EVENTFD)) {
-            (NONE, TRIGGER) if count == 0 => {
+        match (flags & DATA, flags & !DATA) {
+            (NONE, TRIGGER) if count == 0 && fds.is_empty() => {
                 for line in all {
                     lock(line).disconnect();
                 }
             }
-            (NONE, TRIGGER) => {
+            (NONE, action) if fds.is_empty() => {
+                let action = Action::new(action).ok_or(bad_request)?;
                 for (vector, line) in numbered() {
-                    lock(line).trigger(vector)?;
-                }
-            }
-            (NONE, MASK) => {
-                for line in lines {
-                    lock(line).masked = true;
-                }
-            }
-            (NONE, UNMASK) => {
-                for (vector, line) in numbered() {
-                    let mut line = lock(line);
-                    line.masked = false;
-                    line.signal_if_pending(vector)?;
+                    action.carry_out(&mut lock(line), vector)?;
                 }
             }
             (EVENTFD, TRIGGER) if fds.is_empty() => {
@@ -367,16 +364,116 @@ impl Irqs {
                 }
             }
             (EVENTFD, TRIGGER) if fds.len() == lines.len() => {
+                for (vector, eventfd) in (start..).zip(&fds) {
+                    never_waits(eventfd)
+                        .map_err(|source| IrqError::NoEventfd { vector, source })?;
+                }
                 for ((vector, line), eventfd) in numbered().zip(fds) {
                     let mut line = lock(line);
                     line.eventfd = Some(eventfd);
                     line.signal_if_pending(vector)?;
                 }
             }
+            (EVENTFD, MASK | UNMASK) => return Err(IrqError::NoMaskEvents { index }),
             _ => return Err(bad_request),
         }
         Ok(())
     }
+
+    /// Carries out a SET_IRQS request that says by a byte for each vector from
+    /// `start` on whether it is meant.
+    ///
+    /// # Errors
+    /// When the request is no valid one.
+    pub fn set_where(
+        &self,
+        index: u32,
+        flags: u32,
+        start: u32,
+        bools: &[u8],
+    ) -> Result<(), IrqError> {
+        let count = u32::try_from(bools.len()).unwrap_or(u32::MAX);
+        let bad_request = IrqError::BadRequest {
+            index,
+            flags,
+            start,
+            count,
+            fds: 0,
+        };
+        let lines = range(self.of_index(index), start, count);
+        let action = Action::new(flags & !DATA).filter(|_| flags & DATA == BOOL);
+        let (Some(lines), Some(action)) = (lines, action) else {
+            return Err(bad_request);
+        };
+        let meant = (start..)
+            .zip(lines)
+            .zip(bools)
+            .filter(|(_, meant)| **meant != 0);
+        for ((vector, line), _) in meant {
+            action.carry_out(&mut lock(line), vector)?;
+        }
+        Ok(())
+    }
+}
+
+const NONE: u32 = VFIO_IRQ_SET_DATA_NONE;
+const BOOL: u32 = VFIO_IRQ_SET_DATA_BOOL;
+const EVENTFD: u32 = VFIO_IRQ_SET_DATA_EVENTFD;
+const DATA: u32 = NONE | BOOL | EVENTFD;
+const TRIGGER: u32 = VFIO_IRQ_SET_ACTION_TRIGGER;
+const MASK: u32 = VFIO_IRQ_SET_ACTION_MASK;
+const UNMASK: u32 = VFIO_IRQ_SET_ACTION_UNMASK;
+
+/// What the hypervisor does to a vector.
+#[derive(Debug, Clone, Copy)]
+enum Action {
+    Trigger,
+    Mask,
+    Unmask,
+}
+
+impl Action {
+    const fn new(flags: u32) -> Option<Self> {
+        match flags {
+            TRIGGER => Some(Self::Trigger),
+            MASK => Some(Self::Mask),
+            UNMASK => Some(Self::Unmask),
+            _ => None,
+        }
+    }
+
+    fn carry_out(self, line: &mut Line, vector: u32) -> Result<(), IrqError> {
+        match self {
+            Self::Trigger => line.trigger(vector),
+            Self::Mask => {
+                line.masked = true;
+                Ok(())
+            }
+            Self::Unmask => {
+                line.masked = false;
+                line.signal_if_pending(vector)
+            }
+        }
+    }
+}
+
+fn range(all: &[Mutex<Line>], start: u32, count: u32) -> Option<&[Mutex<Line>]> {
+    let start = start as usize;
+    all.get(start..start.saturating_add(count as usize))
+}
+
+/// Takes an eventfd only, and makes sure that a signal does not wait for whoever
+/// should read it: QEMU's are made so, another client's may not be.
+fn never_waits(eventfd: &File) -> std::io::Result<()> {
+    // An eventfd is an anonymous inode, which has no type.
+    if FileType::from_raw_mode(fstat(eventfd)?.st_mode) != FileType::Unknown {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let flags = fcntl_getfl(eventfd)?;
+    if !flags.contains(OFlags::NONBLOCK) {
+        fcntl_setfl(eventfd, flags | OFlags::NONBLOCK)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

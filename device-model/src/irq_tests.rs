@@ -110,7 +110,7 @@ fn msi_and_msix_have_vectors_of_their_own() {
             count: 2
         })
     ));
-    let counts: Vec<_> = irqs.info().iter().map(|info| info.count).collect();
+    let counts: Vec<_> = (0..5).map(|index| irqs.info(index).count).collect();
     assert_eq!(counts, [1, 2, 4, 1, 0]);
 }
 

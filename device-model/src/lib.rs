@@ -24,11 +24,15 @@ pub mod server;
 pub mod socket;
 pub mod spec;
 pub mod tsc;
+pub mod vfio_user;
 
 pub use bar::{Area, Bar, BarIndex};
 pub use device::{Bus, PciDevice, ResetKind};
 pub use dma::{Dma, DmaError, GuestAddr};
 pub use irq::{InterruptMode, Irqs, Signalled};
-pub use server::{ServeError, Server, ServerEnd, ServerHandle, Stopper, serve};
+pub use server::{
+    Disconnect, Function, Options, ServeError, Server, ServerEnd, ServerHandle, Stopper, serve,
+    serve_with,
+};
 pub use spec::{DeviceSpec, Identity, IntxPin, Msi, Msix, SpecError};
 pub use tsc::{GuestTsc, HostTsc};

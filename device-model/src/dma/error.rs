@@ -2,6 +2,7 @@
 //! What can go wrong between a device and the guest's memory.
 
 use super::GuestAddr;
+use crate::vfio_user::{MAX_DMA_MAPS, MessageError};
 
 /// A DMA access that could not be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,13 +19,24 @@ pub enum DmaError {
         /// First address without memory.
         addr: GuestAddr,
     },
-    /// Memory that came without a file descriptor.
+    /// Memory that came without a file descriptor, and nobody to ask for it.
     #[error(
         "DMA at {addr}: that memory was mapped without a file descriptor; give the guest a shared memory backend (memory-backend-memfd,share=on)"
     )]
     NoFd {
         /// First address that cannot be reached.
         addr: GuestAddr,
+    },
+    /// Memory that came without a file descriptor, and that the hypervisor
+    /// was asked for in vain.
+    #[error(
+        "DMA at {addr}, by a message to the hypervisor: {source}; with a shared memory backend (memory-backend-memfd,share=on) it needs none"
+    )]
+    Message {
+        /// First address of the part that was asked for.
+        addr: GuestAddr,
+        /// What went wrong.
+        source: MessageError,
     },
     /// Memory that may only be read.
     #[error("DMA at {addr}: that memory is read-only")]
@@ -68,6 +80,12 @@ pub enum MapError {
         size: u64,
         /// First address of the mapping in the way.
         other: GuestAddr,
+    },
+    /// More pieces than are kept.
+    #[error("memory at {addr}: there are {MAX_DMA_MAPS} pieces already")]
+    TooMany {
+        /// First address.
+        addr: GuestAddr,
     },
     /// Only a part of a mapping was to be removed.
     #[error("unmapping {size:#x} bytes at {addr} would split the mapping at {other}")]

@@ -21,13 +21,13 @@ type Memory = GuestRegionCollection<GuestRegionMmap>;
 pub(super) enum Access {
     ReadWrite,
     ReadOnly,
-    None,
 }
 
 #[derive(Debug)]
 pub(super) struct Region {
     pub last: u64,
     pub access: Access,
+    /// `None` where only messages reach it.
     pub memory: Option<Arc<GuestRegionMmap>>,
 }
 
@@ -90,7 +90,7 @@ impl Map {
             // overlap; the tree excludes the last two.
             Memory::from_arc_regions(regions).unwrap_or_default()
         };
-        self.readable = view(|access| access != Access::None);
+        self.readable = view(|_| true);
         self.writable = view(|access| access == Access::ReadWrite);
     }
 
@@ -100,28 +100,42 @@ impl Map {
         (region.last >= first).then_some((*start, region))
     }
 
-    /// Why the range cannot be accessed: the first address that is in the way.
-    pub fn explain(&self, addr: GuestAddr, len: usize, write: bool) -> DmaError {
+    /// Whether a range can be accessed, by messages too if there are some.
+    ///
+    /// # Errors
+    /// The first address that is in the way.
+    pub fn examine(
+        &self,
+        addr: GuestAddr,
+        len: usize,
+        write: bool,
+        messages: bool,
+    ) -> Result<(), DmaError> {
         let Some(end) = addr.0.checked_add(len as u64) else {
-            return DmaError::Overflow { addr, len };
+            return Err(DmaError::Overflow { addr, len });
         };
         let mut next = addr.0;
         while next < end {
-            let found = self.regions.range(..=next).next_back();
-            let at = GuestAddr(next);
-            match found.filter(|(_, region)| region.last >= next) {
-                None => return DmaError::NotMapped { addr: at },
-                Some((_, region)) => match region.access {
-                    Access::None => return DmaError::NoFd { addr: at },
-                    Access::ReadOnly if write => return DmaError::ReadOnly { addr: at },
-                    Access::ReadOnly | Access::ReadWrite => match region.last.checked_add(1) {
-                        Some(after) => next = after,
-                        None => break,
-                    },
-                },
+            let addr = GuestAddr(next);
+            let region = self.at(next).ok_or(DmaError::NotMapped { addr })?;
+            if region.memory.is_none() && !messages {
+                return Err(DmaError::NoFd { addr });
+            }
+            if region.access == Access::ReadOnly && write {
+                return Err(DmaError::ReadOnly { addr });
+            }
+            match region.last.checked_add(1) {
+                Some(after) => next = after,
+                None => break,
             }
         }
-        DmaError::Misaligned { addr }
+        Ok(())
+    }
+
+    /// The region that an address lies in.
+    pub fn at(&self, addr: u64) -> Option<&Region> {
+        let (_, region) = self.regions.range(..=addr).next_back()?;
+        (region.last >= addr).then_some(region)
     }
 }
 

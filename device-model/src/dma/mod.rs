@@ -5,6 +5,7 @@
 
 mod error;
 mod map;
+mod messages;
 
 use std::{
     fmt,
@@ -20,6 +21,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 pub use error::{DmaError, MapError};
 
 use self::map::{Access, Map, Region, open};
+use crate::vfio_user::{DmaMessages, MAX_DMA_MAPS};
 
 /// An address of the guest's memory as devices see it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +48,8 @@ impl fmt::Display for GuestAddr {
 ///
 /// Accesses hold a shared lock, mapping and unmapping an exclusive one: when
 /// the hypervisor is told that memory is unmapped, no access to it is under
-/// way any more.
+/// way any more. Memory that came without a file descriptor is reached by
+/// messages to the hypervisor, with no lock held: it checks them itself.
 #[derive(Debug, Clone, Default)]
 pub struct Dma {
     shared: Arc<Shared>,
@@ -56,6 +59,7 @@ pub struct Dma {
 struct Shared {
     map: RwLock<Map>,
     bus_master: AtomicBool,
+    messages: RwLock<Option<Arc<DmaMessages>>>,
 }
 
 impl Dma {
@@ -95,10 +99,11 @@ impl Dma {
     /// have been.
     pub fn write(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
         self.may_start(addr)?;
-        let map = self.read_map();
-        map.writable
-            .write_slice(data, GuestAddress(addr.0))
-            .map_err(|_| map.explain(addr, data.len(), true))
+        let written = self
+            .read_map()
+            .writable
+            .write_slice(data, GuestAddress(addr.0));
+        written.or_else(|_| self.write_pieces(addr, data))
     }
 
     /// Reads bytes. They may cross from one region to the next.
@@ -107,10 +112,11 @@ impl Dma {
     /// Names the first address that cannot be read.
     pub fn read(&self, addr: GuestAddr, data: &mut [u8]) -> Result<(), DmaError> {
         self.may_start(addr)?;
-        let map = self.read_map();
-        map.readable
-            .read_slice(data, GuestAddress(addr.0))
-            .map_err(|_| map.explain(addr, data.len(), false))
+        let read = self
+            .read_map()
+            .readable
+            .read_slice(data, GuestAddress(addr.0));
+        read.or_else(|_| self.read_pieces(addr, data))
     }
 
     /// Stores a little-endian word in one piece, after everything written
@@ -120,10 +126,11 @@ impl Dma {
     /// When the word is not aligned or cannot be written.
     pub fn store_release(&self, addr: GuestAddr, word: u32) -> Result<(), DmaError> {
         self.may_start(addr)?;
-        let map = self.read_map();
-        map.writable
-            .store(word.to_le(), GuestAddress(addr.0), Ordering::Release)
-            .map_err(|_| map.explain(addr, size_of::<u32>(), true))
+        let stored =
+            self.read_map()
+                .writable
+                .store(word.to_le(), GuestAddress(addr.0), Ordering::Release);
+        stored.or_else(|_| self.store_by_message(addr, &word.to_le_bytes()))
     }
 
     /// Whether all of a range can be written, bus mastering aside.
@@ -134,14 +141,13 @@ impl Dma {
         let map = self.read_map();
         let inside = addr.0.checked_add(len as u64).is_some();
         if inside && GuestMemoryBackend::check_range(&map.writable, GuestAddress(addr.0), len) {
-            Ok(())
-        } else {
-            Err(map.explain(addr, len, true))
+            return Ok(());
         }
+        map.examine(addr, len, true, self.messages().is_some())
     }
 
     /// Makes `size` bytes at `offset` of a file appear at `addr`. Without a
-    /// file the range is remembered, but cannot be accessed.
+    /// file only messages reach them.
     ///
     /// # Errors
     /// When the range is impossible or taken, or the file does not hold it.
@@ -170,12 +176,15 @@ impl Dma {
             }
             None => None,
         };
-        let access = match (&memory, writable) {
-            (None, _) => Access::None,
-            (Some(_), true) => Access::ReadWrite,
-            (Some(_), false) => Access::ReadOnly,
+        let access = if writable {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
         };
         let mut map = self.write_map();
+        if map.regions.len() as u64 >= MAX_DMA_MAPS {
+            return Err(MapError::TooMany { addr });
+        }
         if let Some((other, _)) = map.overlapping(addr.0, last) {
             let other = GuestAddr(other);
             return Err(MapError::Overlap { addr, size, other });
@@ -216,10 +225,16 @@ impl Dma {
         Ok(())
     }
 
+    /// Removes every mapping.
+    pub fn unmap_all(&self) {
+        *self.write_map() = Map::default();
+    }
+
     /// Removes every mapping and forbids every access: the hypervisor is gone.
     pub fn disconnect(&self) {
         self.set_bus_master(false);
-        *self.write_map() = Map::default();
+        self.set_messages(None);
+        self.unmap_all();
     }
 }
 

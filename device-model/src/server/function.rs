@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The device as the vfio-user protocol sees it: regions, interrupts and
+//! memory.
+
+use std::{fs::File, sync::Arc};
+
+use rustix::io::Errno;
+use vfio_bindings::bindings::vfio::VFIO_PCI_CONFIG_REGION_INDEX;
+
+use super::window::Window;
+use crate::{
+    bar::{Bar, BarIndex},
+    config_space::{CONFIG_SIZE, ConfigSpace},
+    device::{Bus, PciDevice, ResetKind},
+    dma::{Dma, GuestAddr, MapError},
+    irq::{IrqError, Irqs},
+    spec::{DeviceSpec, SpecError},
+    vfio_user::{
+        Access, Backend, DmaMessages, IoEventFd, IrqInfo, Refusal, Region,
+        request::{MapRequest, SetIrqs},
+    },
+};
+
+/// A device and what surrounds it on its bus: configuration space, interrupts
+/// and memory. A [`Dispatcher`](crate::vfio_user::Dispatcher) reaches it without
+/// a socket, too.
+///
+/// # Example
+/// ```
+/// use device_model::{Function, event::EventDevice, vfio_user::Backend};
+/// let mut function = Function::new(Box::new(EventDevice::new()?))?;
+/// let mut vendor = [0; 2];
+/// function.region_read(7, 0, &mut vendor)?; // the configuration space
+/// assert_eq!(u16::from_le_bytes(vendor), 0x1bed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Function {
+    device: Box<dyn PciDevice>,
+    spec: DeviceSpec,
+    /// The memory of the mapped BARs, by number.
+    windows: [Option<Window>; BarIndex::COUNT],
+    /// The doorbells of each BAR.
+    doorbells: [Vec<IoEventFd>; BarIndex::COUNT],
+    config: ConfigSpace,
+    bus: Bus,
+}
+
+/// Where an access goes.
+enum Target<'a> {
+    Config,
+    Trapped(BarIndex),
+    Mapped(&'a Window),
+}
+
+impl Function {
+    /// A device after power on, to which nothing is connected.
+    ///
+    /// # Errors
+    /// When the device describes itself as something impossible.
+    pub fn new(mut device: Box<dyn PciDevice>) -> Result<Self, SpecError> {
+        let spec = device.spec();
+        spec.check()?;
+        let windows = windows(&spec)?;
+        let bus = Bus {
+            irqs: Irqs::new(&spec),
+            dma: Dma::new(),
+        };
+        device.attach(bus.clone());
+        let mut doorbells = [const { Vec::new() }; BarIndex::COUNT];
+        for (bar, doorbell) in device.doorbells() {
+            if let Some(of_bar) = doorbells.get_mut(bar.get() as usize) {
+                of_bar.push(doorbell);
+            }
+        }
+        Ok(Self {
+            device,
+            config: ConfigSpace::new(&spec),
+            windows,
+            doorbells,
+            spec,
+            bus,
+        })
+    }
+
+    /// How memory without a file is reached from now on.
+    pub(super) fn set_messages(&self, messages: DmaMessages) {
+        self.bus.dma.set_messages(Some(Arc::new(messages)));
+    }
+
+    /// Where an access goes that lies inside its region.
+    fn target(&self, region: u32, offset: u64, len: usize) -> Option<Target<'_>> {
+        if region == VFIO_PCI_CONFIG_REGION_INDEX {
+            return Some(Target::Config);
+        }
+        let bar: &Bar = self.spec.get_bar(region)?;
+        let len = len as u64;
+        let mapping = bar.mapping.as_ref();
+        if mapping.is_some_and(|mapping| mapping.areas.iter().any(|area| area.holds(offset, len))) {
+            let window = self.windows.get(region as usize)?.as_ref();
+            return window.map(Target::Mapped);
+        }
+        BarIndex::new(region).map(Target::Trapped)
+    }
+
+    /// Tells those who depend on it what the configuration space says.
+    fn config_changed(&self) -> Result<(), Refusal> {
+        self.bus.dma.set_bus_master(self.config.bus_master());
+        let mode = self.config.interrupt_mode();
+        self.bus.irqs.set_mode(mode).map_err(no_irq)
+    }
+
+    /// Back to the state after power on; what the client connected stays.
+    fn reset_function(&mut self) -> Result<(), Refusal> {
+        self.config.reset();
+        self.config_changed()?;
+        self.bus.irqs.clear_pending();
+        self.device.reset(ResetKind::Function);
+        Ok(())
+    }
+
+    /// The client is gone, and all that it has connected.
+    pub(super) fn disconnect(&self) {
+        self.bus.irqs.disconnect();
+        self.bus.dma.disconnect();
+    }
+
+    /// The client is gone. The device goes back to the state before it came, or
+    /// is kept as it is.
+    pub(super) fn client_left(&mut self, keep: bool) {
+        self.disconnect();
+        if !keep {
+            self.config.reset();
+            self.device.reset(ResetKind::Disconnect);
+        }
+        // Nothing is connected that could fail.
+        let _ = self.config_changed();
+    }
+}
+
+fn windows(spec: &DeviceSpec) -> Result<[Option<Window>; BarIndex::COUNT], SpecError> {
+    let mut windows = [const { None }; BarIndex::COUNT];
+    for (index, (window, bar)) in windows.iter_mut().zip(&spec.bars).enumerate() {
+        let Some(bar) = bar else { continue };
+        if let Some(mapping) = &bar.mapping {
+            let opened = Window::open(mapping, bar.size);
+            *window = Some(opened.map_err(|source| SpecError::BadFile { bar: index, source })?);
+        }
+    }
+    Ok(windows)
+}
+
+impl Backend for Function {
+    fn region(&self, index: u32) -> Option<Region<'_>> {
+        let access = Access::READ_WRITE;
+        if index == VFIO_PCI_CONFIG_REGION_INDEX {
+            return Some(Region {
+                size: CONFIG_SIZE as u64,
+                access,
+                mapping: None,
+            });
+        }
+        let bar = self.spec.get_bar(index)?;
+        let mapping = bar.mapping.as_ref();
+        Some(Region {
+            size: bar.size,
+            access,
+            mapping: mapping.map(|mapping| (&mapping.file, mapping.areas.as_slice())),
+        })
+    }
+
+    fn io_event_fds(&self, region: u32) -> &[IoEventFd] {
+        let of_region = self.doorbells.get(region as usize);
+        of_region.map_or(&[], Vec::as_slice)
+    }
+
+    fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
+        match self.target(region, offset, data.len()) {
+            Some(Target::Config) => self.config.read(offset, data),
+            Some(Target::Trapped(bar)) => self.device.bar_read(bar, offset, data),
+            Some(Target::Mapped(window)) => window.read(offset, data).map_err(no_memory)?,
+            None => data.fill(0xff),
+        }
+        Ok(())
+    }
+
+    fn region_write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), Refusal> {
+        match self.target(region, offset, data.len()) {
+            Some(Target::Config) => {
+                self.config.write(offset, data);
+                if self.config.wants_reset() {
+                    self.reset_function()?;
+                }
+                self.config_changed()?;
+            }
+            Some(Target::Trapped(bar)) => self.device.bar_write(bar, offset, data),
+            Some(Target::Mapped(window)) => window.write(offset, data).map_err(no_memory)?,
+            None => tracing::debug!("lost: a write to region {region} at {offset:#x}"),
+        }
+        Ok(())
+    }
+
+    fn irq_info(&self, index: u32) -> IrqInfo {
+        self.bus.irqs.info(index)
+    }
+
+    fn set_irqs(&mut self, set: SetIrqs<'_>, fds: Vec<File>) -> Result<(), Refusal> {
+        let irqs = &self.bus.irqs;
+        match set.bools {
+            Some(bools) if fds.is_empty() => irqs.set_where(set.index, set.flags, set.start, bools),
+            Some(_) => return Err(Refusal::invalid("SetIrqs: eventfds and booleans")),
+            None => irqs.set(set.index, set.flags, set.start, set.count, fds),
+        }
+        .map_err(no_irq)
+    }
+
+    fn dma_map(&mut self, map: &MapRequest, file: Option<File>) -> Result<(), Refusal> {
+        let file = file.map(|file| (file, map.offset));
+        let address = GuestAddr(map.address);
+        let mapped = self.bus.dma.map(address, map.size, file, map.writable);
+        mapped.map_err(no_map)
+    }
+
+    fn dma_unmap(&mut self, range: Option<(u64, u64)>) -> Result<(), Refusal> {
+        let Some((address, size)) = range else {
+            self.bus.dma.unmap_all();
+            return Ok(());
+        };
+        let unmapped = self.bus.dma.unmap(GuestAddr(address), size);
+        unmapped.map_err(no_map)
+    }
+
+    fn reset(&mut self) -> Result<(), Refusal> {
+        self.reset_function()
+    }
+}
+
+fn no_memory(error: std::io::Error) -> Refusal {
+    Refusal::new(Errno::IO, format!("the memory of a BAR: {error}"))
+}
+
+fn no_irq(error: IrqError) -> Refusal {
+    let errno = match &error {
+        IrqError::NoVector { .. } | IrqError::BadRequest { .. } | IrqError::NoEventfd { .. } => {
+            Errno::INVAL
+        }
+        IrqError::NoMaskEvents { .. } => Errno::OPNOTSUPP,
+        IrqError::Eventfd { .. } => Errno::IO,
+    };
+    Refusal::new(errno, error.to_string())
+}
+
+fn no_map(error: MapError) -> Refusal {
+    let errno = match &error {
+        MapError::Overlap { .. } => Errno::EXIST,
+        MapError::TooMany { .. } => Errno::NOSPC,
+        MapError::BadRange { .. } | MapError::Split { .. } | MapError::File { .. } => Errno::INVAL,
+    };
+    Refusal::new(errno, error.to_string())
+}

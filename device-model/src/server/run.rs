@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The thread of a served device: one client after another, one message after
+//! another.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use rustix::{
+    io::Errno,
+    net::{SocketFlags, accept_with},
+};
+
+use super::{Disconnect, Options, ServerEnd, Stopper, function::Function};
+use crate::vfio_user::{Closed, Connection, Dispatcher, DmaMessages, Message, Reply};
+
+/// Serves until the end, which is never a panic.
+pub(super) fn run(mut function: Function, stopper: &Stopper, options: Options) -> ServerEnd {
+    let clients = AssertUnwindSafe(|| clients(&mut function, stopper, options));
+    // A device that panics must end this device only, and be said.
+    let end = catch_unwind(clients).unwrap_or_else(|panic| {
+        // Its state is not to be trusted: it is not called again.
+        function.disconnect();
+        ServerEnd::Panicked(message(&*panic))
+    });
+    stopper.close();
+    if stopper.requested() && !matches!(end, ServerEnd::Panicked(_)) {
+        return ServerEnd::Stopped;
+    }
+    end
+}
+
+fn clients(function: &mut Function, stopper: &Stopper, options: Options) -> ServerEnd {
+    loop {
+        let connection = match accept(stopper, options) {
+            Ok(connection) => Arc::new(connection),
+            Err(errno) => return ServerEnd::Failed(format!("no client can be taken: {errno}")),
+        };
+        if !stopper.connected(&connection) {
+            return ServerEnd::Stopped;
+        }
+        let closed = client(function, &connection);
+        stopper.hang_up();
+        function.client_left(options.disconnect == Disconnect::Keep);
+        match (options.disconnect, closed) {
+            _ if stopper.requested() => return ServerEnd::Stopped,
+            (Disconnect::End, Closed::ClientLeft) => return ServerEnd::ClientLeft,
+            (Disconnect::End, closed) => return ServerEnd::Failed(closed.to_string()),
+            (_, Closed::ClientLeft) => tracing::info!("the client has left"),
+            (_, closed) => tracing::warn!("the connection has ended: {closed}"),
+        }
+    }
+}
+
+fn accept(stopper: &Stopper, options: Options) -> Result<Connection, Errno> {
+    loop {
+        match accept_with(stopper.listener(), SocketFlags::CLOEXEC) {
+            Ok(socket) => return Connection::new(socket, options.poll),
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Serves one client until the connection ends.
+fn client(function: &mut Function, connection: &Arc<Connection>) -> Closed {
+    let mut dispatcher = Dispatcher::new();
+    let mut message = Message::default();
+    let mut reply = Reply::default();
+    loop {
+        if let Err(closed) = connection.next_command(&mut message) {
+            return closed;
+        }
+        let fds = std::mem::take(&mut message.fds);
+        let strangers = dispatcher.negotiated().is_none();
+        dispatcher.handle(&message.bytes, fds, message.fds_lost, function, &mut reply);
+        if let Some(negotiated) = dispatcher.negotiated().filter(|_| strangers) {
+            function.set_messages(DmaMessages::new(Arc::clone(connection), negotiated));
+        }
+        if let Err(closed) = connection.send(&reply) {
+            return closed;
+        }
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
+}
