@@ -14,8 +14,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum};
-use device_model::{Server, ServerEnd, Stopper, control::ControlServer, event::EventDevice};
+use clap::{Parser, ValueEnum, value_parser};
+use device_model::{
+    Disconnect, Options, Server, ServerEnd, Stopper, control::ControlServer, event::EventDevice,
+};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     low_level::pipe,
@@ -25,7 +27,8 @@ use tracing_subscriber::EnvFilter;
 /// How long the device may take to end after a signal.
 const STOP_BOUND: Duration = Duration::from_secs(5);
 
-/// Serves a PCI device to QEMU over vfio-user, until QEMU leaves or Ctrl-C.
+/// Serves a PCI device to QEMU over vfio-user, until QEMU leaves or Ctrl-C;
+/// with `--on-disconnect`, to one QEMU after another.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -38,6 +41,33 @@ struct Arguments {
     /// at the end.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
+    /// What becomes of the device when QEMU leaves.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = WhenQemuLeaves::End)]
+    on_disconnect: WhenQemuLeaves,
+    /// Spin that long for the next access before sleeping: faster answers,
+    /// where a processor is free for it.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(..=1_000_000))]
+    poll_us: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WhenQemuLeaves {
+    /// It ends.
+    End,
+    /// It goes back to the state after power on, and waits for the next QEMU.
+    Reset,
+    /// It stays as it is, and waits for the next QEMU.
+    Keep,
+}
+
+impl From<WhenQemuLeaves> for Disconnect {
+    fn from(when: WhenQemuLeaves) -> Self {
+        match when {
+            WhenQemuLeaves::End => Self::End,
+            WhenQemuLeaves::Reset => Self::Reset,
+            WhenQemuLeaves::Keep => Self::Keep,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -73,7 +103,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let source = device.source();
     let socket = &arguments.socket;
-    let server = Server::bind(socket)?.serve(device)?;
+    let options = Options {
+        poll: Duration::from_micros(arguments.poll_us),
+        disconnect: arguments.on_disconnect.into(),
+    };
+    let server = Server::bind(socket)?.options(options).serve(device)?;
     let control = arguments.control.as_deref();
     let _control = control
         .map(|path| ControlServer::bind(path, source))

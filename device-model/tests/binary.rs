@@ -26,11 +26,16 @@ fn program() -> Command {
 
 /// Starts the device and returns when it has said how to start QEMU.
 fn start(socket: &Path, control: &Path) -> (Child, String) {
+    start_with(socket, control, &[])
+}
+
+fn start_with(socket: &Path, control: &Path, options: &[&str]) -> (Child, String) {
     let mut child = program()
         .args(["event", "--socket"])
         .arg(socket)
         .arg("--control")
         .arg(control)
+        .args(options)
         .spawn()
         .unwrap();
     let mut said = String::new();
@@ -97,6 +102,28 @@ fn it_ends_when_its_client_leaves() {
     assert_eq!(code, Some(0));
     assert!(stderr.contains("QEMU has left"), "{stderr}");
     assert!(!socket.exists());
+}
+
+#[test]
+fn it_waits_for_the_next_client_if_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("device");
+    let control = folder.path().join("control");
+    let options = ["--on-disconnect", "keep", "--poll-us", "20"];
+    let (child, _) = start_with(&socket, &control, &options);
+    for _ in 0..3 {
+        let mut client = vfio_user::Client::new(&socket).unwrap();
+        let mut magic = [0; 4];
+        client.region_read(0, 0, &mut magic).unwrap();
+        assert_eq!(u32::from_le_bytes(magic), irqbed_abi::regs::MAGIC);
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let (code, stderr) = end(child);
+    assert_eq!(
+        (code, stderr.as_str()),
+        (Some(0), "device-model: stopped\n")
+    );
+    assert!(!socket.exists() && !control.exists());
 }
 
 #[test]
