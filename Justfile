@@ -74,6 +74,10 @@ bench-update: setup
 gate-check *ARGS: setup
     @bench/gate.sh "$@"
 
+# Send N hostile messages to the device's server (10 million: 10 minutes)
+hostile *ARGS:
+    @images/hostile.sh "$@"
+
 # Take the project's own figures; `figures fresh` times a first run
 figures *ARGS: setup
     @bench/figures.sh "$@"
