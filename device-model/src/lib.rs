@@ -21,6 +21,7 @@ pub mod dma;
 pub mod event;
 pub mod irq;
 pub mod server;
+pub mod shared_memory;
 pub mod socket;
 pub mod spec;
 pub mod tsc;
@@ -34,5 +35,6 @@ pub use server::{
     Disconnect, Function, Options, ServeError, Server, ServerEnd, ServerHandle, Stopper, serve,
     serve_with,
 };
+pub use shared_memory::SharedMemory;
 pub use spec::{DeviceSpec, Identity, IntxPin, Msi, Msix, SpecError};
 pub use tsc::{GuestTsc, HostTsc};

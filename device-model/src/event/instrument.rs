@@ -8,7 +8,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering, fence},
+        atomic::{Ordering, fence},
     },
 };
 
@@ -16,11 +16,12 @@ use irqbed_abi::{
     pci::INSTRUMENT_BAR_SIZE,
     trace::{PING_OFFSET, PING_STOP, PONG_OFFSET, PONG_TSC_OFFSET, SLOTS, TraceSlot, slot_offset},
 };
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 
 use super::{Seq, Vector};
-use crate::tsc::{GuestTsc, HostTsc};
+use crate::{
+    shared_memory::SharedMemory,
+    tsc::{GuestTsc, HostTsc},
+};
 
 /// Times a snapshot is taken again because the slot was being reused.
 const SNAPSHOT_TRIES: u32 = 4;
@@ -42,56 +43,36 @@ pub struct Pong {
 /// The memory of the instrument BAR.
 #[derive(Debug)]
 pub struct Instrument {
-    file: Arc<File>,
-    memory: MmapRegion,
+    memory: SharedMemory,
 }
 
 impl Instrument {
     pub(super) fn new() -> Result<Self, InstrumentError> {
-        let make = || {
-            let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-            let file = memfd_create("irqbed-instrument", flags)?;
-            ftruncate(&file, INSTRUMENT_BAR_SIZE)?;
-            // Whoever is sent the file could shorten it, and so end this
-            // process at its next access.
-            fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-            Ok(File::from(file))
-        };
-        let file = make().map_err(|errno: rustix::io::Errno| InstrumentError(errno.into()))?;
-        let file = Arc::new(file);
-        let whole = FileOffset::from_arc(Arc::clone(&file), 0);
-        let memory = MmapRegion::from_file(whole, INSTRUMENT_BAR_SIZE as usize)
-            .map_err(|error| InstrumentError(io::Error::other(error)))?;
-        Ok(Self { file, memory })
+        let memory = SharedMemory::new("irqbed-instrument", INSTRUMENT_BAR_SIZE);
+        Ok(Self {
+            memory: memory.map_err(InstrumentError)?,
+        })
     }
 
     /// The file behind the BAR.
     pub(super) fn file(&self) -> Arc<File> {
-        Arc::clone(&self.file)
+        self.memory.file()
     }
 
     fn load_u32(&self, offset: u32, order: Ordering) -> u32 {
-        let word = self.memory.get_atomic_ref::<AtomicU32>(offset as usize);
-        word.map_or(0, |word| u32::from_le(word.load(order)))
+        self.memory.load_u32(offset as usize, order)
     }
 
     fn store_u32(&self, offset: u32, value: u32, order: Ordering) {
-        let word = self.memory.get_atomic_ref::<AtomicU32>(offset as usize);
-        if let Ok(word) = word {
-            word.store(value.to_le(), order);
-        }
+        self.memory.store_u32(offset as usize, value, order);
     }
 
     fn load_u64(&self, offset: u32, order: Ordering) -> u64 {
-        let word = self.memory.get_atomic_ref::<AtomicU64>(offset as usize);
-        word.map_or(0, |word| u64::from_le(word.load(order)))
+        self.memory.load_u64(offset as usize, order)
     }
 
     fn store_u64(&self, offset: u32, value: u64, order: Ordering) {
-        let word = self.memory.get_atomic_ref::<AtomicU64>(offset as usize);
-        if let Ok(word) = word {
-            word.store(value.to_le(), order);
-        }
+        self.memory.store_u64(offset as usize, value, order);
     }
 
     /// How far the driver says it came in the ring of a vector.
