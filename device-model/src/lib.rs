@@ -20,6 +20,7 @@ pub mod device;
 pub mod dma;
 pub mod event;
 pub mod irq;
+pub mod register;
 pub mod server;
 pub mod shared_memory;
 pub mod socket;
@@ -31,6 +32,7 @@ pub use bar::{Area, Bar, BarIndex};
 pub use device::{Bus, PciDevice, ResetKind};
 pub use dma::{Dma, DmaError, GuestAddr};
 pub use irq::{InterruptMode, Irqs, Signalled};
+pub use register::{Access, RegisterMap, RegisterSet, Registers, Write};
 pub use server::{
     Disconnect, Function, Options, ServeError, Server, ServerEnd, ServerHandle, Stopper, serve,
     serve_with,
