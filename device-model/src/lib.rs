@@ -30,7 +30,7 @@ pub mod vfio_user;
 
 pub use bar::{Area, Bar, BarIndex};
 pub use device::{Bus, PciDevice, ResetKind};
-pub use dma::{Dma, DmaError, GuestAddr};
+pub use dma::{Dma, DmaError, GuestAddr, Segment};
 pub use irq::{InterruptMode, Irqs, Signalled};
 pub use register::{Access, RegisterMap, RegisterSet, Registers, Write};
 pub use server::{

@@ -3,9 +3,11 @@
 //! piece, each with the file it lies in, and takes pieces away again while
 //! the device runs.
 
+mod atomic;
 mod error;
 mod map;
 mod messages;
+mod scatter;
 
 use std::{
     fmt,
@@ -18,7 +20,9 @@ use std::{
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
+pub use atomic::Word;
 pub use error::{DmaError, MapError};
+pub use scatter::Segment;
 
 use self::map::{Access, Map, Region, open};
 use crate::vfio_user::{DmaMessages, MAX_DMA_MAPS};
@@ -138,12 +142,25 @@ impl Dma {
     /// # Errors
     /// Names the first address that cannot.
     pub fn check_writable(&self, addr: GuestAddr, len: usize) -> Result<(), DmaError> {
+        self.check(addr, len, true)
+    }
+
+    /// Whether all of a range can be read, bus mastering aside.
+    ///
+    /// # Errors
+    /// Names the first address that cannot.
+    pub fn check_readable(&self, addr: GuestAddr, len: usize) -> Result<(), DmaError> {
+        self.check(addr, len, false)
+    }
+
+    fn check(&self, addr: GuestAddr, len: usize, write: bool) -> Result<(), DmaError> {
         let map = self.read_map();
+        let memory = if write { &map.writable } else { &map.readable };
         let inside = addr.0.checked_add(len as u64).is_some();
-        if inside && GuestMemoryBackend::check_range(&map.writable, GuestAddress(addr.0), len) {
+        if inside && GuestMemoryBackend::check_range(memory, GuestAddress(addr.0), len) {
             return Ok(());
         }
-        map.examine(addr, len, true, self.messages().is_some())
+        map.examine(addr, len, write, self.messages().is_some())
     }
 
     /// Makes `size` bytes at `offset` of a file appear at `addr`. Without a
@@ -240,3 +257,6 @@ impl Dma {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod word_tests;
