@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Base address registers: windows of a device into the guest's memory space.
 //! A trapped BAR brings every access to the device; a mapped one is memory of
-//! a file that the guest reaches without leaving the processor.
+//! a file that the guest reaches without leaving the processor; one with mapped
+//! areas is both.
 
 use std::{fs::File, sync::Arc};
 
@@ -12,6 +13,18 @@ pub struct BarIndex(u8);
 impl BarIndex {
     /// BARs of a type-0 header.
     pub const COUNT: usize = 6;
+    /// BAR 0.
+    pub const BAR0: Self = Self(0);
+    /// BAR 1.
+    pub const BAR1: Self = Self(1);
+    /// BAR 2.
+    pub const BAR2: Self = Self(2);
+    /// BAR 3.
+    pub const BAR3: Self = Self(3);
+    /// BAR 4.
+    pub const BAR4: Self = Self(4);
+    /// BAR 5.
+    pub const BAR5: Self = Self(5);
 
     /// `None` above 5.
     #[must_use]
@@ -46,6 +59,14 @@ impl Area {
         self.offset.checked_add(self.size)
     }
 
+    /// Whether the two have a byte in common.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let before =
+            |first: &Self, second: &Self| first.end().is_some_and(|end| end <= second.offset);
+        !before(self, other) && !before(other, self)
+    }
+
     /// Whether an access lies wholly inside.
     #[must_use]
     pub fn holds(&self, offset: u64, len: u64) -> bool {
@@ -66,9 +87,37 @@ pub struct Mapping {
     pub areas: Vec<Area>,
 }
 
-/// One memory BAR.
+/// Into which of a processor's address spaces a BAR opens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BarKind {
+    /// Memory.
+    #[default]
+    Memory,
+    /// I/O ports, at most 256 of them.
+    Io,
+}
+
+/// One BAR: trapped, mapped, or mapped in parts.
+///
+/// # Example
+/// ```
+/// use device_model::{Area, Bar, SharedMemory};
+/// // Every access comes to the device.
+/// let registers = Bar::trapped(0x1000);
+/// // No access does: the guest reaches the memory at the speed of memory.
+/// let memory = SharedMemory::new("counters", 0x4000)?;
+/// let counters = Bar::mapped(memory.file(), 0x4000).wide().prefetchable();
+/// // The last page is memory, and accesses to the others come to the device.
+/// let page = Area { offset: 0x3000, size: 0x1000 };
+/// let mixed = Bar::mapped(memory.file(), 0x4000).areas(vec![page]);
+/// // 32 ports.
+/// let ports = Bar::io_ports(32);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Bar {
+    /// Memory or I/O ports.
+    pub kind: BarKind,
     /// Size in bytes, a power of two.
     pub size: u64,
     /// 64 bits wide; takes the next BAR's place too.
@@ -84,6 +133,20 @@ impl Bar {
     #[must_use]
     pub const fn trapped(size: u64) -> Self {
         Self {
+            kind: BarKind::Memory,
+            size,
+            wide: false,
+            prefetchable: false,
+            mapping: None,
+        }
+    }
+
+    /// A BAR of I/O ports, a power of two from 4 to 256; every access comes to
+    /// the device.
+    #[must_use]
+    pub const fn io_ports(size: u64) -> Self {
+        Self {
+            kind: BarKind::Io,
             size,
             wide: false,
             prefetchable: false,

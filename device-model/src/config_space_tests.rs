@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use super::*;
-use crate::{Area, Bar, BarIndex, Identity, IntxPin, Msi, SpecError};
+use crate::{
+    Bar, BarIndex, ExtendedCapability, Identity, IntxPin, Msi, Msix, PowerManagement, PowerState,
+    VendorCapability,
+};
 
 const IDENTITY: Identity = Identity {
     vendor: 0x1bed,
@@ -16,6 +19,11 @@ const IDENTITY: Identity = Identity {
     subsystem_vendor: 0xaaaa,
     subsystem: 0xbbbb,
 };
+
+/// Where the capabilities of [`spec`] lie.
+const MSIX: u64 = 0x40;
+const MSI: u64 = 0x4c;
+const RESET: u64 = 0x5c + 4;
 
 fn index(bar: u32) -> BarIndex {
     BarIndex::new(bar).unwrap()
@@ -54,7 +62,7 @@ fn dword(space: &ConfigSpace, offset: u64) -> u32 {
 
 #[test]
 fn the_header_says_who_the_device_is() {
-    let space = ConfigSpace::new(&spec());
+    let space = ConfigSpace::new(&spec()).unwrap();
     assert_eq!(dword(&space, 0x00), 0x1001_1bed);
     assert_eq!(dword(&space, 0x08), 0xff01_0207);
     assert_eq!(dword(&space, 0x2c), 0xbbbb_aaaa);
@@ -63,7 +71,7 @@ fn the_header_says_who_the_device_is() {
 
 #[test]
 fn the_capability_list_holds_msix_msi_and_the_function_reset_and_ends() {
-    let space = ConfigSpace::new(&spec());
+    let space = ConfigSpace::new(&spec()).unwrap();
     let status = dword(&space, 0x04) >> 16;
     assert_ne!(status & 0x10, 0);
     let at = u64::from(dword(&space, 0x34) & 0xff);
@@ -80,7 +88,7 @@ fn the_capability_list_holds_msix_msi_and_the_function_reset_and_ends() {
 
 #[test]
 fn one_capability_alone_is_found_at_the_head_of_the_list() {
-    let space = ConfigSpace::new(&DeviceSpec::new(IDENTITY).msi(Msi { vectors: 1 }));
+    let space = ConfigSpace::new(&DeviceSpec::new(IDENTITY).msi(Msi { vectors: 1 })).unwrap();
     assert_ne!(dword(&space, 0x04) >> 16 & 0x10, 0);
     let at = u64::from(dword(&space, 0x34) & 0xff);
     assert_eq!(dword(&space, at) & 0xffff_00ff, 0x0080_0005);
@@ -88,25 +96,25 @@ fn one_capability_alone_is_found_at_the_head_of_the_list() {
 
 #[test]
 fn a_function_without_interrupts_can_be_reset() {
-    let space = ConfigSpace::new(&DeviceSpec::new(IDENTITY));
+    let space = ConfigSpace::new(&DeviceSpec::new(IDENTITY)).unwrap();
     let at = u64::from(dword(&space, 0x34) & 0xff);
     assert_eq!(dword(&space, at), 0x0306_0013);
 }
 
 #[test]
 fn the_reset_bit_asks_for_a_reset_and_is_gone_with_it() {
-    let mut space = ConfigSpace::new(&spec());
-    space.write(0x74, &[0xfe, 0xff]);
+    let mut space = ConfigSpace::new(&spec()).unwrap();
+    space.write(RESET, &[0xfe, 0xff]);
     assert!(!space.wants_reset());
-    space.write(0x74, &[1]);
+    space.write(RESET, &[1]);
     assert!(space.wants_reset());
     space.reset();
-    assert!(!space.wants_reset() && dword(&space, 0x74) == 0);
+    assert!(!space.wants_reset() && dword(&space, RESET) == 0);
 }
 
 #[test]
 fn writing_all_ones_reads_the_size_back() {
-    let mut space = ConfigSpace::new(&spec());
+    let mut space = ConfigSpace::new(&spec()).unwrap();
     for bar in 0..6 {
         space.write(0x10 + 4 * bar, &[0xff; 4]);
     }
@@ -127,11 +135,11 @@ fn writing_all_ones_reads_the_size_back() {
 
 #[test]
 fn command_bits_are_seen_and_a_reset_takes_them_away() {
-    let mut space = ConfigSpace::new(&spec());
+    let mut space = ConfigSpace::new(&spec()).unwrap();
     assert!(!space.bus_master());
     assert_eq!(space.interrupt_mode(), InterruptMode::Intx);
     space.write(4, &[6]);
-    space.write(0x43, &[0x80]);
+    space.write(MSIX + 3, &[0x80]);
     assert!(space.bus_master());
     assert_eq!(space.interrupt_mode(), InterruptMode::Msix);
     space.reset();
@@ -141,74 +149,127 @@ fn command_bits_are_seen_and_a_reset_takes_them_away() {
 
 #[test]
 fn software_chooses_how_it_is_interrupted() {
-    let mut space = ConfigSpace::new(&spec());
+    let mut space = ConfigSpace::new(&spec()).unwrap();
     space.write(5, &[4]);
     assert_eq!(space.interrupt_mode(), InterruptMode::Off);
     // Enabled, with 2 to the power of what the upper bits say.
     for (enabled, vectors) in [(0, 1), (2, 4), (3, 8), (7, 8)] {
-        space.write(0x52, &[enabled << 4 | 1]);
+        space.write(MSI + 2, &[enabled << 4 | 1]);
         assert_eq!(space.interrupt_mode(), InterruptMode::Msi { vectors });
     }
-    space.write(0x43, &[0x80]);
+    space.write(MSIX + 3, &[0x80]);
     assert_eq!(space.interrupt_mode(), InterruptMode::Msix);
-    let mut without = ConfigSpace::new(&DeviceSpec::new(IDENTITY));
-    without.write(0x43, &[0x80]);
-    without.write(0x52, &[1]);
+    let mut without = ConfigSpace::new(&DeviceSpec::new(IDENTITY)).unwrap();
+    without.write(MSIX + 3, &[0x80]);
+    without.write(MSI + 2, &[1]);
     assert_eq!(without.interrupt_mode(), InterruptMode::Intx);
 }
 
-#[test]
-fn impossible_descriptions_are_refused() {
-    let odd = DeviceSpec::new(IDENTITY).bar(index(0), Bar::trapped(0x1001));
-    assert!(matches!(
-        odd.check(),
-        Err(SpecError::BarSize { bar: 0, .. })
-    ));
-    let last = DeviceSpec::new(IDENTITY).bar(index(5), Bar::trapped(0x1000).wide());
-    assert!(matches!(
-        last.check(),
-        Err(SpecError::NoUpperHalf { bar: 5 })
-    ));
-    let taken = spec().bar(index(3), Bar::trapped(0x1000));
-    assert!(matches!(
-        taken.check(),
-        Err(SpecError::NoUpperHalf { bar: 2 })
-    ));
-    let short = DeviceSpec::new(IDENTITY).bar(index(0), Bar::mapped(memfd(0x1000), 0x2000));
-    assert!(matches!(short.check(), Err(SpecError::ShortFile { .. })));
-    let overlap = vec![
-        Area {
-            offset: 0,
-            size: 0x2000,
-        },
-        Area {
-            offset: 0x1000,
-            size: 0x1000,
-        },
-    ];
-    let bar = Bar::mapped(memfd(0x4000), 0x4000).areas(overlap);
-    let overlap = DeviceSpec::new(IDENTITY).bar(index(0), bar);
-    assert!(matches!(
-        overlap.check(),
-        Err(SpecError::BadArea { offset: 0x1000, .. })
-    ));
-    let mut crowded = spec();
-    crowded.msix = crowded.msix.map(|msix| Msix {
-        vectors: 129,
-        ..msix
-    });
-    assert!(matches!(
-        crowded.check(),
-        Err(SpecError::BadMsix {
-            bar: 4,
-            vectors: 129
-        })
-    ));
-    for vectors in [0, 3, 64] {
-        let odd = DeviceSpec::new(IDENTITY).msi(Msi { vectors });
-        assert!(matches!(odd.check(), Err(SpecError::BadMsi { .. })));
+/// Offset of a capability, by its id.
+fn find(space: &ConfigSpace, id: u32) -> Option<u64> {
+    let mut at = u64::from(dword(space, 0x34) & 0xff);
+    while at != 0 {
+        let head = dword(space, at);
+        if head & 0xff == id {
+            return Some(at);
+        }
+        at = u64::from(head >> 8 & 0xff);
     }
-    assert!(spec().check().is_ok());
+    None
+}
+
+fn full() -> DeviceSpec {
+    spec()
+        .power(PowerManagement::default())
+        .express()
+        .vendor(VendorCapability::new([1, 2, 3, 4]).writable([0, 0xf0]))
+        .extended(ExtendedCapability::serial_number(0x1122_3344_5566_7788))
+        .extended(ExtendedCapability::vendor(0xabcd, 2, &[9; 6]))
+}
+
+#[test]
+fn every_capability_is_found_in_the_list() {
+    let mut space = ConfigSpace::new(&full()).unwrap();
+    for id in [0x11, 0x05, 0x01, 0x10, 0x09] {
+        assert!(find(&space, id).is_some(), "{id:#x}");
+    }
+    assert_eq!(
+        find(&space, 0x13),
+        None,
+        "a PCI Express function is reset by that"
+    );
+    let vendor = find(&space, 0x09).unwrap();
+    assert_eq!(dword(&space, vendor) >> 16, 0x0107, "7 bytes");
+    space.write(vendor + 3, &[0xff; 4]);
+    assert_eq!(dword(&space, vendor + 3), 0x0403_f201);
+}
+
+#[test]
+fn a_pci_express_function_has_4_kib_and_a_second_list() {
+    let space = ConfigSpace::new(&full()).unwrap();
+    assert_eq!(space.size(), EXTENDED_CONFIG_SIZE);
+    assert_eq!(dword(&space, 0x100), 0x10c << 20 | 1 << 16 | 0x0003);
+    assert_eq!(dword(&space, 0x104), 0x5566_7788);
+    assert_eq!(dword(&space, 0x10c), 1 << 16 | 0x000b);
+    assert_eq!(dword(&space, 0x110), 14 << 20 | 2 << 16 | 0xabcd);
+    assert_eq!(dword(&space, 0x1000), u32::MAX);
+    let plain = ConfigSpace::new(&spec()).unwrap();
+    assert_eq!(
+        (plain.size(), dword(&plain, 0x100)),
+        (CONFIG_SIZE, u32::MAX)
+    );
+}
+
+#[test]
+fn an_express_function_is_reset_by_its_device_control() {
+    let mut space = ConfigSpace::new(&full()).unwrap();
+    let control = find(&space, 0x10).unwrap() + 8;
+    space.write(control, &[0x10, 0x28]);
+    assert!(!space.wants_reset());
+    space.write(control + 1, &[0xa8]);
+    assert!(space.wants_reset());
+    space.reset();
+    assert!(!space.wants_reset());
+}
+
+#[test]
+fn a_sleeping_function_neither_masters_the_bus_nor_interrupts() {
+    let mut space = ConfigSpace::new(&full()).unwrap();
+    let control = find(&space, 0x01).unwrap() + 4;
+    space.write(4, &[6]);
+    space.write(MSIX + 3, &[0x80]);
+    assert_eq!(space.power_state(), PowerState::D0);
+    space.write(control, &[3]);
+    assert_eq!(space.power_state(), PowerState::D3hot);
+    assert!(!space.bus_master());
+    assert_eq!(space.interrupt_mode(), InterruptMode::Off);
+    space.write(control, &[1]);
+    assert_eq!(space.power_state(), PowerState::D3hot, "there is no D1");
+    space.write(control, &[0]);
+    assert!(space.bus_master() && !space.wants_reset());
+    assert_eq!(space.interrupt_mode(), InterruptMode::Msix);
+}
+
+#[test]
+fn a_function_that_forgets_in_d3hot_wants_a_reset_when_it_wakes() {
+    let spec = DeviceSpec::new(IDENTITY).power(PowerManagement { resets: true });
+    let mut space = ConfigSpace::new(&spec).unwrap();
+    let control = find(&space, 0x01).unwrap() + 4;
+    space.write(control, &[3]);
+    assert!(!space.wants_reset());
+    space.write(control, &[0]);
+    assert!(space.wants_reset());
+}
+
+#[test]
+fn a_bar_of_ports_says_so_and_reads_its_size_back() {
+    let spec = DeviceSpec::new(IDENTITY).bar(index(1), Bar::io_ports(32));
+    let mut space = ConfigSpace::new(&spec).unwrap();
+    assert_eq!(dword(&space, 0x14), 1);
+    space.write(0x14, &[0xff; 4]);
+    assert_eq!(dword(&space, 0x14), 0xffff_ffe1);
+    space.write(4, &[0xff]);
+    assert_eq!(dword(&space, 4) & 0xff, 0b111);
 }
 
 proptest! {
@@ -226,12 +287,12 @@ proptest! {
         read_at in prop_oneof![0_u64..300, any::<u64>()],
         read_len in 0_usize..600,
     ) {
-        let fresh = ConfigSpace::new(&spec());
+        let fresh = ConfigSpace::new(&spec()).unwrap();
         let mut space = fresh.clone();
         for (offset, data) in &writes {
             space.write(*offset, data);
         }
-        let all = fresh.bytes.iter().zip(&space.bytes).zip(&space.writable);
+        let all = fresh.bytes.iter().zip(&space.bytes).zip(&space.layout.writable);
         for ((before, after), writable) in all {
             prop_assert_eq!(before & !writable, after & !writable);
         }
@@ -256,7 +317,7 @@ proptest! {
         window.wide = bits > 31;
         let spec = DeviceSpec::new(IDENTITY).bar(index(bar), window.clone());
         prop_assume!(spec.check().is_ok());
-        let mut space = ConfigSpace::new(&spec);
+        let mut space = ConfigSpace::new(&spec).unwrap();
         let at = 0x10 + 4 * u64::from(bar);
         space.write(at, &address.to_le_bytes());
         let mut got = [0; 8];

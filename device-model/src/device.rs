@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a device is to the rest of this crate: a description, a few handlers,
-//! and the two things it can do on its own, interrupt and DMA.
+//! and what it can do on its own: interrupt, DMA, and be called back later.
 
-use crate::{bar::BarIndex, dma::Dma, irq::Irqs, spec::DeviceSpec, vfio_user::IoEventFd};
+use crate::{
+    bar::BarIndex,
+    dma::Dma,
+    irq::Irqs,
+    spec::{DeviceSpec, Identity},
+    timer::{TimerId, Timers},
+    vfio_user::IoEventFd,
+};
 
 /// What the bus gives a device to act on its own. Cheap to clone, usable from
 /// any thread.
@@ -12,6 +19,25 @@ pub struct Bus {
     pub irqs: Irqs,
     /// The guest's memory.
     pub dma: Dma,
+    /// By which the device is called back.
+    pub timers: Timers,
+}
+
+impl Bus {
+    pub(crate) fn new(spec: &DeviceSpec) -> Self {
+        Self {
+            irqs: Irqs::new(spec),
+            dma: Dma::new(),
+            timers: Timers::default(),
+        }
+    }
+
+    /// A bus with nothing on it, for a device that is not attached yet: it has
+    /// no interrupt and no memory, and no timer goes off.
+    #[must_use]
+    pub fn detached() -> Self {
+        Self::new(&DeviceSpec::new(Identity::new(0, 0)))
+    }
 }
 
 /// Why a device is reset.
@@ -23,17 +49,97 @@ pub enum ResetKind {
     Disconnect,
 }
 
+/// How much of a function is powered (PCI Bus Power Management 1.2, 5.4).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PowerState {
+    /// All of it.
+    #[default]
+    D0,
+    /// Nothing but its configuration space: no access to a BAR arrives, no
+    /// interrupt and no DMA goes out.
+    D3hot,
+}
+
 /// A PCI function.
 ///
-/// The server owns the device and calls it from one thread. Offsets and
-/// lengths come from the guest: an access lies inside the BAR, but may have
-/// any alignment and length.
+/// Whoever serves the device calls it from one thread at a time, so that it
+/// needs no lock of its own; threads that it starts itself act by what is in
+/// [`Bus`]. Offsets and lengths come from the guest: an access lies inside the
+/// BAR, but may have any alignment and length. [`crate::registers!`] takes
+/// accesses apart into registers.
+///
+/// # Example
+/// A device with one register that counts down and then interrupts:
+/// ```
+/// use std::time::Duration;
+/// use device_model::{
+///     registers, Bar, BarIndex, Bus, DeviceSpec, Identity, IntxPin, PciDevice, Registers,
+///     ResetKind, TimerId,
+/// };
+///
+/// registers! {
+///     /// The registers of the egg timer.
+///     pub enum Register {
+///         /// Milliseconds to wait; a write starts the countdown.
+///         Wait @ 0x0: u32, ReadWrite;
+///         /// Bit 0: the time is over. Ends the interrupt.
+///         Over @ 0x4: u32, WriteOneToClear;
+///     }
+/// }
+///
+/// struct EggTimer {
+///     registers: Registers<Register>,
+///     bus: Bus,
+/// }
+///
+/// impl PciDevice for EggTimer {
+///     fn spec(&self) -> DeviceSpec {
+///         DeviceSpec::new(Identity::new(0x1bed, 0x00e9))
+///             .bar(BarIndex::BAR0, Bar::trapped(0x1000))
+///             .intx(IntxPin::A)
+///     }
+///
+///     fn attach(&mut self, bus: Bus) {
+///         self.bus = bus;
+///     }
+///
+///     fn bar_read(&mut self, _: BarIndex, offset: u64, data: &mut [u8]) {
+///         Register::read(offset, data, |register| self.registers.read(register));
+///     }
+///
+///     fn bar_write(&mut self, _: BarIndex, offset: u64, data: &[u8]) {
+///         Register::write(offset, data, |write| {
+///             let value = self.registers.write(write);
+///             match write.register {
+///                 Register::Wait => self.bus.timers.start(TimerId(0), Duration::from_millis(value)),
+///                 Register::Over if value == 0 => self.bus.irqs.intx().lower(),
+///                 Register::Over => {}
+///             }
+///         });
+///     }
+///
+///     fn timer(&mut self, _: TimerId) {
+///         self.registers.set(Register::Over, 1);
+///         // Fails only when the hypervisor is gone.
+///         let _ = self.bus.irqs.intx().raise();
+///     }
+///
+///     fn reset(&mut self, _: ResetKind) {
+///         self.registers.reset();
+///     }
+/// }
+///
+/// let device = EggTimer { registers: Registers::new(), bus: Bus::detached() };
+/// assert!(device.spec().check().is_ok());
+/// let (_server, _for_qemu) = device_model::serve(device)?;
+/// # Ok::<(), device_model::ServeError>(())
+/// ```
 pub trait PciDevice: Send + 'static {
     /// How the device presents itself. Asked once.
     fn spec(&self) -> DeviceSpec;
 
-    /// Hands the device its interrupts and the guest's memory, before any
-    /// access. Devices that only answer ignore it.
+    /// Hands the device its interrupts, the guest's memory and its timers,
+    /// before any access. Devices that only answer ignore it.
     fn attach(&mut self, bus: Bus) {
         drop(bus);
     }
@@ -45,19 +151,59 @@ pub trait PciDevice: Send + 'static {
         Vec::new()
     }
 
-    /// Reads a trapped BAR. Where nothing is, all ones are read.
+    /// Reads a trapped part of a BAR. Where nothing is, all ones are read.
     fn bar_read(&mut self, bar: BarIndex, offset: u64, data: &mut [u8]) {
         let _ = (bar, offset);
         data.fill(0xff);
     }
 
-    /// Writes a trapped BAR. Where nothing is, the write is lost.
+    /// Writes a trapped part of a BAR. Where nothing is, the write is lost.
     fn bar_write(&mut self, bar: BarIndex, offset: u64, data: &[u8]) {
         let _ = (bar, offset, data);
     }
 
-    /// Returns to the state after power on.
+    /// A timer has gone off that the device started by [`Bus::timers`].
+    fn timer(&mut self, timer: TimerId) {
+        let _ = timer;
+    }
+
+    /// Software has put the function to sleep, or woken it.
+    fn power(&mut self, state: PowerState) {
+        let _ = state;
+    }
+
+    /// Returns to the state after power on. No timer runs any more.
     fn reset(&mut self, kind: ResetKind) {
         let _ = kind;
+    }
+}
+
+impl PciDevice for Box<dyn PciDevice> {
+    fn spec(&self) -> DeviceSpec {
+        (**self).spec()
+    }
+
+    fn attach(&mut self, bus: Bus) {
+        (**self).attach(bus);
+    }
+
+    fn bar_read(&mut self, bar: BarIndex, offset: u64, data: &mut [u8]) {
+        (**self).bar_read(bar, offset, data);
+    }
+
+    fn bar_write(&mut self, bar: BarIndex, offset: u64, data: &[u8]) {
+        (**self).bar_write(bar, offset, data);
+    }
+
+    fn timer(&mut self, timer: TimerId) {
+        (**self).timer(timer);
+    }
+
+    fn power(&mut self, state: PowerState) {
+        (**self).power(state);
+    }
+
+    fn reset(&mut self, kind: ResetKind) {
+        (**self).reset(kind);
     }
 }

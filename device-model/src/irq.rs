@@ -28,6 +28,8 @@ pub enum Signalled {
     Sent,
     /// Nobody listens yet, or the vector is masked: it is sent when that ends.
     Pending,
+    /// Software does not use this kind of interrupt now: nobody is told.
+    Off,
 }
 
 /// How software wants to be interrupted, as the configuration space says.
@@ -268,14 +270,34 @@ impl Irqs {
         }
     }
 
+    /// Whether there is such a vector of MSI-X.
+    pub(crate) fn has_msix(&self, vector: u32) -> Result<(), IrqError> {
+        Self::line(&self.lines.msix, vector).map(drop)
+    }
+
+    /// Whether there is such a vector of MSI.
+    pub(crate) fn has_msi(&self, vector: u32) -> Result<(), IrqError> {
+        Self::line(&self.lines.msi, vector).map(drop)
+    }
+
+    /// Byte `index` of the pending bits of MSI-X.
+    pub(crate) fn pending_msix(&self, index: u32) -> u8 {
+        let first = (index as usize).saturating_mul(8);
+        let lines = self.lines.msix.iter().skip(first).take(8).enumerate();
+        lines.fold(0, |bits, (bit, line)| {
+            bits | u8::from(lock(line).pending) << bit
+        })
+    }
+
+    fn line(lines: &[Mutex<Line>], vector: u32) -> Result<&Mutex<Line>, IrqError> {
+        lines.get(vector as usize).ok_or(IrqError::NoVector {
+            vector,
+            count: lines.len(),
+        })
+    }
+
     fn signal(lines: &[Mutex<Line>], vector: u32) -> Result<Signalled, IrqError> {
-        match lines.get(vector as usize) {
-            Some(line) => lock(line).signal(vector),
-            None => Err(IrqError::NoVector {
-                vector,
-                count: lines.len(),
-            }),
-        }
+        lock(Self::line(lines, vector)?).signal(vector)
     }
 
     /// Forgets every eventfd and everything pending.

@@ -23,8 +23,9 @@ pub use source::EventSource;
 
 use crate::{
     bar::{Bar, BarIndex},
+    capability::{IntxPin, Msi, Msix},
     device::{Bus, PciDevice, ResetKind},
-    spec::{DeviceSpec, Identity, IntxPin, Msi, Msix},
+    spec::{DeviceSpec, Identity},
     tsc::HostTsc,
 };
 

@@ -324,7 +324,7 @@ fn signal(state: &mut State, bus: &Bus, vector: Vector) -> Outcome {
     fence(Ordering::SeqCst);
     let outcome = match announce(state, &bus.irqs, vector) {
         Ok(Signalled::Sent) => Outcome::Signalled,
-        Ok(Signalled::Pending) => Outcome::Pending,
+        Ok(Signalled::Pending | Signalled::Off) => Outcome::Pending,
         Err(error) => not_signalled(&error),
     };
     if outcome == Outcome::Pending {

@@ -9,11 +9,12 @@ use vfio_bindings::bindings::vfio::VFIO_PCI_CONFIG_REGION_INDEX;
 
 use super::window::Window;
 use crate::{
+    attached::Attached,
     bar::{Bar, BarIndex},
-    config_space::{CONFIG_SIZE, ConfigSpace},
-    device::{Bus, PciDevice, ResetKind},
-    dma::{Dma, GuestAddr, MapError},
-    irq::{IrqError, Irqs},
+    config_space::ConfigSpace,
+    device::{Bus, PciDevice, PowerState, ResetKind},
+    dma::{GuestAddr, MapError},
+    irq::IrqError,
     spec::{DeviceSpec, SpecError},
     vfio_user::{
         Access, Backend, DmaMessages, IoEventFd, IrqInfo, Refusal, Region,
@@ -35,7 +36,7 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Function {
-    device: Box<dyn PciDevice>,
+    device: Attached,
     spec: DeviceSpec,
     /// The memory of the mapped BARs, by number.
     windows: [Option<Window>; BarIndex::COUNT],
@@ -57,28 +58,24 @@ impl Function {
     ///
     /// # Errors
     /// When the device describes itself as something impossible.
-    pub fn new(mut device: Box<dyn PciDevice>) -> Result<Self, SpecError> {
+    pub fn new(device: Box<dyn PciDevice>) -> Result<Self, SpecError> {
         let spec = device.spec();
-        spec.check()?;
+        let config = ConfigSpace::new(&spec)?;
         let windows = windows(&spec)?;
-        let bus = Bus {
-            irqs: Irqs::new(&spec),
-            dma: Dma::new(),
-        };
-        device.attach(bus.clone());
         let mut doorbells = [const { Vec::new() }; BarIndex::COUNT];
         for (bar, doorbell) in device.doorbells() {
             if let Some(of_bar) = doorbells.get_mut(bar.get() as usize) {
                 of_bar.push(doorbell);
             }
         }
+        let device = Attached::new(device, &spec);
         Ok(Self {
+            bus: device.bus().clone(),
             device,
-            config: ConfigSpace::new(&spec),
+            config,
             windows,
             doorbells,
             spec,
-            bus,
         })
     }
 
@@ -93,6 +90,9 @@ impl Function {
             return Some(Target::Config);
         }
         let bar: &Bar = self.spec.get_bar(region)?;
+        if self.config.power_state() == PowerState::D3hot {
+            return None;
+        }
         let len = len as u64;
         let mapping = bar.mapping.as_ref();
         if mapping.is_some_and(|mapping| mapping.areas.iter().any(|area| area.holds(offset, len))) {
@@ -103,7 +103,8 @@ impl Function {
     }
 
     /// Tells those who depend on it what the configuration space says.
-    fn config_changed(&self) -> Result<(), Refusal> {
+    fn config_changed(&mut self) -> Result<(), Refusal> {
+        self.device.power(self.config.power_state());
         self.bus.dma.set_bus_master(self.config.bus_master());
         let mode = self.config.interrupt_mode();
         self.bus.irqs.set_mode(mode).map_err(no_irq)
@@ -154,7 +155,7 @@ impl Backend for Function {
         let access = Access::READ_WRITE;
         if index == VFIO_PCI_CONFIG_REGION_INDEX {
             return Some(Region {
-                size: CONFIG_SIZE as u64,
+                size: self.config.size() as u64,
                 access,
                 mapping: None,
             });

@@ -4,6 +4,8 @@
 
 #![allow(dead_code)]
 
+pub mod board;
+
 use std::{
     fs::File,
     io::Read,
@@ -35,10 +37,11 @@ use zerocopy::FromBytes;
 pub const RAM_AT: u64 = 0x10_0000;
 /// How long it is, bytes.
 pub const RAM_SIZE: u64 = 0x10_0000;
-/// MSI-X message control, and its enable bit.
-const MSIX_CONTROL: (u64, u16) = (0x42, 0x8000);
-/// MSI message control, its enable bit, and where the number of vectors lies.
-const MSI_CONTROL: (u64, u16, u32) = (0x52, 1, 4);
+/// Capability id of MSI-X, and the enable bit of its message control.
+const MSIX: (u8, u16) = (0x11, 0x8000);
+/// Capability id of MSI, the enable bit of its message control, and where the
+/// number of vectors lies.
+const MSI: (u8, u16, u32) = (0x05, 1, 4);
 
 /// Where ring 0 has its records.
 pub const RECORDS_AT: u64 = RAM_AT;
@@ -62,6 +65,23 @@ pub fn memfd(size: u64) -> File {
     file.into()
 }
 
+/// Offset of a capability in the configuration space, found as a driver does.
+pub fn capability(client: &mut vfio_user::Client, id: u8) -> u64 {
+    let mut byte = |at: u64| {
+        let mut byte = [0];
+        client
+            .region_read(VFIO_PCI_CONFIG_REGION_INDEX, at, &mut byte)
+            .unwrap();
+        byte[0]
+    };
+    let mut at = byte(0x34);
+    while at != 0 && byte(at.into()) != id {
+        at = byte(u64::from(at) + 1);
+    }
+    assert_ne!(at, 0, "there is no capability {id:#x}");
+    at.into()
+}
+
 impl Guest {
     /// A guest with memory, four vectors of MSI-X connected, and bus mastering
     /// on.
@@ -76,15 +96,17 @@ impl Guest {
 
     /// Takes to MSI-X, as after power on and after each reset.
     pub fn enable_msix(&mut self) {
-        let (at, enable) = MSIX_CONTROL;
-        self.set_config(at, enable);
+        let (id, enable) = MSIX;
+        let control = capability(&mut self.client, id) + 2;
+        self.set_config(control, enable);
     }
 
     /// The same by MSI, with `2^power` vectors enabled and connected.
     pub fn boot_with_msi(power: u16) -> Self {
         let mut guest = Self::boot_bare();
-        let (at, enable, count) = MSI_CONTROL;
-        guest.set_config(at, enable | power << count);
+        let (id, enable, count) = MSI;
+        let control = capability(&mut guest.client, id) + 2;
+        guest.set_config(control, enable | power << count);
         for vector in 0..1 << power {
             guest.connect_to(VFIO_PCI_MSI_IRQ_INDEX, vector);
         }

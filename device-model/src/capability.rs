@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a function can do beyond its header: the capabilities that a device
+//! declares, as values. Where they lie in the configuration space is computed
+//! by [`crate::config_space`].
+
+use crate::bar::{Area, BarIndex};
+
+/// Size of an entry of the MSI-X table, bytes.
+const MSIX_ENTRY: u64 = 16;
+/// Smallest BAR that can be mapped by a guest, bytes.
+const PAGE: u64 = 4096;
+
+/// Where the MSI-X table and pending bits lie. Accesses to them never reach
+/// the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Msix {
+    /// The BAR of both, of memory; no mapped area may touch their pages.
+    pub bar: BarIndex,
+    /// Vectors, 1 to 2048.
+    pub vectors: u32,
+    /// Offset of the table in the BAR, bytes, a multiple of 8.
+    pub table_offset: u32,
+    /// Offset of the pending bits in the BAR, bytes, a multiple of 8.
+    pub pba_offset: u32,
+}
+
+impl Msix {
+    /// The table at the start of a BAR, and the pending bits behind it.
+    #[must_use]
+    pub const fn in_bar(bar: BarIndex, vectors: u32) -> Self {
+        Self {
+            bar,
+            vectors,
+            table_offset: 0,
+            // More vectors than can be are refused later, by their number.
+            pba_offset: vectors.saturating_mul(MSIX_ENTRY as u32) & !7,
+        }
+    }
+
+    /// Bytes of the table.
+    #[must_use]
+    pub const fn table(&self) -> Area {
+        Area {
+            offset: self.table_offset as u64,
+            size: self.vectors as u64 * MSIX_ENTRY,
+        }
+    }
+
+    /// Bytes of the pending bits.
+    #[must_use]
+    pub const fn pending(&self) -> Area {
+        Area {
+            offset: self.pba_offset as u64,
+            size: (self.vectors as u64).div_ceil(64) * 8,
+        }
+    }
+
+    /// Size of a BAR that holds both and nothing else, bytes.
+    #[must_use]
+    pub const fn bar_size(&self) -> u64 {
+        let (table, pending) = (self.table(), self.pending());
+        let table_end = table.offset + table.size;
+        let pending_end = pending.offset + pending.size;
+        let end = if table_end > pending_end {
+            table_end
+        } else {
+            pending_end
+        };
+        let end = if end > PAGE { end } else { PAGE };
+        end.next_power_of_two()
+    }
+}
+
+/// How many vectors a device has by MSI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Msi {
+    /// Vectors, a power of two from 1 to 32.
+    pub vectors: u32,
+}
+
+/// The pin of a device that interrupts by INTx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntxPin {
+    /// INTA#.
+    A = 1,
+    /// INTB#.
+    B = 2,
+    /// INTC#.
+    C = 3,
+    /// INTD#.
+    D = 4,
+}
+
+/// Power management (PCI Bus Power Management 1.2): the states D0 and D3hot.
+/// In D3hot the function answers configuration accesses alone, and neither
+/// interrupts nor reaches memory; [`crate::PciDevice::power`] tells the device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PowerManagement {
+    /// The function is reset when it returns to D0; else its state is kept.
+    pub resets: bool,
+}
+
+/// A vendor-specific capability (PCI 3.0, 6.8 and appendix H).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VendorCapability {
+    /// What stands behind id, link and length; at most 189 bytes.
+    pub data: Vec<u8>,
+    /// Bits of `data` that software may change; missing bytes mean none.
+    pub writable: Vec<u8>,
+}
+
+impl VendorCapability {
+    /// One that software can only read.
+    pub fn new(data: impl Into<Vec<u8>>) -> Self {
+        Self {
+            data: data.into(),
+            writable: Vec::new(),
+        }
+    }
+
+    /// Lets software change these bits.
+    #[must_use]
+    pub fn writable(mut self, mask: impl Into<Vec<u8>>) -> Self {
+        self.writable = mask.into();
+        self
+    }
+}
+
+/// A capability of the extended configuration space (PCI Express 5.0, 7.6.3);
+/// needs [`crate::DeviceSpec::express`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtendedCapability {
+    /// Its id; not 0, which ends the list.
+    pub id: u16,
+    /// Its version, 1 to 15.
+    pub version: u8,
+    /// What stands behind the header.
+    pub data: Vec<u8>,
+    /// Bits of `data` that software may change; missing bytes mean none.
+    pub writable: Vec<u8>,
+}
+
+impl ExtendedCapability {
+    /// One that software can only read.
+    pub fn new(id: u16, version: u8, data: impl Into<Vec<u8>>) -> Self {
+        Self {
+            id,
+            version,
+            data: data.into(),
+            writable: Vec::new(),
+        }
+    }
+
+    /// A serial number (PCI Express 5.0, 7.9.3).
+    #[must_use]
+    pub fn serial_number(number: u64) -> Self {
+        Self::new(0x0003, 1, number.to_le_bytes())
+    }
+
+    /// A vendor-specific one (PCI Express 5.0, 7.9.5).
+    #[must_use]
+    pub fn vendor(id: u16, revision: u8, data: &[u8]) -> Self {
+        // The length counts both headers; a longer one does not fit the space
+        // and is refused there.
+        let length = (data.len() as u32).saturating_add(8) & 0xfff;
+        let header = u32::from(id) | u32::from(revision & 0xf) << 16 | length << 20;
+        let mut all = header.to_le_bytes().to_vec();
+        all.extend_from_slice(data);
+        Self::new(0x000b, 1, all)
+    }
+
+    /// Lets software change these bits of the data.
+    #[must_use]
+    pub fn writable(mut self, mask: impl Into<Vec<u8>>) -> Self {
+        self.writable = mask.into();
+        self
+    }
+}

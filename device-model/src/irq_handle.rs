@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One interrupt of a device, as a value that any thread can hold and raise.
+
+use crate::irq::{InterruptMode, IrqError, Irqs, Signalled};
+
+/// One interrupt of a device. Cheap to clone, usable from any thread.
+///
+/// # Example
+/// ```
+/// use device_model::{Bus, Signalled};
+/// # fn device_thread(bus: &Bus) -> Result<(), device_model::IrqError> {
+/// let received = bus.irqs.msix(3);
+/// match received.raise()? {
+///     Signalled::Sent => println!("the guest is interrupted"),
+///     Signalled::Pending => println!("it will be, when it unmasks the vector"),
+///     Signalled::Off => println!("it does not use MSI-X now: nobody is told"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Irq {
+    irqs: Irqs,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Msix(u32),
+    Msi(u32),
+    Intx,
+    Any(u32),
+}
+
+impl Irqs {
+    /// A vector of MSI-X, from 0.
+    #[must_use]
+    pub fn msix(&self, vector: u32) -> Irq {
+        self.handle(Kind::Msix(vector))
+    }
+
+    /// A vector of MSI, from 0. Where software has enabled fewer vectors, the
+    /// upper bits of the number are left out, as PCI 3.0, 6.8.3.4 has it.
+    #[must_use]
+    pub fn msi(&self, vector: u32) -> Irq {
+        self.handle(Kind::Msi(vector))
+    }
+
+    /// The line. It stays asserted until it is lowered.
+    #[must_use]
+    pub fn intx(&self) -> Irq {
+        self.handle(Kind::Intx)
+    }
+
+    /// What software has chosen: that vector of MSI-X or MSI, or the line.
+    #[must_use]
+    pub fn any(&self, vector: u32) -> Irq {
+        self.handle(Kind::Any(vector))
+    }
+
+    fn handle(&self, kind: Kind) -> Irq {
+        let irqs = self.clone();
+        Irq { irqs, kind }
+    }
+}
+
+impl Irq {
+    /// Interrupts, and says what became of that. A message that software has
+    /// switched off is lost ([`Signalled::Off`]), as the device's registers
+    /// are what tells software then; a line stays asserted.
+    ///
+    /// # Errors
+    /// When the device has no such interrupt, or its eventfd is no longer one.
+    pub fn raise(&self) -> Result<Signalled, IrqError> {
+        let irqs = &self.irqs;
+        match (self.kind, irqs.mode()) {
+            (Kind::Msix(vector) | Kind::Any(vector), InterruptMode::Msix) => {
+                irqs.signal_msix(vector)
+            }
+            (Kind::Msi(vector) | Kind::Any(vector), InterruptMode::Msi { vectors }) => {
+                irqs.signal_msi(vector & vectors.wrapping_sub(1))
+            }
+            (Kind::Msix(vector), _) => irqs.has_msix(vector).map(|()| Signalled::Off),
+            (Kind::Msi(vector), _) => irqs.has_msi(vector).map(|()| Signalled::Off),
+            (Kind::Intx | Kind::Any(_), _) => irqs.assert_intx(),
+        }
+    }
+
+    /// Ends a line that was raised; a message was one moment and has no end.
+    pub fn lower(&self) {
+        if matches!(self.kind, Kind::Intx | Kind::Any(_)) {
+            self.irqs.deassert_intx();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "irq_handle_tests.rs"]
+mod tests;
