@@ -6,7 +6,7 @@
 //! declares by name, and is handed a [`Bus`] to act on its own: [`Irqs`] to
 //! interrupt, [`Dma`] to reach the guest's memory, [`Timers`] to be called
 //! back. [`serve`] puts it behind a connected socket, [`Server::bind`] behind
-//! a path.
+//! a path, [`Slot`] several functions behind a path each.
 //!
 //! [`event::EventDevice`] is the device that irqbed measures with: the first
 //! leg of an event's journey, from [`event::EventSource::raise`] to the
@@ -27,6 +27,7 @@ mod irq_handle;
 pub mod register;
 pub mod server;
 pub mod shared_memory;
+pub mod slot;
 pub mod socket;
 pub mod spec;
 pub mod timer;
@@ -45,6 +46,7 @@ pub use server::{
     serve_with,
 };
 pub use shared_memory::SharedMemory;
+pub use slot::Slot;
 pub use spec::{DeviceSpec, Identity, SpecError};
 pub use timer::{TimerId, Timers};
 pub use tsc::{GuestTsc, HostTsc};
