@@ -21,6 +21,7 @@ pub mod config_space;
 pub mod control;
 pub mod device;
 pub mod dma;
+pub mod edu;
 pub mod event;
 pub mod irq;
 mod irq_handle;
