@@ -141,6 +141,12 @@ impl EventDevice {
         })
     }
 
+    /// Its control registers, as a table in Markdown.
+    #[must_use]
+    pub fn registers() -> String {
+        registers::Register::MAP.to_markdown()
+    }
+
     /// A handle that raises events, and outlives the device.
     #[must_use]
     pub fn source(&self) -> EventSource {

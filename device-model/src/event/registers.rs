@@ -1,111 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The control registers by name. An access is taken apart into registers
-//! here, so that what handles them knows no offset.
+//! The control registers by name; where they lie is a matter of the contract
+//! with the driver.
 
-use irqbed_abi::{pci::VECTORS, regs};
+use irqbed_abi::{
+    pci::VECTORS,
+    regs::{self, REG_RING_BASE, REG_RING_STRIDE},
+    ring::MAX_PAYLOAD,
+    trace::SLOTS,
+};
 
-/// A register of the control BAR.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Register {
-    Magic,
-    Version,
-    Vectors,
-    Slots,
-    MaxPayload,
-    Ctrl,
-    Status,
-    Scratch,
-    SelfRaise,
-    IrqStatus,
-    /// A register of the ring of a vector.
-    Ring(u32, RingRegister),
+/// Offset of a register of ring 0.
+const fn ring(register: u32) -> u64 {
+    (REG_RING_BASE + register) as u64
 }
 
-/// A register of one ring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RingRegister {
-    RecordsLo,
-    RecordsHi,
-    PayloadLo,
-    PayloadHi,
-    Entries,
-    PayloadSize,
-    Arm,
-    Overflows,
-}
+/// Distance between the registers of two rings.
+const STEP: u64 = REG_RING_STRIDE as u64;
 
-impl Register {
-    /// The register at an offset in bytes; `None` where there is none.
-    pub(super) fn at(offset: u64) -> Option<Self> {
-        let offset = u32::try_from(offset).ok()?;
-        Some(match offset {
-            regs::REG_MAGIC => Self::Magic,
-            regs::REG_VERSION => Self::Version,
-            regs::REG_VECTORS => Self::Vectors,
-            regs::REG_SLOTS => Self::Slots,
-            regs::REG_MAX_PAYLOAD => Self::MaxPayload,
-            regs::REG_CTRL => Self::Ctrl,
-            regs::REG_STATUS => Self::Status,
-            regs::REG_SCRATCH => Self::Scratch,
-            regs::REG_SELF_RAISE => Self::SelfRaise,
-            regs::REG_IRQ_STATUS => Self::IrqStatus,
-            _ => {
-                let offset = offset.checked_sub(regs::REG_RING_BASE)?;
-                let vector = offset / regs::REG_RING_STRIDE;
-                let register = RingRegister::at(offset % regs::REG_RING_STRIDE)?;
-                if vector >= VECTORS {
-                    return None;
-                }
-                Self::Ring(vector, register)
-            }
-        })
+crate::registers! {
+    /// Registers of the event device in BAR 0. A part of a register cannot be
+    /// written.
+    pub(super) enum Register {
+        /// "IRQB" in memory order.
+        Magic @ (regs::REG_MAGIC as u64): u32, ReadOnly = (regs::MAGIC as u64);
+        /// Version of the contract with the driver.
+        Version @ (regs::REG_VERSION as u64): u32, ReadOnly = (regs::ABI_VERSION as u64);
+        /// Number of rings, and of vectors where each has its own.
+        Vectors @ (regs::REG_VECTORS as u64): u32, ReadOnly = (VECTORS as u64);
+        /// Number of trace slots in the instrument BAR.
+        Slots @ (regs::REG_SLOTS as u64): u32, ReadOnly = (SLOTS as u64);
+        /// Longest payload, bytes.
+        MaxPayload @ (regs::REG_MAX_PAYLOAD as u64): u32, ReadOnly = (MAX_PAYLOAD as u64);
+        /// Bit 0: the device may raise events. Bit 1: resets it; reads as zero.
+        Ctrl @ (regs::REG_CTRL as u64): u32, ReadWrite & 0x3;
+        /// Bit 0: events can be raised. Bit 1: a DMA access failed; only a reset
+        /// clears it.
+        Status @ (regs::REG_STATUS as u64): u32, ReadOnly;
+        /// Keeps what was written.
+        Scratch @ (regs::REG_SCRATCH as u64): u32, ReadWrite;
+        /// Raises an empty event on the vector written; reads as zero.
+        SelfRaise @ (regs::REG_SELF_RAISE as u64): u32, WriteOnly;
+        /// Bit v: a record was written to ring v that INTx announces.
+        IrqStatus @ (regs::REG_IRQ_STATUS as u64): u32, WriteOneToClear;
+        /// Bits 31:0 of the address of the records, 64-byte aligned.
+        RecordsLo[(VECTORS) step (STEP)] @ (ring(regs::RING_RECORDS_LO)): u32, ReadWrite;
+        /// Bits 63:32 of the address of the records.
+        RecordsHi[(VECTORS) step (STEP)] @ (ring(regs::RING_RECORDS_HI)): u32, ReadWrite;
+        /// Bits 31:0 of the address of the payload area, 64-byte aligned.
+        PayloadLo[(VECTORS) step (STEP)] @ (ring(regs::RING_PAYLOAD_LO)): u32, ReadWrite;
+        /// Bits 63:32 of the address of the payload area.
+        PayloadHi[(VECTORS) step (STEP)] @ (ring(regs::RING_PAYLOAD_HI)): u32, ReadWrite;
+        /// Number of records, a power of two.
+        Entries[(VECTORS) step (STEP)] @ (ring(regs::RING_ENTRIES)): u32, ReadWrite;
+        /// Size of the payload area, bytes.
+        PayloadSize[(VECTORS) step (STEP)] @ (ring(regs::RING_PAYLOAD_SIZE)): u32, ReadWrite;
+        /// 1 arms the ring; reads back 0 when it was refused. 0 disarms it.
+        Arm[(VECTORS) step (STEP)] @ (ring(regs::RING_ARM)): u32, ReadWrite & 0x1;
+        /// Events lost because the ring or its payload area was full.
+        Overflows[(VECTORS) step (STEP)] @ (ring(regs::RING_OVERFLOWS)): u32, ReadOnly;
     }
 }
 
-impl RingRegister {
-    fn at(offset: u32) -> Option<Self> {
-        Some(match offset {
-            regs::RING_RECORDS_LO => Self::RecordsLo,
-            regs::RING_RECORDS_HI => Self::RecordsHi,
-            regs::RING_PAYLOAD_LO => Self::PayloadLo,
-            regs::RING_PAYLOAD_HI => Self::PayloadHi,
-            regs::RING_ENTRIES => Self::Entries,
-            regs::RING_PAYLOAD_SIZE => Self::PayloadSize,
-            regs::RING_ARM => Self::Arm,
-            regs::RING_OVERFLOWS => Self::Overflows,
-            _ => return None,
-        })
-    }
-}
-
-/// Reads any range of bytes as the registers it touches; nothing reads as 0.
-/// No register changes when it is read, so touching one in part is safe.
+/// Reads any range of bytes. No register changes when it is read, so touching
+/// one in part is safe.
 pub(super) fn read(offset: u64, data: &mut [u8], mut value: impl FnMut(Register) -> u32) {
-    let mut held = None;
-    for (at, byte) in (offset..).zip(data) {
-        let start = at & !3;
-        let word = match held {
-            Some((held_start, word)) if held_start == start => word,
-            _ => Register::at(start).map_or(0, &mut value),
-        };
-        held = Some((start, word));
-        *byte = word.to_le_bytes()[(at & 3) as usize];
-    }
+    Register::read(offset, data, |register| value(register).into());
 }
 
-/// Takes a write apart into the registers it covers. Registers are 32 bits:
-/// a part of one, or an address between two, is no write at all.
+/// Takes a write apart into the registers it covers: a part of one is no write
+/// at all.
 pub(super) fn write(offset: u64, data: &[u8], mut change: impl FnMut(Register, u32)) {
-    if !offset.is_multiple_of(4) {
-        return;
-    }
-    let words = data.chunks_exact(4);
-    for (at, word) in (offset..).step_by(4).zip(words) {
-        let &[a, b, c, d] = word else { continue };
-        if let Some(register) = Register::at(at) {
-            change(register, u32::from_le_bytes([a, b, c, d]));
+    Register::write(offset, data, |write| {
+        if write.mask == u64::from(u32::MAX) {
+            change(write.register, write.value as u32);
         }
-    }
+    });
 }
 
 #[cfg(test)]
@@ -114,29 +83,11 @@ mod tests {
 
     #[test]
     fn every_ring_has_its_registers_and_no_more() {
-        let last = u64::from(regs::REG_RING_BASE + regs::REG_RING_STRIDE * VECTORS);
-        assert_eq!(
-            Register::at(last - 4),
-            Some(Register::Ring(VECTORS - 1, RingRegister::Overflows))
-        );
-        assert_eq!(Register::at(last), None);
-        assert_eq!(Register::at(u64::MAX), None);
-        assert_eq!(Register::at(1), None);
-    }
-
-    #[test]
-    fn a_wide_read_spans_two_registers_and_an_odd_one_a_part() {
-        let value = |register| match register {
-            Register::Magic => 0x0403_0201,
-            Register::Version => 0x0807_0605,
-            _ => 0,
-        };
-        let mut wide = [0; 8];
-        read(0, &mut wide, value);
-        assert_eq!(wide, [1, 2, 3, 4, 5, 6, 7, 8]);
-        let mut odd = [0; 3];
-        read(3, &mut odd, value);
-        assert_eq!(odd, [4, 5, 6]);
+        let last = u64::from(REG_RING_BASE + REG_RING_STRIDE * VECTORS);
+        assert_eq!(Register::MAP.end(), last);
+        let mut seen = Vec::new();
+        write(last - 4, &[0; 8], |register, _| seen.push(register));
+        assert_eq!(seen, [Register::Overflows(VECTORS - 1)]);
     }
 
     #[test]

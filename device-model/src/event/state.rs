@@ -12,7 +12,7 @@ use irqbed_abi::{
 
 use super::{
     DeviceCounters, Instrument, RaiseError, Seq, Vector,
-    registers::{Register, RingRegister},
+    registers::Register,
     reply::Replies,
     ring::{Geometry, Place, Producer},
 };
@@ -173,10 +173,17 @@ impl State {
             Register::Scratch => self.scratch,
             Register::SelfRaise => 0,
             Register::IrqStatus => self.irq_status,
-            Register::Ring(vector, register) => self
-                .rings
-                .get(vector as usize)
-                .map_or(0, |ring| ring.read(register)),
+            Register::RecordsLo(vector)
+            | Register::RecordsHi(vector)
+            | Register::PayloadLo(vector)
+            | Register::PayloadHi(vector)
+            | Register::Entries(vector)
+            | Register::PayloadSize(vector)
+            | Register::Arm(vector)
+            | Register::Overflows(vector) => {
+                let ring = self.rings.get(vector as usize);
+                ring.map_or(0, |ring| ring.read(register))
+            }
         }
     }
 
@@ -195,9 +202,16 @@ impl State {
             Register::Scratch => self.scratch = value,
             Register::SelfRaise => return Vector::new(value),
             Register::IrqStatus => self.irq_status &= !value,
-            Register::Ring(number, register) => {
+            Register::RecordsLo(number)
+            | Register::RecordsHi(number)
+            | Register::PayloadLo(number)
+            | Register::PayloadHi(number)
+            | Register::Entries(number)
+            | Register::PayloadSize(number)
+            | Register::Arm(number)
+            | Register::Overflows(number) => {
                 let vector = Vector::new(number)?;
-                if register == RingRegister::Arm {
+                if register == Register::Arm(number) {
                     self.disarm(vector, instrument);
                 }
                 if let Some(ring) = self.ring_mut(vector) {
@@ -216,7 +230,7 @@ impl State {
 }
 
 impl Ring {
-    fn read(&self, register: RingRegister) -> u32 {
+    fn read(&self, register: Register) -> u32 {
         let Geometry {
             records,
             payload,
@@ -224,35 +238,36 @@ impl Ring {
             payload_size,
         } = self.wanted;
         match register {
-            RingRegister::RecordsLo => low(records),
-            RingRegister::RecordsHi => high(records),
-            RingRegister::PayloadLo => low(payload),
-            RingRegister::PayloadHi => high(payload),
-            RingRegister::Entries => entries,
-            RingRegister::PayloadSize => payload_size,
-            RingRegister::Arm => u32::from(self.producer.is_some()),
-            RingRegister::Overflows => self.overflows,
+            Register::RecordsLo(_) => low(records),
+            Register::RecordsHi(_) => high(records),
+            Register::PayloadLo(_) => low(payload),
+            Register::PayloadHi(_) => high(payload),
+            Register::Entries(_) => entries,
+            Register::PayloadSize(_) => payload_size,
+            Register::Arm(_) => u32::from(self.producer.is_some()),
+            Register::Overflows(_) => self.overflows,
+            _ => 0,
         }
     }
 
     fn write(
         &mut self,
         vector: Vector,
-        register: RingRegister,
+        register: Register,
         value: u32,
         dma: &Dma,
         instrument: &Instrument,
     ) {
         let wanted = &mut self.wanted;
         match register {
-            RingRegister::RecordsLo => set_low(&mut wanted.records, value),
-            RingRegister::RecordsHi => set_high(&mut wanted.records, value),
-            RingRegister::PayloadLo => set_low(&mut wanted.payload, value),
-            RingRegister::PayloadHi => set_high(&mut wanted.payload, value),
-            RingRegister::Entries => wanted.entries = value,
-            RingRegister::PayloadSize => wanted.payload_size = value,
-            RingRegister::Arm if value == 1 => self.arm(vector, dma, instrument),
-            RingRegister::Arm | RingRegister::Overflows => {}
+            Register::RecordsLo(_) => set_low(&mut wanted.records, value),
+            Register::RecordsHi(_) => set_high(&mut wanted.records, value),
+            Register::PayloadLo(_) => set_low(&mut wanted.payload, value),
+            Register::PayloadHi(_) => set_high(&mut wanted.payload, value),
+            Register::Entries(_) => wanted.entries = value,
+            Register::PayloadSize(_) => wanted.payload_size = value,
+            Register::Arm(_) if value == 1 => self.arm(vector, dma, instrument),
+            _ => {}
         }
     }
 
