@@ -25,6 +25,7 @@ pub mod edu;
 pub mod event;
 pub mod irq;
 mod irq_handle;
+pub mod nic_lite;
 pub mod register;
 pub mod server;
 pub mod shared_memory;
