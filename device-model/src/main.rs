@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `device-model DEVICE --socket PATH`: serves a device on a socket, for
-//! people who start QEMU themselves.
+//! people who start QEMU themselves; several devices are functions of one slot.
 
 #![forbid(unsafe_code)]
 
@@ -14,9 +14,14 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::{Parser, ValueEnum, value_parser};
+use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind, value_parser};
 use device_model::{
-    Disconnect, Options, Server, ServerEnd, Stopper, control::ControlServer, event::EventDevice,
+    Disconnect, Options, ServerEnd, ServerHandle, Slot, Stopper,
+    control::ControlServer,
+    edu::{EduDevice, EduRegister},
+    event::EventDevice,
+    nic_lite::{NicLite, NicRegister},
+    slot::ServedSlot,
 };
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -27,18 +32,24 @@ use tracing_subscriber::EnvFilter;
 /// How long the device may take to end after a signal.
 const STOP_BOUND: Duration = Duration::from_secs(5);
 
+/// Slot of the root bus that the functions are shown in.
+const SLOT: u8 = 5;
+
 /// Serves a PCI device to QEMU over vfio-user, until QEMU leaves or Ctrl-C;
 /// with `--on-disconnect`, to one QEMU after another.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The device to serve.
-    device: Device,
-    /// Socket for QEMU; must not exist yet, is removed at the end.
-    #[arg(long, value_name = "PATH")]
-    socket: PathBuf,
-    /// Socket for `irqbed raise` and the like; must not be in use, is removed
-    /// at the end.
+    /// The device to serve; several, with commas between, are the functions of
+    /// one slot.
+    #[arg(required = true, value_name = "DEVICE", value_delimiter = ',')]
+    devices: Vec<Device>,
+    /// Socket for QEMU; must not exist yet, is removed at the end. Of several
+    /// functions each has its own: PATH.0, PATH.1 and so on.
+    #[arg(long, value_name = "PATH", required_unless_present = "registers")]
+    socket: Option<PathBuf>,
+    /// Socket for `irqbed raise` and the like, of the event device; must not be
+    /// in use, is removed at the end.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
     /// What becomes of the device when QEMU leaves.
@@ -48,6 +59,12 @@ struct Arguments {
     /// where a processor is free for it.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(..=1_000_000))]
     poll_us: u64,
+    /// Give edu another BAR, where its registers are read without a trap.
+    #[arg(long)]
+    mapped: bool,
+    /// Print the registers of the device as Markdown, and serve nothing.
+    #[arg(long, conflicts_with_all = ["socket", "control", "mapped", "on_disconnect", "poll_us"])]
+    registers: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -70,15 +87,53 @@ impl From<WhenQemuLeaves> for Disconnect {
     }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+impl Arguments {
+    /// What clap cannot say: ends the process with status 2.
+    fn check(&self) {
+        let refuse = |what: &str| {
+            let error = Self::command().error(ErrorKind::ArgumentConflict, what);
+            error.exit()
+        };
+        if self.control.is_some() && !self.devices.contains(&Device::Event) {
+            refuse("--control is for the device `event`");
+        }
+        if self.mapped && !self.devices.contains(&Device::Edu) {
+            refuse("--mapped is for the device `edu`");
+        }
+        let events = self
+            .devices
+            .iter()
+            .filter(|device| **device == Device::Event);
+        if events.count() > 1 && self.control.is_some() {
+            refuse("--control is for one device `event`");
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Device {
     /// The event device of irqbed.
     Event,
+    /// QEMU's educational device, register by register.
+    Edu,
+    /// A network card in miniature: queues, doorbells, a loop-back.
+    NicLite,
+}
+
+impl Device {
+    fn registers(self) -> String {
+        match self {
+            Self::Event => EventDevice::registers(),
+            Self::Edu => EduRegister::MAP.to_markdown(),
+            Self::NicLite => NicRegister::MAP.to_markdown(),
+        }
+    }
 }
 
 fn main() -> ExitCode {
     // A usage error ends the process here, with status 2.
     let arguments = Arguments::parse();
+    arguments.check();
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::WARN.into())
         .from_env_lossy();
@@ -96,34 +151,61 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let Some(socket) = arguments.socket.as_deref() else {
+        let tables = arguments.devices.iter().map(|device| device.registers());
+        return print(&tables.collect::<Vec<_>>().join("\n")).context("cannot print");
+    };
     // Before the socket exists, so that no signal can leave it behind.
     let signals = signals().context("cannot watch for signals")?;
-    let device = match arguments.device {
-        Device::Event => EventDevice::new()?,
-    };
-    let source = device.source();
-    let socket = &arguments.socket;
     let options = Options {
         poll: Duration::from_micros(arguments.poll_us),
         disconnect: arguments.on_disconnect.into(),
     };
-    let server = Server::bind(socket)?.options(options).serve(device)?;
+    let mut slot = Slot::default().options(options);
+    let mut source = None;
+    for device in &arguments.devices {
+        slot = match device {
+            Device::Event => {
+                let device = EventDevice::new()?;
+                source = Some(device.source());
+                slot.function(device)
+            }
+            Device::Edu if arguments.mapped => {
+                let device = EduDevice::new().mapped();
+                slot.function(device.context("no memory for edu's second BAR")?)
+            }
+            Device::Edu => slot.function(EduDevice::new()),
+            Device::NicLite => slot.function(NicLite::new()),
+        };
+    }
+    let served = slot.serve(socket)?;
     let control = arguments.control.as_deref();
     let _control = control
-        .map(|path| ControlServer::bind(path, source))
+        .zip(source)
+        .map(|(path, source)| ControlServer::bind(path, source))
         .transpose()?;
-    stop_at_signal(signals, server.stopper()).context("cannot watch for signals")?;
+    let stoppers = served.servers.iter().map(ServerHandle::stopper);
+    stop_at_signal(signals, stoppers.collect()).context("cannot watch for signals")?;
     // That nobody reads it is no error.
-    let mut stdout = io::stdout();
-    let _ = stdout.write_all(instructions(socket, control).as_bytes());
-    let _ = stdout.flush();
-    match server.join() {
-        Some(ServerEnd::ClientLeft) => eprintln!("device-model: QEMU has left"),
-        Some(ServerEnd::Stopped) | None => eprintln!("device-model: stopped"),
-        Some(ServerEnd::Failed(error)) => bail!("the connection to QEMU broke: {error}"),
-        Some(ServerEnd::Panicked(error)) => bail!("the device failed: {error}"),
+    let _ = print(&instructions(&served, control));
+    let mut left = false;
+    for server in served.servers {
+        match server.join() {
+            Some(ServerEnd::ClientLeft) => left = true,
+            Some(ServerEnd::Stopped) | None => {}
+            Some(ServerEnd::Failed(error)) => bail!("the connection to QEMU broke: {error}"),
+            Some(ServerEnd::Panicked(error)) => bail!("the device failed: {error}"),
+        }
     }
+    let end = if left { "QEMU has left" } else { "stopped" };
+    eprintln!("device-model: {end}");
     Ok(())
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// A stream that becomes readable when the user or the system ends us.
@@ -135,28 +217,40 @@ fn signals() -> io::Result<UnixStream> {
     Ok(reader)
 }
 
-fn stop_at_signal(mut signals: UnixStream, stopper: Stopper) -> io::Result<()> {
+fn stop_at_signal(mut signals: UnixStream, stoppers: Vec<Stopper>) -> io::Result<()> {
     let watch = move || {
-        if signals.read_exact(&mut [0]).is_ok() && stopper.stop(STOP_BOUND).is_none() {
-            eprintln!("device-model: the device does not end; leaving it");
-            std::process::exit(1);
+        if signals.read_exact(&mut [0]).is_err() {
+            return;
+        }
+        for stopper in stoppers {
+            if stopper.stop(STOP_BOUND).is_none() {
+                eprintln!("device-model: the device does not end; leaving it");
+                std::process::exit(1);
+            }
         }
     };
     let thread = thread::Builder::new().name("signals".into());
     thread.spawn(watch).map(drop)
 }
 
-fn instructions(socket: &Path, control: Option<&Path>) -> String {
-    // Debug quotes a string as JSON does, for all that a path should contain.
-    let path = format!("{:?}", socket.display().to_string());
+fn instructions(served: &ServedSlot, control: Option<&Path>) -> String {
+    let sockets = served
+        .sockets
+        .iter()
+        .map(|socket| socket.display().to_string());
     let mut text = format!(
         "Serving on {}. Start QEMU 10.1 or newer with:\n\
          \n  \
          -object memory-backend-memfd,id=mem,size=256M,share=on \\\n  \
-         -machine q35,memory-backend=mem -m 256M \\\n  \
-         -device '{{\"driver\":\"vfio-user-pci\",\"socket\":{{\"type\":\"unix\",\"path\":{path}}}}}'\n\n",
-        socket.display()
+         -machine q35,memory-backend=mem -m 256M",
+        sockets.collect::<Vec<_>>().join(" and ")
     );
+    for pair in served.qemu_arguments(SLOT).chunks(2) {
+        if let [option, value] = pair {
+            text += &format!(" \\\n  {option} '{value}'");
+        }
+    }
+    text += "\n\n";
     if let Some(control) = control {
         text += &format!("Control socket: {}\n", control.display());
     }

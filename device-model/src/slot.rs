@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     device::PciDevice,
-    server::{ServeError, Server, ServerHandle},
+    server::{Options, ServeError, Server, ServerHandle},
 };
 
 /// Functions of one slot.
@@ -51,6 +51,7 @@ pub enum SlotError {
 #[derive(Default)]
 pub struct Slot {
     functions: Vec<Box<dyn PciDevice>>,
+    options: Options,
 }
 
 impl Slot {
@@ -61,13 +62,20 @@ impl Slot {
         self
     }
 
+    /// How the functions are served.
+    #[must_use]
+    pub const fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
     /// Serves each function at a socket: `path` if there is one, else
     /// `path.0`, `path.1` and so on.
     ///
     /// # Errors
     /// When one cannot be served; none is served then.
     pub fn serve(self, path: &Path) -> Result<ServedSlot, SlotError> {
-        let count = self.functions.len();
+        let (count, options) = (self.functions.len(), self.options);
         if count > MAX_FUNCTIONS {
             return Err(SlotError::TooMany(count));
         }
@@ -80,7 +88,7 @@ impl Slot {
                 numbered.push(format!(".{function}"));
                 numbered.into()
             };
-            let serve = |path: &Path| Server::bind(path)?.serve(device);
+            let serve = |path: &Path| Server::bind(path)?.options(options).serve(device);
             let server = serve(&path).map_err(|source| SlotError::Serve { function, source })?;
             served.servers.push(server);
             served.sockets.push(path);

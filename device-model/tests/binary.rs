@@ -157,8 +157,67 @@ fn errors_are_one_line_that_names_the_thing() {
 fn usage_errors_have_status_2_and_list_the_devices() {
     let (code, stderr) = fails(&["gadget", "--socket", "x"]);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("possible values: event"), "{stderr}");
+    assert!(
+        stderr.contains("possible values: event, edu, nic-lite"),
+        "{stderr}"
+    );
     let (code, stderr) = fails(&["event"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("--socket"), "{stderr}");
+}
+
+#[test]
+fn the_functions_of_a_slot_have_a_socket_each_and_end_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("card");
+    let mut child = program()
+        .args(["edu,nic-lite", "--mapped", "--socket"])
+        .arg(&socket)
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    while !said.contains("Ctrl-C") && stdout.read_line(&mut said).unwrap() > 0 {}
+    let functions = ["card.0", "card.1"].map(|name| folder.path().join(name));
+    for (number, path) in functions.iter().enumerate() {
+        assert!(said.contains(path.to_str().unwrap()), "{said}");
+        assert!(said.contains(&format!(r#""addr":"5.{number}""#)), "{said}");
+    }
+    let [edu, nic] = functions.each_ref().map(|path| {
+        let mut client = vfio_user::Client::new(path).unwrap();
+        let mut id = [0; 4];
+        client.region_read(7, 0, &mut id).unwrap();
+        (client, u32::from_le_bytes(id))
+    });
+    assert_eq!((edu.1, nic.1), (0x11e8_1234, 0x0002_1bed));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let (code, _) = end(child);
+    assert_eq!(code, Some(0));
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn the_registers_of_each_device_are_printed() {
+    for (device, register) in [
+        ("event", "`SelfRaise`"),
+        ("edu", "`Liveness`"),
+        ("nic-lite", "`TxDoorbell[n]`, n = 0 to 3"),
+    ] {
+        let output = program().args([device, "--registers"]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && said.contains(register), "{said}");
+    }
+}
+
+#[test]
+fn an_option_of_another_device_is_refused() {
+    for arguments in [
+        ["edu", "--socket", "x", "--control", "y"].as_slice(),
+        &["nic-lite", "--socket", "x", "--mapped"],
+        &["event", "--registers", "--socket", "x"],
+    ] {
+        let (code, stderr) = fails(arguments);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.starts_with("error: "), "{stderr}");
+    }
 }
