@@ -13,7 +13,7 @@ const BAR: u64 = 0x10;
 
 fn config_space(criterion: &mut Criterion) {
     let device = EventDevice::new().expect("a device");
-    let mut config = ConfigSpace::new(&device.spec());
+    let mut config = ConfigSpace::new(&device.spec()).expect("a possible device");
     let mut group = criterion.benchmark_group("config_space");
     let mut value = [0; 4];
     group.bench_function("read", |bencher| {
