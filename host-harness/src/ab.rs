@@ -22,8 +22,9 @@ use crate::{
 };
 use child::Ended;
 
-/// Boots that fail, or whose clock is not good enough, are made again so often,
-/// for all the rounds together: a machine that is busy may do that to them.
+/// Boots that fail, or whose clock is not good enough, are made again at least
+/// so often, for all the rounds together, or once for each round: a machine that
+/// is busy may do that to them.
 const AGAIN: usize = 10;
 /// Boots of a side that fail one after the other are its own fault.
 const FAILURES: u32 = 2;
@@ -159,7 +160,11 @@ pub fn run(sides: [&Side; 2], plan: &Plan, progress: &Progress) -> Result<Measur
         if let [Some(base), Some(new)] = &documents
             && let Some(why) = incomparable(base, new, plan.rounds as usize)
         {
-            return Err(AbError::Incomparable(why));
+            let busy = match notes.len() {
+                0 => String::new(),
+                boots => format!(" ({boots} boots were made again: is the machine too busy?)"),
+            };
+            return Err(AbError::Incomparable(why + &busy));
         }
     }
     match documents {
@@ -182,7 +187,7 @@ fn merge(into: &mut Option<Document>, round: Document) {
 fn bench(side: &Side, plan: &Plan, notes: &mut Vec<String>) -> Result<Document, AbError> {
     let mut failures = 0;
     loop {
-        let last = notes.len() >= AGAIN;
+        let last = notes.len() >= AGAIN.max(plan.rounds as usize);
         let mut command = Command::new(side.program());
         command
             .current_dir(side.root())
