@@ -66,11 +66,18 @@ instructions() {
   [ "$alarms" = 0 ] && [ "$found" = "$n" ]
 }
 
+recorded() {
+  [ -f "$store/wall/new.json" ] && return
+  echo 'gate: error: no rounds are recorded: run gate.sh record first' >&2
+  exit 2
+}
+
 delay() {
   local nanoseconds found=0 n=${number:-20}
+  recorded
+  # A tenth of what is written in microseconds.
   nanoseconds=$({ median raise_to_user "$store"/wall/{base,new}.json --side-by-side || true; } |
     awk '{ printf "%.0f", $1 * 100 }')
-  [ -n "$nanoseconds" ] || { echo 'gate: error: there are no rounds: gate.sh record' >&2 && exit 2; }
   for ((i = 0; i < n; i++)); do
     judged "$irqbed" ab --base . --no-build --new-argument=--module-parameter \
       --new-argument="delay_ns=$nanoseconds" || found=$((found + 1))
@@ -83,6 +90,7 @@ case $action in
   instructions) instructions ;;
   record) "$irqbed" ab --base . --no-build --rounds "${number:-200}" --save "$store/wall" ;;
   wall)
+    recorded
     cargo run --quiet --release -p host-harness --example gate -- "$store"/wall/{base,new}.json "${number:-1000}"
     ;;
   delay) delay ;;

@@ -25,7 +25,14 @@ const LONGER: u64 = 10;
 /// The same comparisons in each run.
 const SEED: u64 = 1;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("gate: error: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let (base, new, numbers) = match &*arguments {
         [base, new, numbers @ ..] if numbers.len() <= 2 => (base, new, numbers),
