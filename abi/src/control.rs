@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{counters::Counters, reply::ReplyRequest};
 
 /// Version of this protocol; both sides refuse another one.
-pub const CONTROL_VERSION: u32 = 4;
+pub const CONTROL_VERSION: u32 = 5;
 
 /// Most bytes of text in a piece of the kernel's trace.
 pub const TRACE_PIECE: u32 = 1 << 20;
@@ -346,6 +346,52 @@ pub struct TraceSummary {
     pub missing: Vec<String>,
 }
 
+/// A line of the kernel's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelMessage {
+    /// Whether the kernel wrote it, and not a process.
+    pub kernel: bool,
+    /// Microseconds since the boot.
+    pub time_us: u64,
+    /// The line.
+    pub text: String,
+}
+
+/// A stream that a program writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Its standard output.
+    Stdout,
+    /// Its standard error.
+    Stderr,
+}
+
+/// How a watched program ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum Ending {
+    /// By itself.
+    Exited {
+        /// Its exit status, 0 to 255.
+        status: i32,
+    },
+    /// By a signal that was not ours.
+    Signalled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// Its time was up, and it was killed.
+    Limit,
+    /// Its time was up, and it cannot be killed: the kernel does not let go of
+    /// it.
+    Stuck {
+        /// Where in the kernel, innermost function first; empty where the
+        /// kernel does not say.
+        stack: Vec<String>,
+    },
+}
+
 /// What the harness asks of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -414,6 +460,36 @@ pub enum Request {
         /// The program and its arguments; busybox applets are on the path.
         argv: Vec<String>,
     },
+    /// Run a program of the guest and pass on what it says as it says it. When
+    /// it ends, or its time is up, every other process is killed, too. Answers:
+    /// [`Reply::Said`] any number of times, then [`Reply::Ended`].
+    Watch {
+        /// The program and its arguments.
+        argv: Vec<String>,
+        /// Where it starts.
+        directory: String,
+        /// How long it may take, milliseconds.
+        limit_ms: u64,
+    },
+    /// Load a module from a file of the guest, and before it what it needs of
+    /// the kernel's own modules where they are there. Answer: [`Reply::Done`].
+    InsertModule {
+        /// The file.
+        path: String,
+        /// Module parameters as the kernel takes them, `name=value ...`.
+        parameters: String,
+    },
+    /// Unload a module. Answer: [`Reply::Done`].
+    RemoveModule {
+        /// Its name, as `/proc/modules` has it.
+        name: String,
+    },
+    /// What the kernel said, at any level, since the last such request, the
+    /// oldest first. Answer: [`Reply::KernelMessages`].
+    KernelMessages,
+    /// Give the person at the console a shell; the guest ends with it. Answer:
+    /// [`Reply::Done`].
+    Shell,
     /// Disturb the guest from now on, or no more. Answer: [`Reply::Done`].
     Disturb {
         /// By what; `None` ends it.
@@ -490,6 +566,23 @@ pub enum Reply {
         stdout: String,
         /// Its standard error.
         stderr: String,
+    },
+    /// A watched program said something.
+    Said {
+        /// Where.
+        stream: Stream,
+        /// What; bytes that are no UTF-8 are replaced.
+        text: String,
+    },
+    /// A watched program ended.
+    Ended(Ending),
+    /// What the kernel said.
+    KernelMessages {
+        /// The first ones, where there are very many.
+        messages: Vec<KernelMessage>,
+        /// Messages that are not among them: too many, or overwritten before
+        /// they were read.
+        left_out: u64,
     },
     /// Kernel messages.
     KernelLog {

@@ -2,7 +2,7 @@
 //! Serves the harness: takes each request from the control line, has it
 //! carried out, and answers.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use irqbed_abi::control::{CONTROL_VERSION, Hello, ListenerSpec, Reply, Request};
@@ -10,22 +10,25 @@ use rustix::system::uname;
 
 use crate::{
     calibrate,
-    children::Children,
+    children::{Children, PATH},
     control::{Incoming, Line},
     ftrace::{self, Ftrace},
+    insert,
     instrument::Instrument,
     kmsg::Kmsg,
     listeners::Listeners,
     load::Disturbance,
     module, netlink, program,
     raw::{self, Destination},
-    repliers, symbols, vfio,
+    repliers, shell, symbols, vfio, watch,
 };
 
 /// What PID 1 knows.
 pub struct Agent {
     line: Line,
     log: Kmsg,
+    /// The place of [`Request::KernelMessages`] in the log, once it was asked.
+    messages: Option<Kmsg>,
     children: Children,
     listeners: Listeners,
     disturbance: Disturbance,
@@ -39,6 +42,7 @@ impl Agent {
         Ok(Self {
             line,
             log,
+            messages: None,
             children: Children::default(),
             listeners: Listeners::default(),
             disturbance: Disturbance::default(),
@@ -105,6 +109,17 @@ impl Agent {
                 repliers::ioctl::as_it_is(request).map(|errno| Reply::Returned { errno })
             }
             Request::Run { argv } => program::run(children, &argv),
+            Request::Watch {
+                argv,
+                directory,
+                limit_ms,
+            } => self.watch(&argv, &directory, Duration::from_millis(limit_ms)),
+            Request::InsertModule { path, parameters } => {
+                insert::insert(children, &path, &parameters).map(|()| Reply::Done)
+            }
+            Request::RemoveModule { name } => insert::remove(children, &name).map(|()| Reply::Done),
+            Request::KernelMessages => self.kernel_messages(),
+            Request::Shell => shell::open(self).map(|()| Reply::Done),
             Request::Disturb { load } => self.disturbance.set(children, load).map(|()| Reply::Done),
             Request::KernelLog => Ok(Reply::KernelLog {
                 lines: self.log.warnings().to_vec(),
@@ -131,6 +146,31 @@ impl Agent {
         self.line
             .end_with(self.children.watch(pid).context("cannot watch it")?);
         Ok(())
+    }
+
+    fn watch(&mut self, argv: &[String], directory: &str, limit: Duration) -> Result<Reply> {
+        let (program, arguments) = argv.split_first().context("no program to run")?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(directory)
+            .env_clear()
+            .envs([("PATH", PATH), ("HOME", directory)]);
+        let line = &mut self.line;
+        let ending = watch::run(&mut self.children, &mut command, limit, |said| {
+            line.send(&said)
+        })?;
+        watch::kill_all();
+        Ok(Reply::Ended(ending))
+    }
+
+    fn kernel_messages(&mut self) -> Result<Reply> {
+        let log = match &mut self.messages {
+            Some(log) => log,
+            none => none.insert(Kmsg::from_start().context("cannot open /dev/kmsg")?),
+        };
+        let (messages, left_out) = log.messages();
+        Ok(Reply::KernelMessages { messages, left_out })
     }
 
     fn calibrate(&mut self) -> Result<()> {

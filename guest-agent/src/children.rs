@@ -24,11 +24,30 @@ pub const PATH: &str = "/bin:/sbin:/usr/bin:/usr/sbin";
 /// The agent's own binary.
 pub const SELF: &str = "/proc/self/exe";
 
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this status.
+    Exited(i32),
+    /// By the signal of this number.
+    Signalled(i32),
+}
+
+impl Ended {
+    /// Exit status, or 128 + signal number, as a shell has it.
+    fn status(self) -> i32 {
+        match self {
+            Self::Exited(status) => status,
+            Self::Signalled(signal) => 128 + signal,
+        }
+    }
+}
+
 /// The table of our children.
 #[derive(Debug, Default)]
 pub struct Children {
     /// By process id.
-    status: BTreeMap<i32, Option<i32>>,
+    status: BTreeMap<i32, Option<Ended>>,
 }
 
 impl Children {
@@ -48,16 +67,16 @@ impl Children {
             if status.is_none() {
                 match waitpid(Pid::from_raw(*pid), WaitOptions::NOHANG) {
                     Ok(None) => {}
-                    Ok(Some((_, ended))) => *status = Some(status_of(ended)),
+                    Ok(Some((_, ended))) => *status = Some(how(ended)),
                     // It is not there (any more), however it ended.
-                    Err(_) => *status = Some(0),
+                    Err(_) => *status = Some(Ended::Exited(0)),
                 }
             }
         }
         if getpid().is_init() {
             while let Ok(Some((pid, ended))) = wait(WaitOptions::NOHANG) {
                 if let Some(status) = self.status.get_mut(&pid.as_raw_pid()) {
-                    *status = Some(status_of(ended));
+                    *status = Some(how(ended));
                 }
             }
         }
@@ -66,6 +85,11 @@ impl Children {
     /// How a child ended: exit status, or 128 + signal number; `None` while it
     /// runs.
     pub fn ended(&mut self, pid: Pid) -> Option<i32> {
+        self.how_ended(pid).map(Ended::status)
+    }
+
+    /// How a child ended; `None` while it runs.
+    pub fn how_ended(&mut self, pid: Pid) -> Option<Ended> {
         self.reap();
         self.status.get(&pid.as_raw_pid()).copied().flatten()
     }
@@ -80,17 +104,22 @@ impl Children {
 
     /// Waits for the end of a child, at most for a time.
     pub fn wait(&mut self, pid: Pid, limit: Duration) -> Option<i32> {
+        self.wait_how(pid, limit).map(Ended::status)
+    }
+
+    /// The same, and how it ended.
+    pub fn wait_how(&mut self, pid: Pid, limit: Duration) -> Option<Ended> {
         let deadline = Instant::now() + limit;
         let watch = self.watch(pid);
         loop {
-            if let Some(status) = self.ended(pid) {
-                return Some(status);
+            if let Some(ended) = self.how_ended(pid) {
+                return Some(ended);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let left = Timespec::try_from(left).ok()?;
             let mut waiting = [PollFd::new(watch.as_ref()?, PollFlags::IN)];
             if matches!(poll(&mut waiting, Some(&left)), Ok(0)) {
-                return self.ended(pid);
+                return self.how_ended(pid);
             }
         }
     }
@@ -101,11 +130,11 @@ impl Children {
     }
 }
 
-fn status_of(status: WaitStatus) -> i32 {
-    status
-        .exit_status()
-        .or_else(|| status.terminating_signal().map(|signal| 128 + signal))
-        .unwrap_or_default()
+fn how(status: WaitStatus) -> Ended {
+    match status.terminating_signal() {
+        Some(signal) => Ended::Signalled(signal),
+        None => Ended::Exited(status.exit_status().unwrap_or_default()),
+    }
 }
 
 #[cfg(test)]

@@ -9,12 +9,16 @@ use std::{
     os::unix::fs::OpenOptionsExt,
 };
 
+use irqbed_abi::control::KernelMessage;
+
 /// The kernel writes no record longer than this, bytes.
 const RECORD: usize = 8192;
 /// `KERN_WARNING`: this level and the smaller (worse) ones are kept.
 const WARNING: u32 = 4;
 /// Most warnings kept; the first ones tell most.
 const KEPT: usize = 500;
+/// Most messages of [`Kmsg::messages`].
+const MESSAGES: usize = 2000;
 
 /// One record of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,10 @@ pub struct Record<'a> {
     pub level: u32,
     /// Whether the kernel wrote it, and not a process.
     pub kernel: bool,
+    /// Its number; one more than that of the record before.
+    pub number: u64,
+    /// Microseconds since the boot.
+    pub time: u64,
     /// The message.
     pub text: &'a str,
 }
@@ -32,12 +40,17 @@ impl<'a> Record<'a> {
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let record = std::str::from_utf8(bytes).ok()?;
         let (head, message) = record.split_once(';')?;
-        let priority: u32 = head.split(',').next()?.parse().ok()?;
+        let mut fields = head.split(',');
+        let priority: u32 = fields.next()?.parse().ok()?;
+        let number = fields.next()?.parse().ok()?;
+        let time = fields.next()?.parse().ok()?;
         // Lines after the first hold the message's dictionary.
         let text = message.lines().next().unwrap_or_default();
         Some(Self {
             level: priority & 7,
             kernel: priority >> 3 == 0,
+            number,
+            time,
             text,
         })
     }
@@ -48,6 +61,8 @@ impl<'a> Record<'a> {
 pub struct Kmsg {
     file: File,
     warnings: Vec<String>,
+    /// Number of the record that comes next, once one was read.
+    next: Option<u64>,
 }
 
 impl Kmsg {
@@ -60,6 +75,7 @@ impl Kmsg {
         Ok(Self {
             file,
             warnings: Vec::new(),
+            next: None,
         })
     }
 
@@ -79,6 +95,27 @@ impl Kmsg {
             }
         });
         warnings
+    }
+
+    /// Every message since the last look, the first of them where there are very
+    /// many; and how many were left out or overwritten.
+    pub fn messages(&mut self) -> (Vec<KernelMessage>, u64) {
+        let (mut messages, mut left_out) = (Vec::new(), 0);
+        let next = &mut self.next;
+        each_record(&mut self.file, |record| {
+            left_out += next.map_or(0, |next| record.number.saturating_sub(next));
+            *next = Some(record.number.saturating_add(1));
+            if messages.len() < MESSAGES {
+                messages.push(KernelMessage {
+                    kernel: record.kernel,
+                    time_us: record.time,
+                    text: record.text.to_owned(),
+                });
+            } else {
+                left_out += 1;
+            }
+        });
+        (messages, left_out)
     }
 
     /// What the driver and the kernel's module loader said of `irqbed` since
@@ -127,6 +164,8 @@ mod tests {
         let expected = Record {
             level: 3,
             kernel: true,
+            number: 339,
+            time: 5_140_900,
             text: "irqbed: netlink unit 16 is taken",
         };
         assert_eq!(record, Some(expected));

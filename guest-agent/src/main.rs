@@ -18,6 +18,7 @@ mod events;
 mod ftrace;
 mod genetlink;
 mod init;
+mod insert;
 mod instrument;
 mod kmsg;
 mod listener;
@@ -39,6 +40,7 @@ mod symbols;
 mod tsc;
 mod uring;
 mod vfio;
+mod watch;
 mod wire;
 
 use std::{env, process::ExitCode};
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some(listener::ROLE) => listener::main(arguments.next()),
+        Some(insert::ROLE) => insert::main(&arguments.collect::<Vec<_>>()),
         Some(load::ROLE) => load::main(arguments.next(), arguments.next()),
         Some(raw::ROLE) => raw::main(arguments.next()),
         Some(shell::ROLE) => shell::main(),

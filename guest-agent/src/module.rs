@@ -18,7 +18,7 @@ use rustix::{
 use crate::kmsg::Kmsg;
 
 /// Where the initramfs holds modules.
-const FOLDER: &str = "/lib/modules";
+pub const FOLDER: &str = "/lib/modules";
 /// The driver there.
 const FILE: &str = "/lib/modules/irqbed.ko";
 /// Its name.
@@ -70,7 +70,7 @@ pub fn load_stock(names: &[&str]) -> Result<()> {
 }
 
 /// The modules that a module names as those it needs, in its `.modinfo`.
-fn dependencies(image: &[u8]) -> Vec<&str> {
+pub fn dependencies(image: &[u8]) -> Vec<&str> {
     let names = image
         .split(|byte| *byte == 0)
         .find_map(|text| std::str::from_utf8(text.strip_prefix(b"depends=")?).ok());

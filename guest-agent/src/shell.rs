@@ -42,9 +42,14 @@ pub fn start(agent: &mut Agent, command_line: &str) {
         )),
         Err(error) => say(&format!("\nirqbed: no listener runs: {error:#}\n")),
     }
-    if let Err(error) = agent.run_until_end_of(Command::new(SELF).arg(ROLE)) {
+    if let Err(error) = open(agent) {
         say(&format!("irqbed: no shell: {error:#}"));
     }
+}
+
+/// Starts a shell alone.
+pub fn open(agent: &mut Agent) -> Result<()> {
+    agent.run_until_end_of(Command::new(SELF).arg(ROLE))
 }
 
 /// Becomes the shell, the leader of its own session on the terminal, so that
