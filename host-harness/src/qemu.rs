@@ -9,7 +9,8 @@ mod child;
 
 use std::{
     ffi::OsString,
-    io,
+    fs::File,
+    io, iter,
     os::{
         fd::OwnedFd,
         unix::{net::UnixStream, process::CommandExt},
@@ -29,9 +30,11 @@ use crate::{accel::Accelerator, artefacts::Artefacts, console::Console, path::Ex
 /// Descriptor numbers in the child.
 const CONSOLE_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;
-const DEVICE_FD: i32 = 5;
-const LOG_FD: i32 = 6;
+const LOG_FD: i32 = 5;
+const INITRAMFS_FD: i32 = 6;
 const BESIDE_FD: i32 = 7;
+/// That of the first device; the others follow.
+const DEVICE_FD: i32 = 8;
 
 /// Parts of a stock kernel that take long to set up and that the guest never
 /// uses: a random number generator that tests itself, certificates for
@@ -99,6 +102,20 @@ impl Beside {
     pub const FD: i32 = BESIDE_FD;
 }
 
+/// What QEMU inherits from us, beside console and control line.
+#[derive(Debug, Default)]
+pub struct Connections<'a> {
+    /// The sockets of devices, as [`device_model::serve`] gives them, in the
+    /// order in which the guest finds them.
+    pub devices: Vec<OwnedFd>,
+    /// The initial file system, in place of the one among the artefacts.
+    pub initramfs: Option<File>,
+    /// Where what the guest executes goes.
+    pub log: Option<&'a ExecutionLog>,
+    /// Devices of QEMU's own.
+    pub beside: Option<Beside>,
+}
+
 /// QEMU could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -115,7 +132,12 @@ pub struct StartError {
 impl Machine {
     /// QEMU's arguments, as they are passed.
     #[must_use]
-    pub fn arguments(&self, artefacts: &Artefacts, console: &ConsoleTo) -> Vec<OsString> {
+    pub fn arguments(
+        &self,
+        artefacts: &Artefacts,
+        console: &ConsoleTo,
+        connections: &Connections<'_>,
+    ) -> Vec<OsString> {
         let mut line = Line::default();
         line.words(
             "-nodefaults -no-user-config -display none -no-reboot -name irqbed,debug-threads=on",
@@ -148,7 +170,11 @@ impl Machine {
             line.words("-icount shift=0 -seed 1");
         }
         line.words("-kernel").path(&artefacts.kernel);
-        line.words("-initrd").path(&artefacts.initramfs);
+        match connections.initramfs {
+            None => line.words("-initrd").path(&artefacts.initramfs),
+            // QEMU takes no descriptors here, nor for devices, but paths to them.
+            Some(_) => line.words("-initrd").word(inherited(INITRAMFS_FD)),
+        };
         line.words("-append")
             .word(self.kernel_command_line(console));
         match console {
@@ -163,10 +189,15 @@ impl Machine {
         line.words("-chardev")
             .word(format!("socket,id=control,fd={CONTROL_FD}"));
         line.words("-serial chardev:control");
-        // QEMU takes no descriptor here, but a path to one.
-        line.words("-device").word(format!(
-            r#"{{"driver":"vfio-user-pci","socket":{{"type":"unix","path":"/proc/self/fd/{DEVICE_FD}"}}}}"#
-        ));
+        for (_, descriptor) in connections.devices.iter().zip(DEVICE_FD..) {
+            let path = inherited(descriptor);
+            line.words("-device").word(format!(
+                r#"{{"driver":"vfio-user-pci","socket":{{"type":"unix","path":"{path}"}}}}"#
+            ));
+        }
+        if connections.log.is_some() {
+            line.words("-plugin").0.push(plugin(artefacts));
+        }
         line.0
     }
 
@@ -204,7 +235,12 @@ impl Machine {
 /// for the end, and two for one.
 fn plugin(artefacts: &Artefacts) -> OsString {
     let file = artefacts.plugin.to_string_lossy().replace(',', ",,");
-    format!("file={file},log=/proc/self/fd/{LOG_FD}").into()
+    format!("file={file},log={}", inherited(LOG_FD)).into()
+}
+
+/// The path by which QEMU opens a descriptor that it has.
+fn inherited(descriptor: i32) -> String {
+    format!("/proc/self/fd/{descriptor}")
 }
 
 /// A command line in the making.
@@ -240,10 +276,7 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Starts QEMU with the device that is served at the socket `device`, as
-    /// [`device_model::serve`] gives it. Returns our end of the control line
-    /// too. What the guest executes goes to `log`, where there is one, and
-    /// devices are put `beside` ours.
+    /// Starts QEMU. Returns our end of the control line too.
     ///
     /// # Errors
     /// [`StartError`] when the program cannot be run.
@@ -251,25 +284,26 @@ impl Qemu {
         machine: &Machine,
         artefacts: &Artefacts,
         console_to: &ConsoleTo,
-        device: OwnedFd,
-        log: Option<&ExecutionLog>,
-        beside: Option<Beside>,
+        connections: Connections<'_>,
     ) -> Result<(Self, UnixStream), StartError> {
         let start = || -> io::Result<(Self, UnixStream)> {
             let (control, control_theirs) = UnixStream::pair()?;
-            let mut descriptors = vec![(control_theirs.into(), CONTROL_FD), (device, DEVICE_FD)];
             let mut command = Command::new(&artefacts.qemu);
             command
-                .args(machine.arguments(artefacts, console_to))
+                .args(machine.arguments(artefacts, console_to, &connections))
                 .stderr(Stdio::piped());
-            if let Some(log) = log {
+            let mut descriptors = vec![(control_theirs.into(), CONTROL_FD)];
+            if let Some(log) = connections.log {
                 descriptors.push((log.share()?.into(), LOG_FD));
-                command.arg("-plugin").arg(plugin(artefacts));
             }
-            if let Some(beside) = beside {
+            if let Some(beside) = connections.beside {
                 descriptors.push((beside.descriptor, BESIDE_FD));
                 command.args(beside.arguments);
             }
+            if let Some(initramfs) = connections.initramfs {
+                descriptors.push((initramfs.into(), INITRAMFS_FD));
+            }
+            descriptors.extend(iter::zip(connections.devices, DEVICE_FD..));
             let console = match console_to {
                 ConsoleTo::Terminal => Console::default(),
                 ConsoleTo::Kept => {

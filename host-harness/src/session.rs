@@ -23,12 +23,10 @@
 
 mod boot;
 mod error;
+mod guest;
 mod trace;
 
-use std::{
-    process::ExitStatus,
-    time::{Duration, Instant},
-};
+use std::{process::ExitStatus, time::Duration};
 
 use device_model::{
     ServerEnd, ServerHandle,
@@ -40,37 +38,27 @@ use irqbed_abi::{
 };
 
 pub use error::SessionError;
+pub use guest::{Guest, Setup};
 
 use crate::{
-    agent::{AgentError, AgentLine},
     artefacts::Artefacts,
-    interrupt,
     path::ExecutionLog,
-    qemu::{Beside, ConsoleTo, Machine, Qemu},
+    qemu::{Beside, ConsoleTo, Machine},
 };
 use error::quoted;
+use guest::{ended, unexpected};
 
-/// An agent that has not answered by then hangs; its own limits are shorter.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// How long QEMU may take from the agent's last word to its end.
-const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
 /// How long QEMU may take from its last word to the device to its end.
 const GONE_LIMIT: Duration = Duration::from_secs(1);
 /// How long the device may take to be enabled by a driver that has loaded.
 const READY_LIMIT: Duration = Duration::from_secs(5);
-/// Console lines shown with an error.
-const SHOWN: usize = 15;
-
 /// A booted guest with a device. Dropping it ends the guest and the device.
 #[derive(Debug)]
 pub struct Session {
     // QEMU goes before the device it is connected to.
-    qemu: Qemu,
-    agent: AgentLine,
+    guest: Guest,
     source: EventSource,
     server: ServerHandle,
-    hello: Hello,
-    boot_time: Duration,
     /// Parameters that the driver has.
     parameters: Vec<String>,
 }
@@ -130,31 +118,22 @@ impl Session {
         log: Option<&ExecutionLog>,
         beside: Option<Beside>,
     ) -> Result<Self, SessionError> {
-        interrupt::check()?;
-        artefacts.check()?;
-        let parameters = artefacts.module_parameters()?;
-        let limit = boot::limit()?;
-        let started = Instant::now();
         let device = EventDevice::new().map_err(|error| SessionError::Device(error.to_string()))?;
         let source = device.source();
         let (server, socket) =
             device_model::serve(device).map_err(|error| SessionError::Device(error.to_string()))?;
-        let (mut qemu, control) = Qemu::start(machine, artefacts, console, socket, log, beside)?;
-        let mut agent = AgentLine::new(control)?;
-        let hello = agent
-            .hello(limit, || alive(&mut qemu))
-            .map_err(|error| in_words(error, boot::WAIT, &mut qemu))
-            .map_err(|error| boot::in_words(error, &artefacts.qemu))?;
-        let boot_time = started.elapsed();
-        tracing::info!(?boot_time, kernel = hello.kernel, "guest is up");
+        let setup = Setup {
+            console,
+            devices: vec![socket],
+            initramfs: None,
+            log,
+            beside,
+        };
         Ok(Self {
-            qemu,
-            agent,
+            guest: Guest::boot(artefacts, machine, setup)?,
             source,
             server,
-            hello,
-            boot_time,
-            parameters,
+            parameters: artefacts.module_parameters()?,
         })
     }
 
@@ -167,19 +146,19 @@ impl Session {
     /// What the agent said of the guest.
     #[must_use]
     pub fn hello(&self) -> &Hello {
-        &self.hello
+        self.guest.hello()
     }
 
     /// From the start of QEMU to the agent's hello.
     #[must_use]
     pub fn boot_time(&self) -> Duration {
-        self.boot_time
+        self.guest.boot_time()
     }
 
     /// Process id of QEMU.
     #[must_use]
     pub fn qemu_id(&self) -> u32 {
-        self.qemu.id()
+        self.guest.qemu_id()
     }
 
     /// `Err` when the guest is gone, or the user wants to stop.
@@ -187,24 +166,15 @@ impl Session {
     /// # Errors
     /// [`SessionError`] that says why.
     pub fn alive(&mut self) -> Result<(), SessionError> {
-        alive(&mut self.qemu)?;
-        self.device_works()
-    }
-
-    fn device_works(&self) -> Result<(), SessionError> {
-        match self.server.ended() {
-            Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => {
-                Err(SessionError::Device(why))
-            }
-            _ => Ok(()),
-        }
+        self.guest.alive()?;
+        device_works(&self.server)
     }
 
     /// Why the guest is gone, if it is: the device notices a moment before
     /// QEMU is seen to have ended.
     pub fn gone(&mut self) -> Option<SessionError> {
-        match self.qemu.wait(GONE_LIMIT) {
-            Ok(Some(status)) => Some(ended(status, &mut self.qemu)),
+        match self.guest.qemu.wait(GONE_LIMIT) {
+            Ok(Some(status)) => Some(ended(status, &mut self.guest.qemu)),
             _ => self.alive().err(),
         }
     }
@@ -214,13 +184,8 @@ impl Session {
     /// # Errors
     /// [`SessionError`] when it does not end well.
     pub fn wait_for_end(&mut self) -> Result<ExitStatus, SessionError> {
-        loop {
-            if let Some(status) = self.qemu.wait(Duration::from_millis(50))? {
-                return Ok(status);
-            }
-            interrupt::check()?;
-            self.device_works()?;
-        }
+        let Self { guest, server, .. } = self;
+        guest.wait_for_end(|| device_works(server))
     }
 
     /// Takes away what makes the same path take different numbers of
@@ -257,32 +222,7 @@ impl Session {
     /// # Errors
     /// [`SessionError::Agent`] with its words when it refuses.
     pub fn ask(&mut self, request: Request) -> Result<Reply, SessionError> {
-        self.agent.send(&request)?;
-        self.answer(&request)
-    }
-
-    fn answer(&mut self, request: &Request) -> Result<Reply, SessionError> {
-        let Self { agent, qemu, .. } = self;
-        agent
-            .reply(ANSWER_LIMIT, || alive(qemu))
-            .map_err(|error| in_words(error, &format!("{request:?}"), qemu))
-    }
-
-    /// Asks the agent for one kind of answer.
-    fn ask_for<T>(
-        &mut self,
-        request: Request,
-        pick: impl FnOnce(Reply) -> Result<T, Reply>,
-    ) -> Result<T, SessionError> {
-        let asked = format!("{request:?}");
-        pick(self.ask(request)?).map_err(|answer| unexpected(asked, &answer))
-    }
-
-    fn expect_done(&mut self, request: Request) -> Result<(), SessionError> {
-        self.ask_for(request, |answer| match answer {
-            Reply::Done => Ok(()),
-            answer => Err(answer),
-        })
+        self.guest.ask(request)
     }
 
     /// Loads the driver and waits until it has enabled the device.
@@ -309,7 +249,7 @@ impl Session {
             });
         }
         let parameters = parameters.into_iter().collect();
-        self.expect_done(Request::LoadModule { parameters })?;
+        self.guest.expect_done(Request::LoadModule { parameters })?;
         if self.source.wait_ready(READY_LIMIT) {
             Ok(())
         } else {
@@ -325,7 +265,7 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn unload_module(&mut self) -> Result<(), SessionError> {
-        self.expect_done(Request::UnloadModule)
+        self.guest.expect_done(Request::UnloadModule)
     }
 
     /// Gives the device to `vfio-pci`, for a listener to drive.
@@ -334,7 +274,7 @@ impl Session {
     /// [`SessionError::Agent`] when the machine has no IOMMU, or a driver has
     /// the device.
     pub fn bind_vfio(&mut self) -> Result<(), SessionError> {
-        self.expect_done(Request::BindVfio)
+        self.guest.expect_done(Request::BindVfio)
     }
 
     /// Takes the device from `vfio-pci`.
@@ -342,7 +282,7 @@ impl Session {
     /// # Errors
     /// [`SessionError::Agent`] while a listener drives it.
     pub fn unbind_vfio(&mut self) -> Result<(), SessionError> {
-        self.expect_done(Request::UnbindVfio)
+        self.guest.expect_done(Request::UnbindVfio)
     }
 
     /// Starts a listener; it is subscribed on return. Returns its number.
@@ -350,10 +290,11 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn listen(&mut self, spec: ListenerSpec) -> Result<u32, SessionError> {
-        self.ask_for(Request::Listen(spec), |answer| match answer {
-            Reply::Listening { listener, .. } => Ok(listener),
-            answer => Err(answer),
-        })
+        self.guest
+            .ask_for(Request::Listen(spec), |answer| match answer {
+                Reply::Listening { listener, .. } => Ok(listener),
+                answer => Err(answer),
+            })
     }
 
     /// What a listener has seen.
@@ -377,7 +318,7 @@ impl Session {
     }
 
     fn listener_report(&mut self, request: Request) -> Result<ListenerReport, SessionError> {
-        self.ask_for(request, |answer| match answer {
+        self.guest.ask_for(request, |answer| match answer {
             Reply::Listener(report) => Ok(report),
             answer => Err(answer),
         })
@@ -400,7 +341,7 @@ impl Session {
     }
 
     fn counters_by(&mut self, request: Request) -> Result<Counters, SessionError> {
-        self.ask_for(request, |answer| match answer {
+        self.guest.ask_for(request, |answer| match answer {
             Reply::Counters(counters) => Ok(*counters),
             answer => Err(answer),
         })
@@ -411,10 +352,11 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn kernel_log(&mut self) -> Result<Vec<String>, SessionError> {
-        self.ask_for(Request::KernelLog, |answer| match answer {
-            Reply::KernelLog { lines } => Ok(lines),
-            answer => Err(answer),
-        })
+        self.guest
+            .ask_for(Request::KernelLog, |answer| match answer {
+                Reply::KernelLog { lines } => Ok(lines),
+                answer => Err(answer),
+            })
     }
 
     /// Has the guest disturbed from now on, or no more.
@@ -422,7 +364,7 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn disturb(&mut self, load: Option<Load>) -> Result<(), SessionError> {
-        self.expect_done(Request::Disturb { load })
+        self.guest.expect_done(Request::Disturb { load })
     }
 
     /// The kernel functions that addresses belong to, each once, in the order
@@ -431,10 +373,11 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn symbols(&mut self, addresses: Vec<u64>) -> Result<Vec<Symbol>, SessionError> {
-        self.ask_for(Request::Symbols { addresses }, |answer| match answer {
-            Reply::Symbols { symbols } => Ok(symbols),
-            answer => Err(answer),
-        })
+        self.guest
+            .ask_for(Request::Symbols { addresses }, |answer| match answer {
+                Reply::Symbols { symbols } => Ok(symbols),
+                answer => Err(answer),
+            })
     }
 
     /// Runs a program in the guest: exit status, standard output, standard error.
@@ -442,17 +385,7 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn run(&mut self, argv: &[&str]) -> Result<(i32, String, String), SessionError> {
-        let request = Request::Run {
-            argv: argv.iter().map(ToString::to_string).collect(),
-        };
-        self.ask_for(request, |answer| match answer {
-            Reply::Ran {
-                status,
-                stdout,
-                stderr,
-            } => Ok((status, stdout, stderr)),
-            answer => Err(answer),
-        })
+        self.guest.run(argv)
     }
 
     /// Has the agent answer calibration pings while `exchange` runs, which
@@ -464,12 +397,13 @@ impl Session {
         &mut self,
         exchange: impl FnOnce(&EventSource) -> T,
     ) -> Result<T, SessionError> {
-        self.ask_for(Request::Calibrate, |answer| match answer {
-            Reply::Calibrating => Ok(()),
-            answer => Err(answer),
-        })?;
+        self.guest
+            .ask_for(Request::Calibrate, |answer| match answer {
+                Reply::Calibrating => Ok(()),
+                answer => Err(answer),
+            })?;
         let outcome = exchange(&self.source);
-        match self.answer(&Request::Calibrate)? {
+        match self.guest.answer(&Request::Calibrate)? {
             Reply::Done => Ok(outcome),
             answer => Err(unexpected("calibration".to_owned(), &answer)),
         }
@@ -479,61 +413,14 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError`] when it does not go.
-    pub fn power_off(mut self) -> Result<(), SessionError> {
-        self.agent.send(&Request::PowerOff)?;
-        match self.qemu.wait(POWER_OFF_LIMIT)? {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => Err(ended(status, &mut self.qemu)),
-            None => Err(SessionError::Hangs {
-                waiting_for: "power off".to_owned(),
-                limit: POWER_OFF_LIMIT,
-                console: self.qemu.console.tail(SHOWN),
-            }),
-        }
+    pub fn power_off(self) -> Result<(), SessionError> {
+        self.guest.power_off()
     }
 }
 
-fn unexpected(request: String, answer: &Reply) -> SessionError {
-    let answer = format!("{answer:?}");
-    AgentError::Unexpected { request, answer }.into()
-}
-
-fn alive(qemu: &mut Qemu) -> Result<(), SessionError> {
-    interrupt::check()?;
-    match qemu.ended()? {
-        Some(status) => Err(ended(status, qemu)),
-        None => Ok(()),
-    }
-}
-
-fn ended(status: ExitStatus, qemu: &mut Qemu) -> SessionError {
-    // The readers may be a moment behind the process.
-    std::thread::sleep(Duration::from_millis(50));
-    let console = qemu.console.tail(SHOWN);
-    for sign in ["irqbed-agent: fatal", "Kernel panic"] {
-        if let Some(line) = qemu.console.find(sign) {
-            return SessionError::Panicked { line, console };
-        }
-    }
-    SessionError::QemuEnded {
-        status,
-        messages: qemu.messages.tail(3),
-        console,
-    }
-}
-
-/// Puts what only the session knows into an error of the control line.
-fn in_words(error: SessionError, waiting_for: &str, qemu: &mut Qemu) -> SessionError {
-    match error {
-        SessionError::Agent(AgentError::Silent(limit)) => SessionError::Hangs {
-            waiting_for: waiting_for.to_owned(),
-            limit,
-            console: qemu.console.tail(SHOWN),
-        },
-        SessionError::Agent(AgentError::Closed) => match qemu.wait(Duration::from_secs(2)) {
-            Ok(Some(status)) => ended(status, qemu),
-            _ => error,
-        },
-        error => error,
+fn device_works(server: &ServerHandle) -> Result<(), SessionError> {
+    match server.ended() {
+        Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => Err(SessionError::Device(why)),
+        _ => Ok(()),
     }
 }

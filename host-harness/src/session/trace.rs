@@ -20,7 +20,7 @@ impl Session {
     /// # Errors
     /// [`SessionError::Agent`] with its words where the kernel cannot.
     pub fn start_trace(&mut self, room_kib: u32) -> Result<(), SessionError> {
-        self.expect_done(Request::StartTrace { room_kib })
+        self.guest.expect_done(Request::StartTrace { room_kib })
     }
 
     /// Has the kernel trace no more, and keep what there is.
@@ -28,7 +28,7 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn freeze_trace(&mut self) -> Result<(), SessionError> {
-        self.expect_done(Request::FreezeTrace)
+        self.guest.expect_done(Request::FreezeTrace)
     }
 
     /// Freezes the trace, if it is not: what it holds, and the tasks there are.
@@ -36,10 +36,11 @@ impl Session {
     /// # Errors
     /// [`SessionError`].
     pub fn summarize_trace(&mut self) -> Result<TraceSummary, SessionError> {
-        self.ask_for(Request::SummarizeTrace, |answer| match answer {
-            Reply::Trace(summary) => Ok(summary),
-            answer => Err(answer),
-        })
+        self.guest
+            .ask_for(Request::SummarizeTrace, |answer| match answer {
+                Reply::Trace(summary) => Ok(summary),
+                answer => Err(answer),
+            })
     }
 
     /// The text of a frozen trace.
@@ -49,10 +50,12 @@ impl Session {
     pub fn trace_text(&mut self) -> Result<Vec<u8>, SessionError> {
         let mut text = Vec::new();
         loop {
-            let (deflated, bytes) = self.ask_for(Request::ReadTrace, |answer| match answer {
-                Reply::TracePiece { deflated, bytes } => Ok((deflated, bytes)),
-                answer => Err(answer),
-            })?;
+            let (deflated, bytes) =
+                self.guest
+                    .ask_for(Request::ReadTrace, |answer| match answer {
+                        Reply::TracePiece { deflated, bytes } => Ok((deflated, bytes)),
+                        answer => Err(answer),
+                    })?;
             if bytes == 0 {
                 if let Ok(p) = std::env::var("DUMP") {
                     std::fs::write(p, &text).unwrap();

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A booted guest, whatever devices it has: QEMU, and the agent that answers in
+//! it. What is special about the event device and its driver is [`Session`]'s.
+//!
+//! [`Session`]: super::Session
+
+use std::{
+    fs::File,
+    os::fd::OwnedFd,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use irqbed_abi::control::{Hello, Reply, Request};
+
+use super::{SessionError, boot};
+use crate::{
+    agent::{AgentError, AgentLine},
+    artefacts::Artefacts,
+    interrupt,
+    path::ExecutionLog,
+    qemu::{Beside, Connections, ConsoleTo, Machine, Qemu},
+};
+
+/// An agent that has not answered by then hangs; its own limits are shorter.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// How long QEMU may take from the agent's last word to its end.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
+/// Console lines shown with an error.
+const SHOWN: usize = 15;
+
+/// What a guest is started with, beside machine and parts.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// Where its console goes.
+    pub console: &'a ConsoleTo,
+    /// The sockets of its devices, as [`device_model::serve`] gives them: handles
+    /// (`O_PATH`) of sockets at which device models listen.
+    pub devices: Vec<OwnedFd>,
+    /// Its initial file system, in place of the one among its parts.
+    pub initramfs: Option<File>,
+    /// Where what it executes is logged.
+    pub log: Option<&'a ExecutionLog>,
+    /// Devices of QEMU's own.
+    pub beside: Option<Beside>,
+}
+
+/// A booted guest. Dropping it ends it.
+#[derive(Debug)]
+pub struct Guest {
+    pub(super) qemu: Qemu,
+    agent: AgentLine,
+    hello: Hello,
+    boot_time: Duration,
+}
+
+impl Guest {
+    /// Boots a guest and waits for its agent.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is left running.
+    pub fn boot(
+        artefacts: &Artefacts,
+        machine: &Machine,
+        setup: Setup<'_>,
+    ) -> Result<Self, SessionError> {
+        interrupt::check()?;
+        artefacts.check()?;
+        let limit = boot::limit()?;
+        let started = Instant::now();
+        let connections = Connections {
+            devices: setup.devices,
+            initramfs: setup.initramfs,
+            log: setup.log,
+            beside: setup.beside,
+        };
+        let (mut qemu, control) = Qemu::start(machine, artefacts, setup.console, connections)?;
+        let mut agent = AgentLine::new(control)?;
+        let hello = agent
+            .hello(limit, || alive(&mut qemu))
+            .map_err(|error| in_words(error, boot::WAIT, &mut qemu))
+            .map_err(|error| boot::in_words(error, &artefacts.qemu))?;
+        let boot_time = started.elapsed();
+        tracing::info!(?boot_time, kernel = hello.kernel, "guest is up");
+        Ok(Self {
+            qemu,
+            agent,
+            hello,
+            boot_time,
+        })
+    }
+
+    /// What the agent said of the guest.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// From the start of QEMU to the agent's hello.
+    #[must_use]
+    pub fn boot_time(&self) -> Duration {
+        self.boot_time
+    }
+
+    /// Process id of QEMU.
+    #[must_use]
+    pub fn qemu_id(&self) -> u32 {
+        self.qemu.id()
+    }
+
+    /// The newest line of QEMU's own messages that holds `text`.
+    #[must_use]
+    pub fn qemu_said(&self, text: &str) -> Option<String> {
+        self.qemu.messages.find(text)
+    }
+
+    /// The console's last lines, oldest first; none where it is a terminal.
+    #[must_use]
+    pub fn console(&self, lines: usize) -> Vec<String> {
+        self.qemu.console.tail(lines)
+    }
+
+    /// `Err` when the guest is gone, or the user wants to stop.
+    ///
+    /// # Errors
+    /// [`SessionError`] that says why.
+    pub fn alive(&mut self) -> Result<(), SessionError> {
+        alive(&mut self.qemu)
+    }
+
+    /// Asks the agent.
+    ///
+    /// # Errors
+    /// [`SessionError::Agent`] with its words when it refuses.
+    pub fn ask(&mut self, request: Request) -> Result<Reply, SessionError> {
+        self.send(&request)?;
+        self.answer(&request)
+    }
+
+    pub(crate) fn send(&mut self, request: &Request) -> Result<(), SessionError> {
+        Ok(self.agent.send(request)?)
+    }
+
+    pub(super) fn answer(&mut self, request: &Request) -> Result<Reply, SessionError> {
+        self.answer_watching(ANSWER_LIMIT, &format!("{request:?}"), |_| Ok(()))
+    }
+
+    /// Waits for an answer within a limit. `check` is asked every now and then,
+    /// with a way to find a line of QEMU's own messages, and ends the wait by its
+    /// error.
+    pub(crate) fn answer_watching(
+        &mut self,
+        limit: Duration,
+        waiting_for: &str,
+        check: impl Fn(&dyn Fn(&str) -> Option<String>) -> Result<(), SessionError>,
+    ) -> Result<Reply, SessionError> {
+        let Self { agent, qemu, .. } = self;
+        agent
+            .reply(limit, || {
+                alive(qemu)?;
+                check(&|text| qemu.messages.find(text))
+            })
+            .map_err(|error| in_words(error, waiting_for, qemu))
+    }
+
+    /// Asks the agent for one kind of answer.
+    pub(super) fn ask_for<T>(
+        &mut self,
+        request: Request,
+        pick: impl FnOnce(Reply) -> Result<T, Reply>,
+    ) -> Result<T, SessionError> {
+        let asked = format!("{request:?}");
+        pick(self.ask(request)?).map_err(|answer| unexpected(asked, &answer))
+    }
+
+    pub(super) fn expect_done(&mut self, request: Request) -> Result<(), SessionError> {
+        self.ask_for(request, |answer| match answer {
+            Reply::Done => Ok(()),
+            answer => Err(answer),
+        })
+    }
+
+    /// Runs a program in the guest: exit status, standard output, standard error.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn run(&mut self, argv: &[&str]) -> Result<(i32, String, String), SessionError> {
+        let request = Request::Run {
+            argv: argv.iter().map(ToString::to_string).collect(),
+        };
+        self.ask_for(request, |answer| match answer {
+            Reply::Ran {
+                status,
+                stdout,
+                stderr,
+            } => Ok((status, stdout, stderr)),
+            answer => Err(answer),
+        })
+    }
+
+    /// Waits until the guest ends by itself. `alive` is asked every now and then
+    /// and ends the wait by its error.
+    ///
+    /// # Errors
+    /// [`SessionError`] when it cannot be waited for, or what `alive` said.
+    pub fn wait_for_end(
+        &mut self,
+        mut alive: impl FnMut() -> Result<(), SessionError>,
+    ) -> Result<ExitStatus, SessionError> {
+        loop {
+            if let Some(status) = self.qemu.wait(Duration::from_millis(50))? {
+                return Ok(status);
+            }
+            interrupt::check()?;
+            alive()?;
+        }
+    }
+
+    /// Ends the guest in good order.
+    ///
+    /// # Errors
+    /// [`SessionError`] when it does not go.
+    pub fn power_off(mut self) -> Result<(), SessionError> {
+        self.send(&Request::PowerOff)?;
+        match self.qemu.wait(POWER_OFF_LIMIT)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(ended(status, &mut self.qemu)),
+            None => Err(SessionError::Hangs {
+                waiting_for: "power off".to_owned(),
+                limit: POWER_OFF_LIMIT,
+                console: self.qemu.console.tail(SHOWN),
+            }),
+        }
+    }
+}
+
+pub(super) fn unexpected(request: String, answer: &Reply) -> SessionError {
+    let answer = format!("{answer:?}");
+    AgentError::Unexpected { request, answer }.into()
+}
+
+fn alive(qemu: &mut Qemu) -> Result<(), SessionError> {
+    interrupt::check()?;
+    match qemu.ended()? {
+        Some(status) => Err(ended(status, qemu)),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn ended(status: ExitStatus, qemu: &mut Qemu) -> SessionError {
+    // The readers may be a moment behind the process.
+    std::thread::sleep(Duration::from_millis(50));
+    let console = qemu.console.tail(SHOWN);
+    for sign in ["irqbed-agent: fatal", "Kernel panic"] {
+        if let Some(line) = qemu.console.find(sign) {
+            return SessionError::Panicked { line, console };
+        }
+    }
+    SessionError::QemuEnded {
+        status,
+        messages: qemu.messages.tail(3),
+        console,
+    }
+}
+
+/// Puts what only the session knows into an error of the control line.
+fn in_words(error: SessionError, waiting_for: &str, qemu: &mut Qemu) -> SessionError {
+    match error {
+        SessionError::Agent(AgentError::Silent(limit)) => SessionError::Hangs {
+            waiting_for: waiting_for.to_owned(),
+            limit,
+            console: qemu.console.tail(SHOWN),
+        },
+        SessionError::Agent(AgentError::Closed) => match qemu.wait(Duration::from_secs(2)) {
+            Ok(Some(status)) => ended(status, qemu),
+            _ => error,
+        },
+        error => error,
+    }
+}
