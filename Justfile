@@ -28,6 +28,11 @@ trace *ARGS: setup
 run-vm *ARGS: setup
     @{{irqbed}} run-vm "$@"
 
+# Build the modules in a folder for the guest's kernel
+[no-cd]
+module DIR *ARGS:
+    @{{quote(justfile_directory() / "images/kernel.sh")}} && {{quote(justfile_directory() / "images/module.sh")}} --dir "$@"
+
 # Make the device of the running guest interrupt
 [no-cd]
 raise *ARGS: host

@@ -5,14 +5,28 @@
 # as .irqbed/kernels/NAME/module/irqbed.ko. With arguments (W=1, C=2) it is a
 # trial: everything is built anew in another folder, and what make says is
 # shown. The source tree stays clean.
+# module.sh [--kernel NAME] --dir FOLDER [MAKE-ARGUMENT...]: builds somebody's own
+# modules in their folder, as the kernel's makefiles do it, and prints where they
+# are.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-source=$ROOT/guest-kmod home=$STORE
-if [ "${1:-}" = --kernel ]; then
-  home=$STORE/kernels/$2 IRQBED_KDIR=
+source=$ROOT/guest-kmod home=$STORE folder=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --kernel)
+      [ -n "${2:-}" ] || die "--kernel needs the name of a kernel"
+      [ -d "$STORE/kernels/$2" ] || die "there is no kernel $2: run ./just debug-kernel, or leave out --kernel"
+      home=$STORE/kernels/$2 IRQBED_KDIR=
+      ;;
+    --dir)
+      [ -d "${2:-}" ] || die "there is no folder '${2:-}': give the folder of your module's sources"
+      folder=$(cd "$2" && pwd -P)
+      ;;
+    *) break ;;
+  esac
   shift 2
-fi
+done
 out=$home/module
 kdir=${IRQBED_KDIR:-$home/kernel/build}
 [ -f "$kdir/Makefile" ] || die "no kernel headers at $kdir: run ./just setup, or set IRQBED_KDIR to a folder that has them"
@@ -23,6 +37,27 @@ release=$(cat "$kdir/include/config/kernel.release")
 case $kdir$out in
   *[[:space:]:]*) die "the kernel's makefiles cannot work below $ROOT, because of a space or colon in the name: move the checkout" ;;
 esac
+
+# Type information would need the symbols of vmlinux, and a tool of its own.
+make=(make -C "$kdir" -j"$(nproc)" CONFIG_DEBUG_INFO_BTF_MODULES=)
+# Debian's headers ask for the compiler of their release by name.
+if grep -qs 'gcc-12$' "$kdir/.kernelvariables" && ! command -v x86_64-linux-gnu-gcc-12 >/dev/null; then
+  make+=(CC=gcc)
+fi
+
+if [ -n "$folder" ]; then
+  [ -f "$folder/Kbuild" ] || [ -f "$folder/Makefile" ] ||
+    die "$folder has no Kbuild file: it says what to build, as \`obj-m := mydriver.o\`"
+  case $folder in
+    *[[:space:]:]*) die "the kernel's makefiles cannot work in '$folder', because of a space or colon in the name" ;;
+  esac
+  "$IMAGES/tools.sh" make
+  "${make[@]}" M="$folder" "$@" modules >&2 || die "the modules in $folder do not build for $release: see above"
+  built=$(find "$folder" -name '*.ko')
+  [ -n "$built" ] || die "$folder builds no module: its Kbuild file has no \`obj-m\`"
+  printf '%s\n' "$built"
+  exit
+fi
 
 # make would look at the whole tree to find out that nothing has changed.
 sum() { find "$1" -type f -exec cksum {} + | sort -k 3; }
@@ -44,17 +79,11 @@ mkdir -p "$build"
 cp -RpL "$source/." "$build"
 printf '%s\n' "$kdir $(cd "$source" && find . -type f | sort | cksum)" >"$build.for"
 
-# Type information would need the symbols of vmlinux, and a tool of its own.
-make=(make -C "$kdir" M="$build" -j"$(nproc)" CONFIG_DEBUG_INFO_BTF_MODULES=)
-# Debian's headers ask for the compiler of their release by name.
-if grep -qs 'gcc-12$' "$kdir/.kernelvariables" && ! command -v x86_64-linux-gnu-gcc-12 >/dev/null; then
-  make+=(CC=gcc)
-fi
 if [ $# -gt 0 ]; then
-  exec "${make[@]}" "$@" modules
+  exec "${make[@]}" M="$build" "$@" modules
 fi
 rm -f "$out/made-from"
-run module "${make[@]}" modules || die "the driver does not build for $release: $(why module)"
+run module "${make[@]}" M="$build" modules || die "the driver does not build for $release: $(why module)"
 [ -f "$build/irqbed.ko" ] || die "guest-kmod/ builds no irqbed.ko: see its Kbuild file"
 cp "$build/irqbed.ko" "$out/irqbed.ko.new"
 mv "$out/irqbed.ko.new" "$out/irqbed.ko"
