@@ -28,6 +28,11 @@ trace *ARGS: setup
 run-vm *ARGS: setup
     @{{irqbed}} run-vm "$@"
 
+# Test a driver of your own: `--module x.ko --agent check.sh`, or a scenario's file
+[no-cd]
+try *ARGS: setup
+    @{{irqbed}} test "$@"
+
 # Build the modules in a folder for the guest's kernel
 [no-cd]
 module DIR *ARGS:

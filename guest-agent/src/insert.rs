@@ -121,7 +121,7 @@ fn remove_here(name: &str) -> Result<()> {
                 [] => String::new(),
                 _ => format!(", among them {}", holders.join(", ")),
             };
-            bail!("it is in use, {} users{by}", read("refcnt"))
+            bail!("it is in use, so often: {}{by}", read("refcnt"))
         }
         Err(error) => Err(error.into()),
     }

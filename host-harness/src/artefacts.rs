@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::kmod::ModuleInfo;
+
 /// The folder at the root of the repository that holds what was fetched and built.
 const FOLDER: &str = ".irqbed";
 /// The folder in it that holds kernels of other names.
@@ -157,6 +159,17 @@ impl Artefacts {
         }
     }
 
+    /// The same with the kernel of a name, or as it is for none.
+    ///
+    /// # Errors
+    /// As [`Artefacts::with_kernel`].
+    pub fn or_of_kernel(self, name: Option<&str>) -> Result<Self, ArtefactError> {
+        match name {
+            Some(name) => self.with_kernel(name),
+            None => Ok(self),
+        }
+    }
+
     /// Makes sure that everything is there and that module and kernel are a pair.
     ///
     /// # Errors
@@ -179,7 +192,7 @@ impl Artefacts {
                 return Err(ArtefactError::Missing { what, path, remedy });
             }
         }
-        let built_for = module_release(&read(&self.module)?);
+        let built_for = ModuleInfo::of(&read(&self.module)?).release;
         let release = kernel_release(&read(&self.kernel)?);
         match (built_for, release) {
             (Some(built_for), Some(release)) if built_for != release => {
@@ -210,12 +223,21 @@ impl Artefacts {
         })
     }
 
+    /// The release of the kernel.
+    ///
+    /// # Errors
+    /// [`ArtefactError::Unreadable`], [`ArtefactError::NotAKernel`].
+    pub fn kernel_release(&self) -> Result<String, ArtefactError> {
+        kernel_release(&read(&self.kernel)?)
+            .ok_or_else(|| ArtefactError::NotAKernel(self.kernel.clone()))
+    }
+
     /// The parameters that the module takes, sorted.
     ///
     /// # Errors
     /// [`ArtefactError::Unreadable`].
     pub fn module_parameters(&self) -> Result<Vec<String>, ArtefactError> {
-        Ok(described_parameters(&read(&self.module)?))
+        Ok(ModuleInfo::of(&read(&self.module)?).parameters)
     }
 }
 
@@ -244,29 +266,12 @@ fn word_after(data: &[u8], mark: &[u8]) -> Option<String> {
 }
 
 /// The release that a text begins with.
-fn release(text: &[u8]) -> Option<String> {
+pub(crate) fn release(text: &[u8]) -> Option<String> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-~".contains(byte);
     let word: Vec<u8> = text.iter().copied().take_while(is_part).collect();
     String::from_utf8(word)
         .ok()
         .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()))
-}
-
-/// The kernel release a module was built for, from its `vermagic`.
-fn module_release(module: &[u8]) -> Option<String> {
-    word_after(module, b"vermagic=")
-}
-
-/// The parameters that a module describes, as `parm=NAME:TEXT` each.
-fn described_parameters(module: &[u8]) -> Vec<String> {
-    let mut names: Vec<String> = module
-        .split(|byte| *byte == 0)
-        .filter_map(|text| text.strip_prefix(b"parm="))
-        .filter_map(|text| str::from_utf8(text).ok()?.split_once(':'))
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    names.sort_unstable();
-    names
 }
 
 /// The release of a kernel image: the banner of an ELF image, or the version
@@ -313,15 +318,6 @@ mod tests {
     }
 
     #[test]
-    fn the_release_of_a_module_is_in_its_vermagic() {
-        let module = b"license=GPL\0vermagic=6.12.117+deb12-amd64 SMP preempt mod_unload \0";
-        assert_eq!(
-            module_release(module).as_deref(),
-            Some("6.12.117+deb12-amd64")
-        );
-    }
-
-    #[test]
     fn a_kernel_of_another_name_comes_with_its_driver_and_initramfs() {
         let folder = tempfile::tempdir().unwrap();
         let artefacts = Artefacts::below(folder.path().to_owned());
@@ -343,11 +339,5 @@ mod tests {
             assert!(part.starts_with(&home), "{part:?}");
         }
         assert_eq!(parts.qemu, artefacts.qemu);
-    }
-
-    #[test]
-    fn the_parameters_of_a_module_are_those_it_describes() {
-        let module = b"\0parm=unit:Unit, 0 to 31\0parmtype=unit:int\0parm=delay:Delay\0parms\0";
-        assert_eq!(described_parameters(module), ["delay", "unit"]);
     }
 }

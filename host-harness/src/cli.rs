@@ -2,22 +2,25 @@
 //! The commands of `irqbed`. What the user asked for goes to standard output,
 //! everything else to standard error.
 //!
-//! Exit status: 0 when all went well, 1 when it did not, 2 for a command line
-//! that makes no sense, 130 after Ctrl-C.
+//! Exit status: 0 when all went well, 1 when it did not, 2 for a command line, or
+//! a scenario, that makes no sense, 130 after Ctrl-C.
 
 mod ab;
 mod bench;
 mod compare;
 mod doctor;
 mod failure;
+mod guest;
 mod options;
 mod path;
 mod raise;
 mod report;
 mod run_vm;
+mod test;
 mod trace;
 
 use std::{
+    fmt::Display,
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
@@ -61,6 +64,9 @@ enum Command {
     RunVm(run_vm::Arguments),
     /// Make the device of a running `run-vm` interrupt
     Raise(raise::Arguments),
+    /// Boot a guest with devices and drivers of your own, run a program in it,
+    /// and say whether all went well
+    Test(test::Arguments),
     /// Say what this machine has, what will be used, and what to do
     Doctor(doctor::Arguments),
 }
@@ -81,6 +87,7 @@ pub fn main() -> ExitCode {
             Command::Trace(arguments) => trace::run(&arguments),
             Command::RunVm(arguments) => run_vm::run(&arguments),
             Command::Raise(arguments) => raise::run(&arguments),
+            Command::Test(arguments) => test::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
         });
     outcome.unwrap_or_else(|error| failure::report(&error))
@@ -103,11 +110,13 @@ fn log_to_stderr(verbose: u8) {
 
 /// The parts of a guest, with the kernel that the user wants.
 fn artefacts(kernel: Option<&str>) -> Result<Artefacts, ArtefactError> {
-    let stock = Artefacts::locate()?;
-    match kernel {
-        Some(name) => stock.with_kernel(name),
-        None => Ok(stock),
-    }
+    Artefacts::locate()?.or_of_kernel(kernel)
+}
+
+/// What was given cannot be run: says why, and gives the exit status.
+fn bad_input(error: &dyn Display) -> ExitCode {
+    eprintln!("irqbed: error: {error}");
+    ExitCode::from(2)
 }
 
 /// What the user asked for, on standard output.

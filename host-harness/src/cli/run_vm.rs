@@ -1,44 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `irqbed run-vm`: a shell in the guest, with the driver loaded, a listener
-//! running, and a device that `irqbed raise` makes interrupt.
+//! running, and a device that `irqbed raise` makes interrupt; or with devices,
+//! drivers and files of the user's own.
 
 use std::{
     fs::DirBuilder,
     io::{self, IsTerminal},
     os::unix::{fs::DirBuilderExt, net::UnixStream},
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{ExitCode, ExitStatus},
 };
 
 use anyhow::{Context, ensure};
-use clap::{Args, value_parser};
-use device_model::control::ControlServer;
+use clap::Args;
+use device_model::{control::ControlServer, event::EventSource};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use super::guest::GuestArguments;
 use crate::{
-    accel::{self, AccelRequest},
+    accel::{self, Accelerator},
+    artefacts::Artefacts,
     qemu::{ClockKind, ConsoleTo, Machine},
+    scenario::{Builtin, Description, Device, Scenario, ScenarioError},
     session::Session,
+    trial::Trial,
 };
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Virtual processors
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
-    vcpus: u32,
-    /// Guest memory, MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = value_parser!(u32).range(128..=65536))]
-    memory: u32,
-    /// Accelerator
-    #[arg(long, value_enum, default_value_t = AccelRequest::Auto)]
-    accel: AccelRequest,
-    /// Put behind the kernel's command line; may be given again
-    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
-    kernel_parameter: Vec<String>,
-    /// Another kernel than the stock one: `6.12-debug`, which checks locks,
-    /// memory and contexts (`./just debug-kernel` builds it)
-    #[arg(long, value_name = "NAME")]
-    kernel: Option<String>,
+    #[command(flatten)]
+    guest: GuestArguments,
     /// Where to listen for `irqbed raise`
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
@@ -48,24 +39,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     ensure!(
         io::stdin().is_terminal(),
         "run-vm gives an interactive shell and needs a terminal on standard input; \
-         for a run without one use `irqbed bench`"
+         for a run without one use `irqbed bench` or `irqbed test`"
     );
-    let artefacts = super::artefacts(arguments.kernel.as_deref())?;
-    let choice = accel::choose(arguments.accel)?;
-    let machine = Machine {
-        accelerator: choice.accelerator,
-        clock: ClockKind::Wall,
-        vcpus: arguments.vcpus,
-        memory_mib: arguments.memory,
-        iommu: false,
-        kernel_parameters: arguments.kernel_parameter.clone(),
+    let guest = match Visited::new(&arguments.guest)? {
+        Ok(guest) => guest,
+        Err(error) => return Ok(super::bad_input(&error)),
     };
+    let choice = accel::choose(arguments.guest.accel)?;
     let socket = match &arguments.control {
         Some(path) => path.clone(),
         None => default_socket()?,
     };
     ensure!(
-        UnixStream::connect(&socket).is_err(),
+        !guest.has_event_device() || UnixStream::connect(&socket).is_err(),
         "a guest is running already, with its socket at {}: leave it, or give --control SOCKET",
         socket.display()
     );
@@ -77,12 +63,78 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         eprintln!("irqbed: `./just raise` needs --control {}", path.display());
     }
     let _terminal = TerminalRestorer::new();
-    let mut session = Session::boot_with(&artefacts, &machine, &ConsoleTo::Terminal, None)?;
-    let _control = ControlServer::bind(&socket, session.source().clone())
-        .with_context(|| format!("cannot listen for `irqbed raise` at {}", socket.display()))?;
-    let status = session.wait_for_end()?;
+    let status = match guest {
+        Visited::Ours(parts) => visit(&parts.0, &parts.1, choice.accelerator, &socket)?,
+        Visited::Own(scenario) => visit_own(&scenario, choice.accelerator, &socket)?,
+    };
     ensure!(status.success(), "QEMU ended badly ({status})");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The guest to visit.
+enum Visited {
+    /// With the event device and our driver.
+    Ours(Box<(Artefacts, Description)>),
+    /// With devices, drivers and files of the user's own.
+    Own(Box<Scenario>),
+}
+
+impl Visited {
+    /// The guest that options ask for; what is wrong with them is the inner error.
+    fn new(arguments: &GuestArguments) -> anyhow::Result<Result<Self, ScenarioError>> {
+        let description = match arguments.description() {
+            Ok(description) => description,
+            Err(error) => return Ok(Err(error)),
+        };
+        if arguments.are_own() {
+            let scenario = description.check();
+            return Ok(scenario.map(|scenario| Self::Own(Box::new(scenario))));
+        }
+        let artefacts = super::artefacts(description.kernel.as_deref())?;
+        Ok(Ok(Self::Ours(Box::new((artefacts, description)))))
+    }
+
+    fn has_event_device(&self) -> bool {
+        match self {
+            Self::Ours(..) => true,
+            Self::Own(scenario) => scenario.devices.contains(&Device::Builtin(Builtin::Event)),
+        }
+    }
+}
+
+fn visit(
+    artefacts: &Artefacts,
+    description: &Description,
+    accelerator: Accelerator,
+    socket: &Path,
+) -> anyhow::Result<ExitStatus> {
+    let machine = Machine {
+        accelerator,
+        clock: ClockKind::Wall,
+        vcpus: description.vcpus,
+        memory_mib: description.memory_mib,
+        iommu: false,
+        kernel_parameters: description.kernel_parameters.clone(),
+    };
+    let mut session = Session::boot_with(artefacts, &machine, &ConsoleTo::Terminal, None)?;
+    let _control = listen(socket, session.source())?;
+    Ok(session.wait_for_end()?)
+}
+
+fn visit_own(
+    scenario: &Scenario,
+    accelerator: Accelerator,
+    socket: &Path,
+) -> anyhow::Result<ExitStatus> {
+    let mut trial = Trial::boot(scenario, accelerator, &ConsoleTo::Terminal)?;
+    let control = trial.source().map(|source| listen(socket, source));
+    let _control = control.transpose()?;
+    Ok(trial.visit(scenario)?)
+}
+
+fn listen(socket: &Path, source: &EventSource) -> anyhow::Result<ControlServer> {
+    ControlServer::bind(socket, source.clone())
+        .with_context(|| format!("cannot listen for `irqbed raise` at {}", socket.display()))
 }
 
 /// A socket in a folder of the user's own: below `XDG_RUNTIME_DIR`, else

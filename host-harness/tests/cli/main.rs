@@ -19,4 +19,5 @@ mod report;
 mod run_vm;
 mod sandbox;
 mod signals;
+mod test;
 mod usage;

@@ -154,7 +154,9 @@ fn no_command_at_all_shows_the_commands() {
     let sandbox = Sandbox::new();
     let ended = Running::start(&sandbox, irqbed(&sandbox, &[])).wait();
     assert_eq!(ended.status.code(), Some(2));
-    for command in ["bench", "path", "trace", "run-vm", "raise", "doctor"] {
+    for command in [
+        "bench", "path", "trace", "run-vm", "raise", "test", "doctor",
+    ] {
         assert!(ended.stderr.contains(command), "{}", ended.stderr);
     }
     sandbox.assert_nothing_left();

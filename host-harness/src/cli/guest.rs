@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Options of the commands that boot a guest for somebody's own driver: its
+//! devices, modules and files.
+
+use std::path::PathBuf;
+
+use clap::{Args, value_parser};
+
+use crate::{
+    accel::AccelRequest,
+    scenario::{Builtin, Description, Device, GivenFile, GivenModule, ScenarioError},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct GuestArguments {
+    /// A device of this project, by name; may be given again
+    #[arg(long, value_name = "NAME", value_enum)]
+    device: Vec<Builtin>,
+    /// Where a device model of yours listens, which speaks vfio-user; may be
+    /// given again, these devices come behind those of --device
+    #[arg(long, value_name = "PATH")]
+    socket: Vec<PathBuf>,
+    /// A kernel module to load; may be given again, they are loaded in order
+    #[arg(long, value_name = "PATH")]
+    module: Vec<PathBuf>,
+    /// Parameter of a module, as `debug=1`, or `mydriver.debug=1` of one among
+    /// several; may be given again
+    #[arg(long, value_name = "[MODULE.]NAME=VALUE", value_parser = parameter)]
+    module_parameter: Vec<Parameter>,
+    /// A file for the guest, in /test there unless said otherwise; may be given
+    /// again
+    #[arg(long, value_name = "PATH[:PATH-IN-GUEST]", value_parser = file)]
+    file: Vec<GivenFile>,
+    /// Virtual processors
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
+    vcpus: u32,
+    /// Guest memory, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = value_parser!(u32).range(128..=65536))]
+    memory: u32,
+    /// Accelerator
+    #[arg(long, value_enum, default_value_t = AccelRequest::Auto)]
+    pub(super) accel: AccelRequest,
+    /// Put behind the kernel's command line; may be given again
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    kernel_parameter: Vec<String>,
+    /// Another kernel than the stock one: `6.12-debug`, which checks locks,
+    /// memory and contexts (`./just debug-kernel` builds it)
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Parameter {
+    module: Option<String>,
+    name: String,
+    value: String,
+}
+
+fn parameter(text: &str) -> Result<Parameter, String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("give NAME=VALUE, or MODULE.NAME=VALUE")?;
+    let (module, name) = match name.split_once('.') {
+        Some((module, name)) => (Some(module.replace('-', "_")), name),
+        None => (None, name),
+    };
+    Ok(Parameter {
+        module,
+        name: name.to_owned(),
+        value: value.to_owned(),
+    })
+}
+
+fn file(text: &str) -> Result<GivenFile, String> {
+    let (path, to) = match text.rsplit_once(':') {
+        Some((path, to)) if to.starts_with('/') => (path, Some(to.to_owned())),
+        _ => (text, None),
+    };
+    match path {
+        "" => Err("give the path of a file".to_owned()),
+        path => Ok(GivenFile {
+            path: path.into(),
+            to,
+        }),
+    }
+}
+
+impl GuestArguments {
+    /// Whether the guest is for a driver, device or file of the user's own.
+    pub(super) fn are_own(&self) -> bool {
+        !(self.device.is_empty()
+            && self.socket.is_empty()
+            && self.module.is_empty()
+            && self.file.is_empty())
+    }
+
+    /// The module that is loaded first.
+    pub(super) fn first_module(&self) -> Option<&PathBuf> {
+        self.module.first()
+    }
+
+    /// The guest that they describe.
+    pub(super) fn description(&self) -> Result<Description, ScenarioError> {
+        let builtin = self.device.iter().copied().map(Device::Builtin);
+        let sockets = self.socket.iter().cloned().map(Device::Socket);
+        let mut modules: Vec<GivenModule> = self
+            .module
+            .iter()
+            .map(|path| GivenModule {
+                path: path.clone(),
+                parameters: Vec::new(),
+            })
+            .collect();
+        for parameter in &self.module_parameter {
+            let of = owner(&mut modules, parameter)?;
+            of.parameters
+                .push((parameter.name.clone(), parameter.value.clone()));
+        }
+        Ok(Description {
+            devices: builtin.chain(sockets).collect(),
+            modules,
+            files: self.file.clone(),
+            kernel: self.kernel.clone(),
+            kernel_parameters: self.kernel_parameter.clone(),
+            vcpus: self.vcpus,
+            memory_mib: self.memory,
+            ..Description::default()
+        })
+    }
+}
+
+/// The module that a parameter is for, by the name of its file.
+fn owner<'a>(
+    modules: &'a mut [GivenModule],
+    parameter: &Parameter,
+) -> Result<&'a mut GivenModule, ScenarioError> {
+    let refused = |module: &str, why: &str| ScenarioError::Parameter {
+        module: module.to_owned(),
+        parameter: format!("{}={}", parameter.name, parameter.value),
+        why: why.to_owned(),
+    };
+    match (&parameter.module, modules) {
+        (None, [only]) => Ok(only),
+        (None, []) => Err(refused("?", "there is no module: give --module PATH")),
+        (None, _) => Err(refused(
+            "?",
+            "there are several modules: give MODULE.NAME=VALUE",
+        )),
+        (Some(name), modules) => modules
+            .iter_mut()
+            .find(|module| {
+                let stem = module.path.file_stem().unwrap_or_default();
+                stem.to_string_lossy().replace('-', "_") == *name
+            })
+            .ok_or_else(|| refused(name, "it is given by no --module")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_have_a_colon_in_its_name() {
+        let pair = |text| file(text).map(|file| (file.path, file.to));
+        assert_eq!(pair("a:b"), Ok(("a:b".into(), None)));
+        assert_eq!(pair("a:b:/c"), Ok(("a:b".into(), Some("/c".to_owned()))));
+        file(":/c").expect_err("no path");
+    }
+
+    #[test]
+    fn a_parameter_finds_its_module() {
+        let module = |path: &str| GivenModule {
+            path: path.into(),
+            parameters: Vec::new(),
+        };
+        let mut modules = [module("x/my-driver.ko"), module("other.ko")];
+        let mut owner_of = |text| {
+            let found = owner(&mut modules, &parameter(text).expect("NAME=VALUE"));
+            found.map(|module| module.path.clone()).ok()
+        };
+        assert_eq!(owner_of("my_driver.n=1"), Some("x/my-driver.ko".into()));
+        assert_eq!(owner_of("other.n=1.5"), Some("other.ko".into()));
+        assert_eq!(owner_of("n=1"), None);
+        assert_eq!(owner_of("none.n=1"), None);
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `irqbed test`: boots a guest with somebody's devices and drivers, runs a
+//! program in it, and says whether all went well. Exit status 0 when it did, 1
+//! when something failed, 2 when there was nothing to run.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, value_parser};
+use irqbed_abi::control::Stream;
+
+use super::guest::GuestArguments;
+use crate::{
+    accel::{self, Accelerator},
+    qemu::ConsoleTo,
+    result::JsonTarget,
+    scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError},
+    session::SessionError,
+    trial::{Case, Outcome, Trial, junit},
+};
+
+/// The options that a scenario's file has in its place.
+const OF_A_SCENARIO: [&str; 14] = [
+    "device",
+    "socket",
+    "module",
+    "module_parameter",
+    "file",
+    "vcpus",
+    "memory",
+    "kernel_parameter",
+    "kernel",
+    "agent",
+    "arguments",
+    "limit",
+    "expect_exit",
+    "allow",
+];
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Scenarios' files (docs/test-your-driver.md), one test each, in place of
+    /// the options
+    #[arg(value_name = "SCENARIO.toml", conflicts_with_all = OF_A_SCENARIO)]
+    scenario: Vec<PathBuf>,
+    #[command(flatten)]
+    guest: GuestArguments,
+    /// The program to run in the guest: a static one, or a script for busybox's
+    /// /bin/sh
+    #[arg(long, value_name = "PATH")]
+    agent: Option<PathBuf>,
+    /// Arguments of the program
+    #[arg(last = true, value_name = "ARGUMENT", requires = "agent")]
+    arguments: Vec<String>,
+    /// How long the program may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_LIMIT, value_parser = value_parser!(u64).range(1..=MAX_LIMIT))]
+    limit: u64,
+    /// The exit status that is expected of the program
+    #[arg(long, value_name = "STATUS", default_value_t = 0)]
+    expect_exit: u8,
+    /// A report of the kernel's that has this text in it is no failure; may be
+    /// given again
+    #[arg(long, value_name = "TEXT")]
+    allow: Vec<String>,
+    /// Write the verdicts as JUnit XML; `-` for standard output, which then has
+    /// nothing else
+    #[arg(long, value_name = "FILE")]
+    junit: Option<JsonTarget>,
+}
+
+impl Arguments {
+    fn descriptions(&self) -> Result<Vec<Description>, ScenarioError> {
+        if !self.scenario.is_empty() {
+            let files = self.scenario.iter();
+            return files.map(|path| Description::from_file(path)).collect();
+        }
+        let mut description = Description {
+            agent: self.agent.clone(),
+            arguments: self.arguments.clone(),
+            limit: self.limit,
+            status: self.expect_exit,
+            allowed: self.allow.clone(),
+            ..self.guest.description()?
+        };
+        description.tests_something()?;
+        let named_by = self.agent.as_ref().or(self.guest.first_module());
+        if let Some(stem) = named_by.and_then(|path| path.file_stem()) {
+            description.name = stem.to_string_lossy().into_owned();
+        }
+        Ok(vec![description])
+    }
+
+    fn scenarios(&self) -> Result<Vec<Scenario>, ScenarioError> {
+        // All of them before the first is run.
+        let descriptions = self.descriptions()?;
+        descriptions.iter().map(Description::check).collect()
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let scenarios = match arguments.scenarios() {
+        Ok(scenarios) => scenarios,
+        Err(error) => return Ok(super::bad_input(&error)),
+    };
+    if let Some(Err(error)) = arguments.junit.as_ref().map(JsonTarget::ensure_writable) {
+        return Ok(super::bad_input(&error));
+    }
+    let accelerator = accel::choose(arguments.guest.accel)?.accelerator;
+    let shown = arguments.junit != Some(JsonTarget::Stdout);
+    let mut cases: Vec<Case> = Vec::new();
+    for scenario in &scenarios {
+        let outcome = match run_one(scenario, accelerator, shown) {
+            Err(error @ SessionError::Interrupted(_)) => return Err(error.into()),
+            outcome => outcome,
+        };
+        say_verdict(&scenario.name, &outcome);
+        let outcome = outcome.map_err(|error| error.to_string());
+        cases.push((scenario.name.clone(), outcome));
+    }
+    if let Some(target) = &arguments.junit {
+        target.write(junit(&cases)?.as_bytes())?;
+    }
+    let passed = |(_, outcome): &&Case| outcome.as_ref().is_ok_and(Outcome::passed);
+    let passed = cases.iter().filter(passed).count();
+    if cases.len() > 1 {
+        let failed = cases.len() - passed;
+        eprintln!("irqbed: {passed} passed, {failed} failed");
+    }
+    Ok(match passed == cases.len() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+fn run_one(
+    scenario: &Scenario,
+    accelerator: Accelerator,
+    shown: bool,
+) -> Result<Outcome, SessionError> {
+    let trial = Trial::boot(scenario, accelerator, &ConsoleTo::Kept)?;
+    trial.run(scenario, &mut |stream, text| {
+        // That nobody reads it is no failure of the driver's.
+        let _ = match stream {
+            Stream::Stdout if shown => {
+                let mut stdout = io::stdout().lock();
+                let written = stdout.write_all(text.as_bytes());
+                written.and_then(|()| stdout.flush())
+            }
+            _ => io::stderr().write_all(text.as_bytes()),
+        };
+    })
+}
+
+fn say_verdict(name: &str, outcome: &Result<Outcome, SessionError>) {
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            eprintln!("irqbed: error: {name}: {error}");
+            return say_lines(error.console());
+        }
+    };
+    let seconds = outcome.duration.as_secs_f64();
+    if outcome.passed() {
+        eprintln!("irqbed: passed: {name} in {seconds:.1} s");
+    }
+    for failure in &outcome.failures {
+        eprintln!("irqbed: failed: {name}: {failure}");
+        say_lines(failure.details());
+    }
+    for note in &outcome.notes {
+        eprintln!("irqbed: note: {note}");
+    }
+}
+
+fn say_lines(lines: &[String]) {
+    for line in lines {
+        eprintln!("    {line}");
+    }
+}

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A test of somebody's own driver: which devices a guest has, which modules it
+//! loads, which program it runs, and how that must end. [`Description`] is what a
+//! command line or a file says; [`Scenario`] is what was found good, with all
+//! files read, and [`crate::trial`] runs it.
+
+mod device;
+mod error;
+mod file;
+mod module;
+mod process;
+mod program;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use device::{Builtin, Device, SOCKET};
+pub use error::ScenarioError;
+pub use module::{GivenModule, Module};
+pub(crate) use process::DeviceProcess;
+
+use crate::{
+    artefacts::Artefacts,
+    initramfs::{self, GuestFile},
+};
+
+/// The folder in the guest that holds the user's files, and where the program
+/// starts.
+pub const FOLDER: &str = "/test";
+/// Most devices of a guest: there are 32 places on a bus, and some are taken.
+pub(crate) const MAX_DEVICES: usize = 16;
+/// Longest that a program may take, seconds.
+pub(crate) const MAX_LIMIT: u64 = 86_400;
+/// What a program may take unless said otherwise, seconds.
+pub(crate) const DEFAULT_LIMIT: u64 = 60;
+/// Guest memory unless said otherwise, MiB.
+pub(crate) const DEFAULT_MEMORY: u32 = 512;
+
+/// A file of the user's for the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Where it will be in the guest; in [`FOLDER`] by its own name for `None`.
+    pub to: Option<String>,
+}
+
+/// A scenario as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// What it is called.
+    pub name: String,
+    /// The guest's devices, in the order in which it finds them.
+    pub devices: Vec<Device>,
+    /// The modules, in the order in which they are loaded.
+    pub modules: Vec<GivenModule>,
+    /// Files that program and modules need.
+    pub files: Vec<GivenFile>,
+    /// The program.
+    pub agent: Option<PathBuf>,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// How long it may take, seconds.
+    pub limit: u64,
+    /// The exit status that is expected of it.
+    pub status: u8,
+    /// Kernel messages that are no failure: what one of them holds.
+    pub allowed: Vec<String>,
+    /// The kernel's name; `None` for the stock one.
+    pub kernel: Option<String>,
+    /// Put behind the kernel's command line.
+    pub kernel_parameters: Vec<String>,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Guest memory, MiB.
+    pub memory_mib: u32,
+}
+
+impl Default for Description {
+    fn default() -> Self {
+        Self {
+            name: "test".to_owned(),
+            devices: Vec::new(),
+            modules: Vec::new(),
+            files: Vec::new(),
+            agent: None,
+            arguments: Vec::new(),
+            limit: DEFAULT_LIMIT,
+            status: 0,
+            allowed: Vec::new(),
+            kernel: None,
+            kernel_parameters: Vec::new(),
+            vcpus: 1,
+            memory_mib: DEFAULT_MEMORY,
+        }
+    }
+}
+
+/// A scenario that can be run.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// What it is called.
+    pub name: String,
+    /// The parts of its guest.
+    pub artefacts: Artefacts,
+    /// Its devices.
+    pub devices: Vec<Device>,
+    /// Its modules, in order.
+    pub modules: Vec<Module>,
+    /// Everything that the guest gets: modules, files, program.
+    pub files: Vec<GuestFile>,
+    /// The archive in front of them.
+    pub initramfs: Vec<u8>,
+    /// The program and its arguments; empty for none.
+    pub argv: Vec<String>,
+    /// How long the program may take.
+    pub limit: Duration,
+    /// The exit status that is expected of it.
+    pub status: u8,
+    /// Kernel messages that are no failure.
+    pub allowed: Vec<String>,
+    /// Put behind the kernel's command line.
+    pub kernel_parameters: Vec<String>,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Guest memory, MiB.
+    pub memory_mib: u32,
+}
+
+impl Description {
+    /// Whether there is something to test.
+    ///
+    /// # Errors
+    /// [`ScenarioError::Nothing`].
+    pub fn tests_something(&self) -> Result<(), ScenarioError> {
+        match (&self.agent, &self.modules[..]) {
+            (None, []) => Err(ScenarioError::Nothing),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads every file and finds out whether the guest can do with it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<Scenario, ScenarioError> {
+        self.check_numbers()?;
+        if self.devices.len() > MAX_DEVICES {
+            return Err(ScenarioError::TooManyDevices(self.devices.len()));
+        }
+        let artefacts = Artefacts::locate()?.or_of_kernel(self.kernel.as_deref())?;
+        artefacts.check()?;
+        self.devices.iter().try_for_each(Device::check)?;
+        let release = artefacts.kernel_release()?;
+        let initramfs = read("initramfs", &artefacts.initramfs)?;
+        let mut cargo = Cargo::new(&initramfs, &artefacts)?;
+        for file in &self.files {
+            cargo.add("file", file.to.as_deref(), &file.path)?;
+        }
+        let mut modules = Vec::new();
+        for given in &self.modules {
+            let path = cargo.add("module", None, &given.path)?;
+            let image = cargo.last();
+            let info = module::check(&given.path, image, &release)?;
+            let name = info.name.clone().unwrap_or_default();
+            let parameters = module::parameters(&name, &info, &given.parameters)?;
+            modules.push(Module {
+                path,
+                name: name.replace('-', "_"),
+                parameters,
+            });
+        }
+        let mut argv = Vec::new();
+        if let Some(path) = &self.agent {
+            argv.push(cargo.add("program", None, path)?);
+            argv.extend(self.arguments.iter().cloned());
+            program::check(cargo.last(), |path| cargo.has(path)).map_err(|why| {
+                ScenarioError::Program {
+                    path: path.clone(),
+                    why,
+                }
+            })?;
+        }
+        cargo.fits(self.memory_mib)?;
+        Ok(Scenario {
+            name: self.name.clone(),
+            devices: self.devices.clone(),
+            modules,
+            files: cargo.files,
+            initramfs,
+            artefacts,
+            argv,
+            limit: Duration::from_secs(self.limit),
+            status: self.status,
+            allowed: self.allowed.clone(),
+            kernel_parameters: self.kernel_parameters.clone(),
+            vcpus: self.vcpus,
+            memory_mib: self.memory_mib,
+        })
+    }
+
+    fn check_numbers(&self) -> Result<(), ScenarioError> {
+        let out_of_range = |key, value, range| Err(ScenarioError::OutOfRange { key, value, range });
+        if !(1..=MAX_LIMIT).contains(&self.limit) {
+            return out_of_range("limit", self.limit, "seconds, 1 to 86400");
+        }
+        if !(1..=64).contains(&self.vcpus) {
+            return out_of_range("vcpus", self.vcpus.into(), "1 to 64");
+        }
+        if !(128..=65_536).contains(&self.memory_mib) {
+            return out_of_range("memory", self.memory_mib.into(), "MiB, 128 to 65536");
+        }
+        Ok(())
+    }
+}
+
+/// The files that the guest gets.
+struct Cargo {
+    files: Vec<GuestFile>,
+    /// What is there already.
+    paths: BTreeSet<String>,
+}
+
+impl Cargo {
+    fn new(initramfs: &[u8], artefacts: &Artefacts) -> Result<Self, ScenarioError> {
+        let paths = initramfs::paths(initramfs).map_err(|error| ScenarioError::Unreadable {
+            what: "initramfs",
+            path: artefacts.initramfs.clone(),
+            error,
+        })?;
+        Ok(Self {
+            files: Vec::new(),
+            paths,
+        })
+    }
+
+    /// Reads a file for the guest; where it will be there.
+    fn add(
+        &mut self,
+        what: &'static str,
+        to: Option<&str>,
+        path: &Path,
+    ) -> Result<String, ScenarioError> {
+        let content = read(what, path)?;
+        let to = match (to, path.file_name()) {
+            (Some(to), _) => to.to_owned(),
+            (None, Some(name)) => format!("{FOLDER}/{}", name.to_string_lossy()),
+            (None, None) => return Err(place(&path.to_string_lossy(), "it has no name")),
+        };
+        let mut parts = to.split('/').skip(1);
+        if !to.starts_with('/') || parts.any(|part| matches!(part, "" | "." | "..")) {
+            return Err(place(&to, "give an absolute path without . and .."));
+        }
+        if to.contains('\0') || to.len() > 1024 {
+            return Err(place(&to, "the path is too long, or has a zero byte"));
+        }
+        if ["/dev/", "/proc/", "/sys/", "/tmp/", "/run/"]
+            .iter()
+            .any(|folder| to.starts_with(folder))
+        {
+            return Err(place(&to, "something is mounted there when the guest runs"));
+        }
+        if !self.paths.insert(to.clone()) {
+            return Err(place(&to, "there is a file of this name already"));
+        }
+        self.files.push(GuestFile {
+            path: to.clone(),
+            executable: what == "program" || is_executable(path),
+            content,
+        });
+        Ok(to)
+    }
+
+    /// What was added last.
+    fn last(&self) -> &[u8] {
+        self.files.last().map_or(&[], |file| &file.content)
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.paths.contains(path)
+    }
+
+    /// The guest has the archive in memory, and the files, at the same time.
+    fn fits(&self, memory_mib: u32) -> Result<(), ScenarioError> {
+        let bytes: u64 = self
+            .files
+            .iter()
+            .map(|file| file.content.len() as u64)
+            .sum();
+        let files_mib = bytes.div_ceil(1 << 20);
+        if files_mib > u64::from(memory_mib) / 4 {
+            return Err(ScenarioError::TooLarge {
+                files_mib,
+                memory_mib,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn place(path: &str, why: &'static str) -> ScenarioError {
+    ScenarioError::Place {
+        path: path.to_owned(),
+        why,
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o111 != 0)
+}
+
+fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ScenarioError> {
+    let unreadable = |error| ScenarioError::Unreadable {
+        what,
+        path: path.to_owned(),
+        error,
+    };
+    // A pipe or a device would be waited for.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unreadable(std::io::Error::other("it is no file")));
+    }
+    fs::read(path).map_err(unreadable)
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is wrong with a scenario: each in one line, before a guest is started.
+
+use std::{io, path::PathBuf};
+
+use crate::artefacts::ArtefactError;
+
+/// A scenario that cannot be run as it was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// A file cannot be read.
+    #[error("cannot read the {what} {path}: {error}", path = .path.display())]
+    Unreadable {
+        /// What it is for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A scenario's file is not as it should be.
+    #[error("{path}:{line}: {message}", path = .path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// There is nothing to do.
+    #[error("nothing to test: give a program (--agent), a module (--module), or a scenario's file")]
+    Nothing,
+    /// No device has this name.
+    #[error(
+        "there is no device {name:?}; there is: {known} (or --socket PATH, where a device model of your own listens)"
+    )]
+    UnknownDevice {
+        /// The name.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// More devices than have room.
+    #[error("{0} devices are more than a guest takes, which is {max}", max = super::MAX_DEVICES)]
+    TooManyDevices(usize),
+    /// A device of no kind, or of several.
+    #[error("a [[device]] has one of: name (of one that is built in), socket, command")]
+    OneOf,
+    /// A command that starts no device model.
+    #[error("the device's command {command:?} cannot be: {why}")]
+    Command {
+        /// The command.
+        command: String,
+        /// Why not.
+        why: String,
+    },
+    /// No device model can be reached.
+    #[error("no device model can be reached at {path}: {why}", path = .path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A file that is no module.
+    #[error("{path} is no kernel module: {why}", path = .path.display())]
+    NoModule {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// A module of another kernel.
+    #[error(
+        "the module {path} was built for kernel {built_for}, but the guest's is {release}: build it by \
+         `./just module FOLDER`",
+        path = .path.display()
+    )]
+    OtherKernel {
+        /// The module.
+        path: PathBuf,
+        /// The kernel it was built for.
+        built_for: String,
+        /// That of the guest.
+        release: String,
+    },
+    /// A parameter of a module that cannot be passed.
+    #[error("the module {module} cannot have the parameter {parameter:?}: {why}")]
+    Parameter {
+        /// The module.
+        module: String,
+        /// The parameter.
+        parameter: String,
+        /// Why not.
+        why: String,
+    },
+    /// A program that the guest cannot run.
+    #[error("the guest cannot run {path}: {why}", path = .path.display())]
+    Program {
+        /// The program.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// A place in the guest that cannot be.
+    #[error("a file cannot be {path:?} in the guest: {why}")]
+    Place {
+        /// The path.
+        path: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// Files that fill the guest's memory.
+    #[error(
+        "files of {files_mib} MiB are too large for a guest of {memory_mib} MiB: give it more memory"
+    )]
+    TooLarge {
+        /// Their size.
+        files_mib: u64,
+        /// The guest's memory.
+        memory_mib: u32,
+    },
+    /// A number out of its range.
+    #[error("{key} is {value}: give {range}")]
+    OutOfRange {
+        /// What it is.
+        key: &'static str,
+        /// What was given.
+        value: u64,
+        /// What can be given.
+        range: &'static str,
+    },
+    /// A part of the guest is not there.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A scenario's file. Paths in it are relative to the folder it lies in.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{Builtin, Description, Device, GivenFile, GivenModule, ScenarioError, read};
+
+/// The file as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Document {
+    name: Option<String>,
+    agent: Option<PathBuf>,
+    #[serde(default)]
+    arguments: Vec<String>,
+    limit: Option<u64>,
+    #[serde(default)]
+    exit: u8,
+    #[serde(default)]
+    allow: Vec<String>,
+    kernel: Option<String>,
+    #[serde(default)]
+    kernel_parameters: Vec<String>,
+    vcpus: Option<u32>,
+    memory: Option<u32>,
+    #[serde(default)]
+    device: Vec<DeviceTable>,
+    #[serde(default)]
+    module: Vec<ModuleTable>,
+    #[serde(default)]
+    file: Vec<FileTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceTable {
+    name: Option<String>,
+    socket: Option<PathBuf>,
+    command: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModuleTable {
+    path: PathBuf,
+    #[serde(default)]
+    parameters: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileTable {
+    path: PathBuf,
+    to: Option<String>,
+}
+
+/// A module parameter.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a parameter is a text, a whole number, or true or false"
+)]
+enum Value {
+    Text(String),
+    Number(i64),
+    Truth(bool),
+}
+
+impl Value {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+            Self::Truth(truth) => if truth { "Y" } else { "N" }.to_owned(),
+        }
+    }
+}
+
+impl Description {
+    /// Reads a scenario's file.
+    ///
+    /// # Errors
+    /// What is wrong with it, by line and key.
+    pub fn from_file(path: &Path) -> Result<Self, ScenarioError> {
+        let text = read("scenario", path)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let text = String::from_utf8_lossy(&text);
+        let document: Document = toml::from_str(&text).map_err(|error| {
+            let before = error.span().map_or(0, |span| span.start);
+            let before = text.as_bytes().get(..before).unwrap_or_default();
+            ScenarioError::Toml {
+                path: path.to_owned(),
+                line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
+                message: error.message().trim().replace('\n', ", "),
+            }
+        })?;
+        Self::of(document, &name, folder)
+    }
+
+    fn of(document: Document, name: &str, folder: &Path) -> Result<Self, ScenarioError> {
+        let default = Self::default();
+        let devices = document.device.into_iter();
+        let devices = devices.map(|table| match (table.name, table.socket, table.command) {
+            (Some(name), None, None) => Builtin::named(&name).map(Device::Builtin),
+            (None, Some(socket), None) => Ok(Device::Socket(folder.join(socket))),
+            (None, None, Some(words)) => Ok(Device::Command(located(words, folder))),
+            _ => Err(ScenarioError::OneOf),
+        });
+        let description = Self {
+            name: document.name.unwrap_or_else(|| name.to_owned()),
+            devices: devices.collect::<Result<_, _>>()?,
+            modules: document
+                .module
+                .into_iter()
+                .map(|table| GivenModule {
+                    path: folder.join(table.path),
+                    parameters: table
+                        .parameters
+                        .into_iter()
+                        .map(|(name, value)| (name, value.text()))
+                        .collect(),
+                })
+                .collect(),
+            files: document
+                .file
+                .into_iter()
+                .map(|table| GivenFile {
+                    path: folder.join(table.path),
+                    to: table.to,
+                })
+                .collect(),
+            agent: document.agent.map(|path| folder.join(path)),
+            arguments: document.arguments,
+            limit: document.limit.unwrap_or(default.limit),
+            status: document.exit,
+            allowed: document.allow,
+            kernel: document.kernel,
+            kernel_parameters: document.kernel_parameters,
+            vcpus: document.vcpus.unwrap_or(default.vcpus),
+            memory_mib: document.memory.unwrap_or(default.memory_mib),
+        };
+        description.tests_something()?;
+        Ok(description)
+    }
+}
+
+/// A command whose program, unless it is looked for by name alone, lies in a
+/// folder.
+fn located(mut words: Vec<String>, folder: &Path) -> Vec<String> {
+    if let Some(program) = words.first_mut().filter(|program| program.contains('/')) {
+        *program = folder.join(&program).to_string_lossy().into_owned();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Description, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, text).expect("a file");
+        Description::from_file(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_says_what_a_command_line_can_say() {
+        let description = parse(
+            "agent = 'check.sh'\narguments = ['-v']\nlimit = 5\nexit = 3\nallow = ['x']\n\
+             memory = 256\n\
+             [[device]]\nname = 'event'\n[[device]]\nsocket = 'run/dev'\n\
+             [[device]]\ncommand = ['./dev', '{socket}']\n\
+             [[module]]\npath = '/m.ko'\nparameters = { n = 1, on = true, text = 'a b' }\n\
+             [[file]]\npath = 'data'\nto = '/etc/data'\n",
+        )
+        .expect("a scenario");
+        assert_eq!(description.name, "mine");
+        assert!(description.agent.expect("one").ends_with("check.sh"));
+        assert_eq!(description.devices.len(), 3);
+        assert_eq!(
+            (
+                description.limit,
+                description.status,
+                description.memory_mib
+            ),
+            (5, 3, 256)
+        );
+        let module = &description.modules[0];
+        assert_eq!(module.path, Path::new("/m.ko"));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            module.parameters,
+            [pair("n", "1"), pair("on", "Y"), pair("text", "a b")]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_line_and_key() {
+        for (text, words) in [
+            ("agent = 'x'\nlimits = 5\n", &[":2:", "limits"][..]),
+            ("agent = 'x'\nlimit = -1\n", &[":2:", "-1"]),
+            ("agent = 'x'\nexit = 256\n", &[":2:", "256"]),
+            ("agent = 'x'\nlimit = \n", &[":2:"]),
+            (
+                "agent = 'x'\n[[device]]\nnmae = 'event'\n",
+                &[":3:", "nmae"],
+            ),
+            (
+                "[[module]]\npath = 'x'\nparameters = { a = [1] }\n",
+                &[":3:", "a parameter is"],
+            ),
+            (
+                "agent = 'x'\n[[device]]\nname = 'toaster'\n",
+                &["toaster", "event"],
+            ),
+            (
+                "agent = 'x'\n[[device]]\nname = 'event'\nsocket = 'x'\n",
+                &["one of"],
+            ),
+            ("", &["nothing to test"]),
+        ] {
+            let error = parse(text).expect_err(text);
+            for word in words {
+                assert!(error.contains(word), "no {word:?} in: {error}");
+            }
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}
