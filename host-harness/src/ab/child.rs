@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use super::AbError;
 use crate::{interrupt, qemu::die_with_parent};
@@ -81,20 +81,22 @@ fn wait(command: &mut Command) -> io::Result<Option<ExitStatus>> {
     }
 }
 
-/// Ends a program and what it has started, in good order if it can.
+/// Ends a program and what it has started, in good order if they can.
 fn end(child: &mut Child) -> io::Result<()> {
     let group = Pid::from_raw(child.id().cast_signed());
-    // Fails only when it has just ended by itself.
+    // Fails only when all of them have just ended by themselves.
     let tell = |signal| group.map(|group| kill_process_group(group, signal));
+    let is_left = || group.is_some_and(|group| test_kill_process_group(group).is_ok());
     tell(Signal::TERM);
     let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        if child.try_wait()?.is_some() {
-            return Ok(());
+    // One that has ended counts until it is waited for.
+    while child.try_wait()?.is_none() || is_left() {
+        if Instant::now() >= deadline {
+            tell(Signal::KILL);
+            break;
         }
         thread::sleep(LOOK);
     }
-    tell(Signal::KILL);
     child.wait().map(drop)
 }
 
