@@ -100,6 +100,10 @@ criterion *FILTER: setup
 bench-peers *ARGS: setup
     @images/cargo.sh peers "$@"
 
+# Make a device of your own to begin with: the device, its driver and a test
+new-device NAME:
+    @device-model/examples/new-device.sh "$@"
+
 # Check the sources: rustfmt, clippy, the module with W=1 and sparse, shellcheck
 lint:
     @images/lint.sh
