@@ -13,6 +13,7 @@ use queue::{Queue, Rings};
 
 use crate::{
     bar::{Bar, BarIndex},
+    capability::PowerManagement,
     device::{Bus, PciDevice, ResetKind},
     dma::GuestAddr,
     register::{Registers, Write},
@@ -138,6 +139,7 @@ impl PciDevice for NicLite {
         DeviceSpec::new(identity)
             .bar(BarIndex::BAR0, Bar::trapped(NicRegister::MAP.bar_size()))
             .msix_in(MSIX_BAR, QUEUES)
+            .power(PowerManagement::default())
             .express()
     }
 
