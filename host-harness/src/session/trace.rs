@@ -57,9 +57,6 @@ impl Session {
                         answer => Err(answer),
                     })?;
             if bytes == 0 {
-                if let Ok(p) = std::env::var("DUMP") {
-                    std::fs::write(p, &text).unwrap();
-                }
                 return Ok(text);
             }
             let piece = inflate(&deflated, bytes).map_err(AgentError::Io)?;
