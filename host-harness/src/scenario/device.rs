@@ -9,8 +9,10 @@ use std::{
 
 use clap::ValueEnum;
 use device_model::{
-    ServeError, ServerHandle,
+    PciDevice, ServerHandle,
+    edu::EduDevice,
     event::{EventDevice, EventSource},
+    nic_lite::NicLite,
 };
 use rustix::{
     fs::{FileType, Mode, OFlags, fstat, open},
@@ -29,6 +31,10 @@ use crate::session::SessionError;
 pub enum Builtin {
     /// The event device, which `irqbed raise` makes interrupt
     Event,
+    /// QEMU's educational device, register by register
+    Edu,
+    /// A network card in miniature: queues, doorbells, a loop-back
+    NicLite,
 }
 
 impl Builtin {
@@ -46,22 +52,33 @@ impl Builtin {
     }
 
     fn serve(self) -> Result<Served, SessionError> {
-        let failed = |error: &dyn std::error::Error| SessionError::Device(error.to_string());
-        let serving = |result: Result<_, ServeError>| result.map_err(|error| failed(&error));
         match self {
             Self::Event => {
                 let device = EventDevice::new().map_err(|error| failed(&error))?;
                 let source = Some(device.source());
-                let (server, handle) = serving(device_model::serve(device))?;
                 Ok(Served {
-                    server: Some(server),
-                    process: None,
-                    handle,
                     source,
+                    ..serve(device)?
                 })
             }
+            Self::Edu => serve(EduDevice::new()),
+            Self::NicLite => serve(NicLite::new()),
         }
     }
+}
+
+fn serve(device: impl PciDevice) -> Result<Served, SessionError> {
+    let (server, handle) = device_model::serve(device).map_err(|error| failed(&error))?;
+    Ok(Served {
+        server: Some(server),
+        process: None,
+        handle,
+        source: None,
+    })
+}
+
+fn failed(error: &dyn std::error::Error) -> SessionError {
+    SessionError::Device(error.to_string())
 }
 
 /// A device of a scenario.
