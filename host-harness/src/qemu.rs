@@ -214,6 +214,10 @@ impl Machine {
             // The clock is the TSC, and nobody need watch it.
             "tsc=reliable".to_owned(),
             "nowatchdog".to_owned(),
+            // The kernel would try whether its timer interrupts, and on a host
+            // that is too busy find that it does not, and panic or do without
+            // the interrupt controller.
+            "no_timer_check".to_owned(),
             // The kernel would test its cryptography, for the first second
             // after the boot too, between our events.
             "cryptomgr.notests".to_owned(),

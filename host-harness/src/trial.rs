@@ -41,14 +41,10 @@ const SHOWN: usize = 5;
 const LAST_WORDS: usize = 60;
 /// What QEMU says when a device model has closed its connection.
 const LEFT: &str = "failed to read header";
-/// The kernel would try whether its timer interrupts, and on a host that is too
-/// busy find that it does not, and do without the interrupt controller.
-const TIMER_WORKS: &str = "no_timer_check";
 /// The kernel's own limits, and its log on the console: what it says last is
 /// all there is of a guest that died. They come behind our `nowatchdog` and
 /// `quiet` (Documentation/admin-guide/kernel-parameters.txt, `sysctl.*=`).
-const WATCHFUL: [&str; 4] = [
-    TIMER_WORKS,
+const WATCHFUL: [&str; 3] = [
     "sysctl.kernel.watchdog=1",
     "sysctl.kernel.hung_task_timeout_secs=10",
     "sysctl.kernel.printk=7",
@@ -88,9 +84,7 @@ impl Trial {
         let own = match console {
             ConsoleTo::Kept => WATCHFUL.map(str::to_owned).to_vec(),
             // The harness, and nobody else, says what happens in the guest.
-            ConsoleTo::Terminal => [TIMER_WORKS, "irqbed.mode=control"]
-                .map(str::to_owned)
-                .to_vec(),
+            ConsoleTo::Terminal => vec!["irqbed.mode=control".to_owned()],
         };
         let machine = Machine {
             accelerator,
