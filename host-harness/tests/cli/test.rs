@@ -305,6 +305,44 @@ fn a_driver_on_a_device_model_of_the_users_own_passes() {
 }
 
 #[test]
+fn the_devices_of_the_project_are_there_by_name() {
+    let sandbox = Sandbox::with_guest();
+    fs::copy(
+        repository().join("examples/edu/check.sh"),
+        sandbox.own("check.sh"),
+    )
+    .expect("a copy");
+    // Both are in one guest.
+    script(
+        &sandbox,
+        "agent.sh",
+        "./check.sh && grep -l 0x0002 /sys/bus/pci/devices/*/device",
+    );
+    let check = sandbox.own("check.sh");
+    let agent = sandbox.own("agent.sh");
+    let ended = run(
+        &sandbox,
+        &[
+            "test",
+            "--accel=tcg",
+            "--device=edu",
+            "--device=nic-lite",
+            "--file",
+            check.to_str().expect("UTF-8"),
+            "--agent",
+            agent.to_str().expect("UTF-8"),
+        ],
+    );
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    assert!(
+        ended.stdout.contains("edu: 0000:00:01.0 works"),
+        "{ended:#?}"
+    );
+    assert!(ended.stdout.contains("0000:00:02.0/device"), "{ended:#?}");
+    sandbox.assert_nothing_left();
+}
+
+#[test]
 fn each_way_to_fail_is_said_and_counted() {
     let sandbox = Sandbox::with_guest();
     let module = module(&sandbox, "host-harness/tests/modules/faulty");
