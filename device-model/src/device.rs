@@ -178,6 +178,8 @@ pub trait PciDevice: Send + 'static {
     }
 }
 
+// Each method must be here: one that is not would be the default for every
+// device in a box.
 impl PciDevice for Box<dyn PciDevice> {
     fn spec(&self) -> DeviceSpec {
         (**self).spec()
@@ -185,6 +187,10 @@ impl PciDevice for Box<dyn PciDevice> {
 
     fn attach(&mut self, bus: Bus) {
         (**self).attach(bus);
+    }
+
+    fn doorbells(&self) -> Vec<(BarIndex, IoEventFd)> {
+        (**self).doorbells()
     }
 
     fn bar_read(&mut self, bar: BarIndex, offset: u64, data: &mut [u8]) {
