@@ -132,7 +132,7 @@ impl Said {
         let seconds = self.started.elapsed().as_secs_f64();
         let rate = sent as f64 / seconds;
         println!(
-            "{sent} messages {} in {seconds:.0} s ({rate:.0}/s), a valid one answered after each",
+            "{sent} messages {} in {seconds:.0} s ({rate:.0}/s), a valid one answered after each bunch",
             self.how
         );
     }
