@@ -20,6 +20,8 @@ mod sealed {
     use super::VolatileSlice;
 
     pub trait Word: Copy {
+        type Bytes: AsRef<[u8]>;
+        fn le_bytes(self) -> Self::Bytes;
         fn load(memory: &VolatileSlice<'_>) -> Option<Self>;
         fn store(self, memory: &VolatileSlice<'_>) -> Option<()>;
         fn fetch_add(self, memory: &VolatileSlice<'_>) -> Option<Self>;
@@ -34,6 +36,12 @@ mod sealed {
 macro_rules! word {
     ($word:ty, $atomic:ty) => {
         impl sealed::Word for $word {
+            type Bytes = [u8; size_of::<$word>()];
+
+            fn le_bytes(self) -> Self::Bytes {
+                self.to_le_bytes()
+            }
+
             fn load(memory: &VolatileSlice<'_>) -> Option<Self> {
                 let word = memory.get_atomic_ref::<$atomic>(0).ok()?;
                 Some(Self::from_le(word.load(Ordering::Acquire)))
@@ -88,12 +96,18 @@ impl Dma {
         }
     }
 
-    /// Stores a word in one piece, after everything written before it.
+    /// Stores a word in one piece, after everything written before it; by a
+    /// message where the memory has no file.
     ///
     /// # Errors
     /// When the word is not aligned or cannot be written.
     pub fn store<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
-        self.with_word::<W, _>(addr, |memory| word.store(memory))
+        self.may_start(addr)?;
+        let map = self.read_map();
+        let memory = map.writable.get_slice(GuestAddress(addr.0), size_of::<W>());
+        let stored = memory.ok().and_then(|memory| word.store(&memory));
+        drop(map);
+        stored.map_or_else(|| self.store_by_message(addr, word.le_bytes().as_ref()), Ok)
     }
 
     /// Adds to a word, around its limit, and returns what it was before.

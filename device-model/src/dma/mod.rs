@@ -123,20 +123,6 @@ impl Dma {
         read.or_else(|_| self.read_pieces(addr, data))
     }
 
-    /// Stores a little-endian word in one piece, after everything written
-    /// before it.
-    ///
-    /// # Errors
-    /// When the word is not aligned or cannot be written.
-    pub fn store_release(&self, addr: GuestAddr, word: u32) -> Result<(), DmaError> {
-        self.may_start(addr)?;
-        let stored =
-            self.read_map()
-                .writable
-                .store(word.to_le(), GuestAddress(addr.0), Ordering::Release);
-        stored.or_else(|_| self.store_by_message(addr, &word.to_le_bytes()))
-    }
-
     /// Whether all of a range can be written, bus mastering aside.
     ///
     /// # Errors

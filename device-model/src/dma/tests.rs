@@ -39,7 +39,7 @@ fn bytes_go_to_the_file_at_its_offset() {
     let mut bytes = [0; 4];
     view.read_exact_at(&mut bytes, PAGE + 0x10).unwrap();
     assert_eq!(&bytes, b"here");
-    dma.store_release(addr(0x8ffc), 0x0403_0201).unwrap();
+    dma.store(addr(0x8ffc), 0x0403_0201_u32).unwrap();
     view.read_exact_at(&mut bytes, 2 * PAGE - 4).unwrap();
     assert_eq!(bytes, [1, 2, 3, 4]);
     dma.read(addr(0x8010), &mut bytes).unwrap();
@@ -129,7 +129,7 @@ fn an_error_names_the_first_address_in_the_way() {
         })
     );
     assert_eq!(
-        dma.store_release(addr(1), 1),
+        dma.store(addr(1), 1_u32),
         Err(DmaError::Misaligned { addr: addr(1) })
     );
     let end = addr(u64::MAX);

@@ -371,7 +371,7 @@ fn publish(
     let record_at = at(geometry.records, place.record_offset);
     dma.write(record_at, record.as_bytes())?;
     instrument.stamp_raise(record.slot, HostTsc::now());
-    dma.store_release(at(record_at, PHASE_OFFSET), place.phase)
+    dma.store(at(record_at, PHASE_OFFSET), place.phase)
 }
 
 /// Both areas end inside the address space, so the sum does not wrap.

@@ -175,9 +175,9 @@ fn writes_carry_their_data_and_cross_into_mapped_memory() {
     let dma = fixture.dma();
     let writer = thread::spawn(move || {
         dma.write(GuestAddr(behind - 3), b"over")?;
-        dma.store_release(GuestAddr(REMOTE + 4), 0x0403_0201)?;
+        dma.store(GuestAddr(REMOTE + 4), 0x0403_0201_u32)?;
         assert_eq!(
-            dma.store_release(GuestAddr(REMOTE + 5), 0),
+            dma.store(GuestAddr(REMOTE + 5), 0_u32),
             Err(DmaError::Misaligned {
                 addr: GuestAddr(REMOTE + 5)
             })
