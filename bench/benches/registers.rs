@@ -65,14 +65,10 @@ fn or_fail<T>(outcome: Result<T>) -> T {
 
 /// A guest whose clock is known and whose device no driver has.
 fn boot() -> Result<(Session, WallClock)> {
-    let machine = Machine {
-        accelerator: accel::choose(AccelRequest::Auto)?.accelerator,
-        clock: ClockKind::Wall,
-        vcpus: 1,
-        memory_mib: 256,
-        iommu: false,
-        kernel_parameters: Vec::new(),
-    };
+    let machine = Machine::new(
+        accel::choose(AccelRequest::Auto)?.accelerator,
+        ClockKind::Wall,
+    );
     let mut session = Session::boot(&image::artefacts()?, &machine)?;
     session.load_module([])?;
     let first = Calibration::take(&mut session)?;

@@ -64,14 +64,7 @@ impl Guests {
             ClockKind::Wall => accel::choose(AccelRequest::Auto)?.accelerator,
         };
         Ok(Self {
-            machine: Machine {
-                accelerator,
-                clock,
-                vcpus: 1,
-                memory_mib: 256,
-                iommu: false,
-                kernel_parameters: Vec::new(),
-            },
+            machine: Machine::new(accelerator, clock),
             running: None,
         })
     }

@@ -64,14 +64,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let artefacts = Artefacts::locate()?;
     let choice = accel::choose(AccelRequest::Auto)?;
-    let machine = Machine {
-        accelerator: choice.accelerator,
-        clock: ClockKind::Wall,
-        vcpus: 1,
-        memory_mib: 256,
-        iommu: false,
-        kernel_parameters: Vec::new(),
-    };
+    let machine = Machine::new(choice.accelerator, ClockKind::Wall);
     let measured = peers::measure(&machine, &plan, &Progress::on_terminal())?;
     let environment = Environment::gather(&artefacts.qemu, &measured.kernel, &choice);
     let command = format!(

@@ -15,14 +15,7 @@ use irqbed_bench::peers::{self, Plan, Report, Subject};
 #[test]
 fn every_peer_is_measured_in_one_guest() {
     let choice = accel::choose(AccelRequest::Auto).expect("an accelerator");
-    let machine = Machine {
-        accelerator: choice.accelerator,
-        clock: ClockKind::Wall,
-        vcpus: 1,
-        memory_mib: 256,
-        iommu: false,
-        kernel_parameters: Vec::new(),
-    };
+    let machine = Machine::new(choice.accelerator, ClockKind::Wall);
     // Two: one has no interval.
     let plan = Plan {
         rounds: 2,

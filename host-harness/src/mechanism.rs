@@ -263,12 +263,8 @@ mod tests {
 
     fn machine(clock: ClockKind, vcpus: u32) -> Machine {
         Machine {
-            accelerator: Accelerator::Tcg,
-            clock,
             vcpus,
-            memory_mib: 256,
-            iommu: false,
-            kernel_parameters: Vec::new(),
+            ..Machine::new(Accelerator::Tcg, clock)
         }
     }
 

@@ -130,6 +130,19 @@ pub struct StartError {
 }
 
 impl Machine {
+    /// A machine of one processor and 256 MiB, without an IOMMU.
+    #[must_use]
+    pub const fn new(accelerator: Accelerator, clock: ClockKind) -> Self {
+        Self {
+            accelerator,
+            clock,
+            vcpus: 1,
+            memory_mib: 256,
+            iommu: false,
+            kernel_parameters: Vec::new(),
+        }
+    }
+
     /// QEMU's arguments, as they are passed.
     #[must_use]
     pub fn arguments(

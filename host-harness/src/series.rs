@@ -108,14 +108,7 @@ mod tests {
     };
 
     fn benches() -> Vec<Bench> {
-        let machine = Machine {
-            accelerator: Accelerator::Tcg,
-            clock: ClockKind::Wall,
-            vcpus: 1,
-            memory_mib: 256,
-            iommu: false,
-            kernel_parameters: Vec::new(),
-        };
+        let machine = Machine::new(Accelerator::Tcg, ClockKind::Wall);
         let pairs = Pair::of(Mechanism::ALL, Context::ALL);
         pairs
             .into_iter()

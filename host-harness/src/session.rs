@@ -6,14 +6,7 @@
 //! use host_harness::{accel, artefacts::Artefacts, qemu::{ClockKind, Machine}, session::Session};
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let machine = Machine {
-//!     accelerator: accel::choose(accel::AccelRequest::Auto)?.accelerator,
-//!     clock: ClockKind::Wall,
-//!     vcpus: 1,
-//!     memory_mib: 256,
-//!     iommu: false,
-//!     kernel_parameters: Vec::new(),
-//! };
+//! let machine = Machine::new(accel::choose(accel::AccelRequest::Auto)?.accelerator, ClockKind::Wall);
 //! let mut session = Session::boot(&Artefacts::locate()?, &machine)?;
 //! session.load_module([])?;
 //! session.power_off()?;

@@ -80,14 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let artefacts = Artefacts::locate()?;
     let mut choice = accel::choose(AccelRequest::Tcg)?;
     choice.reason = "it logs instructions".to_owned();
-    let machine = Machine {
-        accelerator: choice.accelerator,
-        clock: ClockKind::Instructions,
-        vcpus: 1,
-        memory_mib: 256,
-        iommu: false,
-        kernel_parameters: Vec::new(),
-    };
+    let machine = Machine::new(choice.accelerator, ClockKind::Instructions);
     let plan = arguments.plan();
     if let Some(why) = plan.pair.refusal(&machine, 1) {
         bail!("{} has no path to show: {why}", plan.pair);

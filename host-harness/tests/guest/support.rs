@@ -33,16 +33,12 @@ pub fn artefacts() -> Artefacts {
 }
 
 pub fn machine(clock: ClockKind) -> Machine {
-    Machine {
-        accelerator: choose(AccelRequest::Tcg)
+    Machine::new(
+        choose(AccelRequest::Tcg)
             .expect("TCG always works")
             .accelerator,
         clock,
-        vcpus: 1,
-        memory_mib: 256,
-        iommu: false,
-        kernel_parameters: Vec::new(),
-    }
+    )
 }
 
 impl Guest {
