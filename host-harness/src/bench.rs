@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One benchmark: listeners, a calibrated clock, a run, and the account.
 
+mod accounts;
+mod stamps;
+
 use std::collections::BTreeMap;
 
 use device_model::event::DeviceCounters;
 use irqbed_abi::{
-    control::{Behaviour, ListenerReport, ListenerSpec, Load, Mechanism, ReplyBy},
+    control::{Behaviour, ListenerReport, ListenerSpec, Load, ReplyBy},
     counters::Counters,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    account::{Account, Loss},
     clock::{Calibration, ClockError, WallClock},
-    measure::{self, MeasureError, Plan, Rate, Run, Trace},
+    measure::{self, MeasureError, Plan, Rate, Run},
     mechanism::{Driver, InterruptType, Pair, driver},
     progress::Progress,
     qemu::{ClockKind, Machine, STEADY},
-    result::{Clock, Listener, Parameters, Replies, RunResult, Stages, Timeline},
+    result::{Clock, Listener, Parameters, RunResult, Stages},
     session::{Session, SessionError},
-    stages::{Sample, StageHistograms},
-    units::{Nanos, Unit},
+    units::Nanos,
 };
+
+use stamps::distributions;
+pub(crate) use stamps::sample;
 
 /// Results in wall time claim to be this good.
 pub const CLAIM: Nanos = Nanos(1_000);
@@ -361,101 +365,6 @@ impl Bench {
         self.prepare(session)?;
         Ok(calibrated)
     }
-
-    /// The account, each term from where it was counted: device, driver,
-    /// agent, guest kernel. Every event counts once per listener.
-    fn account(
-        &self,
-        run: &Run,
-        reports: &[ListenerReport],
-        before: &Counted,
-        after: &Counted,
-    ) -> Account {
-        let listeners = u64::from(self.listeners);
-        let device = after.0.since(&before.0);
-        let driver = |count| counted_by_driver(before, after, count);
-        let others = reports.iter().skip(1);
-        let intact =
-            |report: &ListenerReport| report.received - report.bad_payload - report.out_of_order;
-        let delivered = run.delivered() + others.clone().map(intact).sum::<u64>();
-
-        let mut account = Account::new(device.raised * listeners, delivered);
-        account
-            .lose(Loss::RingOverflow, device.ring_overflow * listeners)
-            .lose(Loss::BadRecord, driver(|c| c.bad_record) * listeners)
-            .lose(Loss::NoListener, driver(|c| c.no_listener) * listeners)
-            .lose(
-                Loss::BadPayload,
-                run.bad_payload() + others.clone().map(|r| r.bad_payload).sum::<u64>(),
-            )
-            .lose(
-                Loss::OutOfOrder,
-                run.out_of_order() + others.map(|r| r.out_of_order).sum::<u64>(),
-            );
-        match self.pair.mechanism {
-            // One send serves all, and says only that somebody's buffer was
-            // full; whose, the kernel counts at each socket.
-            Mechanism::NetlinkBroadcast | Mechanism::GenetlinkMulticast => account
-                .lose(Loss::NoMemory, driver(|c| c.no_memory) * listeners)
-                .lose(
-                    Loss::SocketOverrun,
-                    reports.iter().map(|r| r.kernel_drops).sum(),
-                ),
-            // The listener does what the driver does otherwise, and with it
-            // goes what it had not taken.
-            Mechanism::Vfio => account
-                .lose(
-                    Loss::BadRecord,
-                    reports.iter().map(|r| r.malformed).sum::<u64>(),
-                )
-                .lose(Loss::UnreadByDeadListener, device.discarded),
-            _ => account
-                .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
-                .lose(Loss::NoMemory, driver(|c| c.no_memory))
-                .lose(Loss::SocketFull, driver(|c| c.socket_full))
-                .lose(Loss::QueueFull, driver(|c| c.queue_full))
-                .lose(
-                    Loss::UnreadByDeadListener,
-                    unread_by_the_dead(reports, driver(|c| c.sent)),
-                ),
-        };
-        account
-    }
-
-    /// The account of the replies: agent, driver, device.
-    fn replies(
-        &self,
-        reports: &[ListenerReport],
-        before: &Counted,
-        after: &Counted,
-    ) -> Option<Replies> {
-        let (by, report) = (self.reply?, reports.first()?);
-        let device = after.0.since(&before.0);
-        let refused = counted_by_driver(before, after, |c| c.bad_reply);
-        let mut account = Account::new(report.replies, device.replies);
-        account
-            .lose(Loss::ReplyUnsent, report.replies_unsent)
-            .lose(Loss::ReplyRefused, refused)
-            .lose(Loss::ReplyUnknown, device.unknown_replies);
-        Some(Replies {
-            by: by.as_str().to_owned(),
-            account,
-        })
-    }
-}
-
-/// What our driver counted between two moments; 0 where another had the device.
-fn counted_by_driver(before: &Counted, after: &Counted, count: fn(&Counters) -> u64) -> u64 {
-    let of = |counted: &Counted| counted.1.as_ref().map_or(0, count);
-    of(after).saturating_sub(of(before))
-}
-
-/// Messages the kernel accepted for listeners that died before reading them.
-fn unread_by_the_dead(reports: &[ListenerReport], sent: u64) -> u64 {
-    if reports.iter().all(|report| report.alive) {
-        return 0;
-    }
-    sent.saturating_sub(reports.iter().map(|report| report.received).sum())
 }
 
 /// The report of a listener that is ended now; `alive` says whether it had
@@ -464,50 +373,4 @@ fn last_report(session: &mut Session, listener: u32) -> Result<ListenerReport, S
     let alive = session.report(listener)?.alive;
     let report = session.end_listener(listener, false)?;
     Ok(ListenerReport { alive, ..report })
-}
-
-/// The stages as a whole, and over the run.
-fn distributions(
-    traces: &[Trace],
-    wall: Option<&WallClock>,
-    duration: Nanos,
-) -> (StageHistograms, Option<Timeline>) {
-    let unit = if wall.is_some() {
-        Unit::Nanoseconds
-    } else {
-        Unit::Instructions
-    };
-    let mut stages = StageHistograms::new(unit);
-    let mut events = Vec::with_capacity(traces.len());
-    for trace in traces {
-        let sample = sample(trace, wall);
-        stages.record(&sample);
-        let raised = trace.raise.into_iter();
-        events.extend(raised.map(|at| (at, sample.stage(Timeline::stage_of(unit)))));
-    }
-    (stages, Timeline::new(unit, duration, &events))
-}
-
-/// The stages of one event: nanoseconds, or instructions where there is no
-/// wall clock, and then only between stamps of the guest.
-pub(crate) fn sample(trace: &Trace, wall: Option<&WallClock>) -> Sample {
-    let within = |from, to| match (from, to, wall) {
-        (Some(from), Some(to), Some(wall)) => Some(wall.guest_to_guest(from, to)),
-        (Some(from), Some(to), None) => Some(to.0.wrapping_sub(from.0).cast_signed()),
-        _ => None,
-    };
-    let across = |to| Some(wall?.host_to_guest(trace.raise?, to?));
-    let back = |from| Some(wall?.guest_to_host(from?, trace.device?));
-    Sample {
-        raise_to_isr: across(trace.isr),
-        isr_to_notify: within(trace.isr, trace.notify),
-        notify_to_user: within(trace.notify, trace.user),
-        unstamped: across(trace.user).filter(|_| trace.isr.is_none()),
-        reply_to_command: within(trace.reply, trace.command),
-        command_to_device: back(trace.command),
-        reply_to_device: back(trace.reply),
-        raise_to_device: wall
-            .zip(trace.raise.zip(trace.device))
-            .map(|(wall, (raise, device))| wall.host_to_host(raise, device)),
-    }
 }
