@@ -18,6 +18,7 @@ use host_harness::{
     bench::CLAIM,
     environment::Environment,
     interrupt,
+    pin::Pin,
     progress::Progress,
     qemu::{ClockKind, Machine},
 };
@@ -34,6 +35,10 @@ struct Arguments {
     /// Events of a block
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     events: u64,
+    /// Where on the host the thread that raises and those of QEMU run: auto,
+    /// none, or processors as 1 or 0,0,1
+    #[arg(long, value_name = "CPU,...", default_value = "auto")]
+    pin: Pin,
     /// Write bench/PEERS.md, too
     #[arg(long)]
     write: bool,
@@ -61,6 +66,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let plan = Plan {
         rounds: arguments.rounds,
         events: arguments.events,
+        pin: arguments.pin.clone(),
     };
     let artefacts = Artefacts::locate()?;
     let choice = accel::choose(AccelRequest::Auto)?;
@@ -68,9 +74,13 @@ fn run(arguments: &Arguments) -> Result<()> {
     let measured = peers::measure(&machine, &plan, &Progress::on_terminal())?;
     let environment = Environment::gather(&artefacts.qemu, &measured.kernel, &choice);
     let command = format!(
-        "./just bench-peers --rounds {} --events {}{}",
+        "./just bench-peers --rounds {} --events {}{}{}",
         plan.rounds,
         plan.events,
+        match plan.pin {
+            Pin::Auto => String::new(),
+            ref pin => format!(" --pin {pin}"),
+        },
         if arguments.write { " --write" } else { "" }
     );
     let report = Report {

@@ -7,6 +7,7 @@ use host_harness::{
     accel::{self, AccelRequest},
     artefacts::Artefacts,
     environment::Environment,
+    pin::Pin,
     progress::Progress,
     qemu::{ClockKind, Machine},
 };
@@ -20,6 +21,7 @@ fn every_peer_is_measured_in_one_guest() {
     let plan = Plan {
         rounds: 2,
         events: 5,
+        pin: Pin::Auto,
     };
     let measured = peers::measure(&machine, &plan, &Progress::hidden())
         .unwrap_or_else(|error| panic!("{error:#}"));

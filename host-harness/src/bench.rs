@@ -4,7 +4,7 @@
 mod accounts;
 mod stamps;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use device_model::event::DeviceCounters;
 use irqbed_abi::{
@@ -17,6 +17,7 @@ use crate::{
     clock::{Calibration, ClockError, WallClock},
     measure::{self, MeasureError, Plan, Rate, Run},
     mechanism::{Driver, InterruptType, Pair, driver},
+    pin::{Pin, Pinned, Placement},
     progress::Progress,
     qemu::{ClockKind, Machine, STEADY},
     result::{Clock, Listener, Parameters, RunResult, Stages},
@@ -35,6 +36,8 @@ pub const CLAIM: Nanos = Nanos(1_000);
 pub struct Bench {
     /// The machine that the session is booted with.
     pub machine: Machine,
+    /// Where on the host the threads are that an event passes through.
+    pub pin: Pin,
     /// Parameters for the driver, where it is ours.
     pub module_parameters: BTreeMap<String, String>,
     /// Events, rate, payload, vectors.
@@ -64,6 +67,7 @@ impl Bench {
     pub fn new(machine: &Machine, pair: Pair) -> Self {
         Self {
             machine: pair.machine(machine),
+            pin: Pin::default(),
             module_parameters: BTreeMap::new(),
             plan: Plan::default(),
             pair,
@@ -95,6 +99,9 @@ pub enum BenchError {
     /// The clock could not be calibrated.
     #[error(transparent)]
     Clock(#[from] ClockError),
+    /// Threads could not be put on processors of the host.
+    #[error("cannot pin the threads of a run: {0}; give --pin none")]
+    Pin(#[source] io::Error),
     /// The run failed.
     #[error(transparent)]
     Measure(#[from] MeasureError),
@@ -202,7 +209,15 @@ impl Bench {
         let before = self.counted(session)?;
         let calibrated = self.calibrate(session, progress)?;
         session.disturb(self.load)?;
+        // To calibrate, both sides spin: that needs two processors.
+        let placement = self.pin.placement(self);
+        let qemu = session.qemu_id();
+        let pinned = placement
+            .as_ref()
+            .map(|placement| Pinned::to(placement, qemu));
+        let pinned = pinned.transpose().map_err(BenchError::Pin)?;
         let run = measure(session, calibrated.as_ref())?;
+        drop(pinned);
         session.disturb(None)?;
         let after = self.counted(session)?;
         // The listener may be the one who has the instrument BAR.
@@ -229,7 +244,7 @@ impl Bench {
             clock: wall.map_or(Clock::instructions(), |wall| {
                 Clock::wall(wall.error_bound, wall.drift, CLAIM)
             }),
-            parameters: self.parameters(&run),
+            parameters: self.parameters(&run, placement),
             duration_ns: duration,
             account: self.account(&run, &reports, &before, &after),
             replies: self.replies(&reports, &before, &after),
@@ -278,7 +293,7 @@ impl Bench {
         common.into_iter().chain(unsteady).collect()
     }
 
-    fn parameters(&self, run: &Run) -> Parameters {
+    fn parameters(&self, run: &Run, pin: Option<Placement>) -> Parameters {
         Parameters {
             // Fewer than planned where a limit has ended the run.
             events: run.traces.len() as u64,
@@ -301,6 +316,7 @@ impl Bench {
             irq: self.interrupt,
             delivery: self.pair.mechanism.into(),
             vcpus: self.machine.vcpus,
+            pin,
             memory_mib: self.machine.memory_mib,
             module_parameters: match driver(self.pair.mechanism) {
                 Driver::Ours(_) => self.module_parameters.clone(),

@@ -25,6 +25,7 @@ pub mod kmod;
 pub mod measure;
 pub mod mechanism;
 pub mod path;
+pub mod pin;
 pub mod progress;
 pub mod qemu;
 pub mod report;

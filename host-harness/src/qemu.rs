@@ -6,6 +6,7 @@
 //! however it ends.
 
 mod child;
+mod threads;
 
 use std::{
     ffi::OsString,
@@ -24,6 +25,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::Signal;
 
 pub(crate) use child::die_with_parent;
+pub(crate) use threads::{Role, threads};
 
 use crate::{accel::Accelerator, artefacts::Artefacts, console::Console, path::ExecutionLog};
 

@@ -59,6 +59,7 @@ use crate::{
     bench::Scheduling,
     environment::Environment,
     mechanism::InterruptType,
+    pin::Placement,
     units::{Nanos, Unit},
 };
 
@@ -340,6 +341,10 @@ pub struct Parameters {
     pub delivery: Delivery,
     /// Virtual processors.
     pub vcpus: u32,
+    /// Where on the host the threads were that an event passes through; `None`
+    /// for wherever the host's scheduler put them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Placement>,
     /// Guest memory, MiB.
     pub memory_mib: u32,
     /// Parameters the driver was loaded with.

@@ -85,6 +85,9 @@ pub(crate) fn facts(result: &RunResult) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut fact = |label: &str, words: String| facts.push((label.to_owned(), words));
     fact("clock", clock(&result.clock));
+    if let Some(placement) = &result.parameters.pin {
+        fact("pinned", placement.to_string());
+    }
     fact("account", account(EVENTS, &result.account));
     if let Some(replies) = &result.replies {
         fact("replies", account(REPLIES, &replies.account));

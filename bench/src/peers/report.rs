@@ -159,11 +159,16 @@ impl Report<'_> {
             ..
         } = self.environment;
         let wall = &self.measured.wall;
+        let placement = match &self.measured.placement {
+            Some(placement) => format!("{placement}; KVM's guest on the first of these"),
+            None => "wherever the host's scheduler put them".to_owned(),
+        };
         write!(
             text,
             "\n- guest: Linux {guest_kernel} in QEMU {qemu}\n\
              - accelerator: {accelerator} ({accelerator_reason})\n\
              - host: {cpu}, {cores} cores, {} MiB, Linux {host_kernel}\n\
+             - threads while interrupts are measured: {placement}\n\
              - clock: error bound {}, drift {}\n\
              - irqbed {irqbed}, {date}\n",
             thousands(*memory_mib),

@@ -15,9 +15,11 @@ use device_model::{
     event::{Payload, Vector},
 };
 use host_harness::{
+    bench::Bench,
     clock::{Calibration, WallClock},
     interrupt,
     mechanism::{self, Mechanism, Pair},
+    pin::{Pin, Pinned, Placement},
     progress::Progress,
     qemu::{Beside, Machine},
     session::Session,
@@ -50,13 +52,21 @@ const WARM_UP: u64 = 20;
 /// have no slack, which they have without a priority. It prints each latency.
 pub(super) const CYCLICTEST: &str = "cyclictest --default-system -p 80 -N -v";
 
+/// Ours by default; the others are raised at the same rate.
+const OURS: Pair = Pair {
+    mechanism: Mechanism::Netlink,
+    context: mechanism::Context::Hardirq,
+};
+
 /// How much is measured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// Rounds, at least 1.
     pub rounds: u64,
     /// Events of a block, at least 1.
     pub events: u64,
+    /// Where on the host the threads of all of them are.
+    pub pin: Pin,
 }
 
 /// What all rounds left.
@@ -66,6 +76,8 @@ pub struct Measured {
     pub subjects: BTreeMap<Subject, Rounds>,
     /// The clock of the guest.
     pub wall: WallClock,
+    /// Where on the host the threads were.
+    pub placement: Option<Placement>,
     /// Why KVM has no part in it, if it has none.
     pub no_floor: Option<String>,
     /// Kernel release of the guest.
@@ -110,16 +122,12 @@ pub fn measure(machine: &Machine, plan: &Plan, progress: &Progress) -> Result<Me
     if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
         eprintln!("bench-peers: the timer slack stays as it is: {error}");
     }
-    let (floor, no_floor) = match MicroGuest::start() {
-        Ok(floor) => (Some(floor), None),
-        Err(error) => (None, Some(error.to_string())),
-    };
     let first = calibrate(&mut session)?;
     let mut turns = Turns {
         session,
         doorbell,
         rung: 0,
-        floor,
+        floor: None,
         events: plan.events,
         raw: BTreeMap::new(),
     };
@@ -130,11 +138,26 @@ pub fn measure(machine: &Machine, plan: &Plan, progress: &Progress) -> Result<Me
         progress.at(round + 1);
     }
     turns.load_peers()?;
+    let placement = plan.pin.placement(&Bench::new(machine, OURS));
+    let qemu = turns.session.qemu_id();
+    let pinned = placement
+        .as_ref()
+        .map(|placement| Pinned::to(placement, qemu));
+    let pinned = pinned.transpose().context("cannot pin the threads")?;
+    // Its thread begins where this one is.
+    let no_floor = match MicroGuest::start() {
+        Ok(floor) => {
+            turns.floor = Some(floor);
+            None
+        }
+        Err(error) => Some(error.to_string()),
+    };
     progress.phase_of("interrupts", plan.rounds);
     for round in 0..plan.rounds {
         turns.interrupts(round)?;
         progress.at(round + 1);
     }
+    drop(pinned);
     let last = calibrate(&mut turns.session)?;
     let wall = WallClock::between(&first, &last);
     let kernel = turns.session.hello().kernel.clone();
@@ -157,6 +180,7 @@ pub fn measure(machine: &Machine, plan: &Plan, progress: &Progress) -> Result<Me
             .map(|(subject, raw)| (subject, rounds(raw)))
             .collect(),
         wall,
+        placement,
         no_floor,
         kernel,
     })

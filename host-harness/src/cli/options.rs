@@ -21,6 +21,7 @@ use crate::{
     bench::{Bench, Scheduling},
     measure::{Plan, Rate},
     mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
+    pin::Pin,
     qemu::{ClockKind, Machine},
 };
 
@@ -53,6 +54,10 @@ pub(super) struct Options {
     /// Virtual processors
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     pub(super) vcpus: u32,
+    /// Where on the host the thread that raises, QEMU's main loop and the
+    /// guest's processors run: auto, none, or processors as 1 or 0,0,1
+    #[arg(long, value_name = "CPU,...", default_value = "auto")]
+    pub(super) pin: Pin,
     /// What the guest's clock counts: time, or executed instructions
     #[arg(long, value_enum, default_value_t = ClockKind::Wall)]
     pub(super) clock: ClockKind,
@@ -170,6 +175,7 @@ impl Options {
     pub(super) fn bench(&self, machine: &Machine, pair: Pair, reply: Option<ReplyBy>) -> Bench {
         Bench {
             machine: pair.machine(machine),
+            pin: self.pin.clone(),
             module_parameters: self.module_parameter.iter().cloned().collect(),
             plan: Plan {
                 events: self.events,

@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::{
     environment::Environment,
     mechanism::swing,
+    pin::Placement,
     result::{Document, Parameters, RunResult},
     stages::Stage,
     units::Unit,
@@ -426,10 +427,16 @@ fn different(base: &Parameters, new: &Parameters, unit: Unit) -> Option<&'static
         ("receive_buffer", base.receive_buffer == new.receive_buffer),
         ("rate_hz", !timed || base.rate_hz == new.rate_hz),
         ("window", !timed || base.window == new.window),
+        ("pin", !timed || shape(base) == shape(new)),
         ("poisson_seed", base.poisson_seed == new.poisson_seed),
     ];
     let different = pairs.into_iter().find(|(_, equal)| !equal);
     different.map(|(name, _)| name)
+}
+
+/// Which of the threads shared a processor of the host.
+fn shape(parameters: &Parameters) -> Option<Vec<usize>> {
+    parameters.pin.as_ref().map(Placement::shape)
 }
 
 fn changed_parameters(base: &RunResult, new: &RunResult) -> Vec<String> {

@@ -110,6 +110,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
             irq: InterruptType::Msix,
             delivery: Delivery::Unicast,
             vcpus: 1,
+            pin: None,
             memory_mib: 256,
             module_parameters: BTreeMap::new(),
             kernel_parameters: Vec::new(),

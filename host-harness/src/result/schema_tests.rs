@@ -12,6 +12,7 @@ use super::{Document, Lossy, Saturation, examples};
 use crate::{
     account::{Account, Loss},
     bench::Scheduling,
+    pin::Placement,
     units::Nanos,
 };
 
@@ -137,6 +138,11 @@ fn full() -> Document {
         cpu: Some(1),
     };
     result.parameters.receive_buffer = Some(8192);
+    result.parameters.pin = Some(Placement {
+        raise: 1,
+        main_loop: 1,
+        vcpus: vec![1],
+    });
     result.saturation = Some(Saturation {
         lossless_hz: 20_000.0,
         lossy: Some(Lossy {

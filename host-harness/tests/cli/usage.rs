@@ -18,7 +18,7 @@ fn assert_usage(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn values_out_of_range_are_refused_with_the_range() {
-    let cases: [(&[&str], &[&str]); 22] = [
+    let cases: [(&[&str], &[&str]); 25] = [
         (
             &["bench", "--payload", "5000"],
             &["--payload", "5000", "0..=4096"],
@@ -35,6 +35,15 @@ fn values_out_of_range_are_refused_with_the_range() {
         (&["bench", "--rounds", "0"], &["--rounds", "1..=1000"]),
         (&["bench", "--batch", "65"], &["--batch", "1..=64"]),
         (&["bench", "--fifo", "100"], &["--fifo", "1..=99"]),
+        (
+            &["bench", "--pin", "0-1"],
+            &["--pin", "auto, none", "0,0,1"],
+        ),
+        (&["trace", "--pin", ""], &["--pin"]),
+        (
+            &["bench", "--pin", "0,4096"],
+            &["--pin", "processor 4096", "but on"],
+        ),
         (&["bench", "--load", "moon"], &["--load", "moon"]),
         (&["bench", "--memory", "1"], &["--memory", "128.."]),
         (&["path", "--events", "0"], &["--events", "1..=10000"]),
