@@ -9,6 +9,7 @@ use crate::{
     bar::{Area, BarIndex},
     capability::Msix,
     device::{Bus, PciDevice, PowerState, ResetKind},
+    fault::Board,
     spec::DeviceSpec,
     timer::Shelf,
 };
@@ -28,6 +29,8 @@ impl Attached {
         device.attach(bus.clone());
         let device = Arc::new(Shelf::new(device));
         bus.timers.connect(&device);
+        let board = Board::new(&bus.irqs, &bus.dma, &bus.timers, &device, spec);
+        bus.faults.connect(board);
         Self {
             device,
             bus,
@@ -94,6 +97,7 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        self.bus.faults.close();
         self.bus.timers.close();
     }
 }

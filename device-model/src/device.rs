@@ -5,6 +5,7 @@
 use crate::{
     bar::BarIndex,
     dma::Dma,
+    fault::Faults,
     irq::Irqs,
     spec::{DeviceSpec, Identity},
     timer::{TimerId, Timers},
@@ -21,14 +22,19 @@ pub struct Bus {
     pub dma: Dma,
     /// By which the device is called back.
     pub timers: Timers,
+    /// What goes wrong where the three meet the bus; nothing, unless somebody
+    /// asked for it.
+    pub faults: Faults,
 }
 
 impl Bus {
     pub(crate) fn new(spec: &DeviceSpec) -> Self {
+        let faults = Faults::default();
         Self {
-            irqs: Irqs::new(spec),
-            dma: Dma::new(),
+            irqs: Irqs::with_faults(spec, faults.clone()),
+            dma: Dma::with_faults(faults.clone()),
             timers: Timers::default(),
+            faults,
         }
     }
 

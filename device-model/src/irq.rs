@@ -18,7 +18,15 @@ use vfio_bindings::bindings::vfio::{
     VFIO_PCI_MSIX_IRQ_INDEX,
 };
 
-use crate::{spec::DeviceSpec, vfio_user::IrqInfo};
+pub(crate) use self::faulty::{IrqKind, WeakIrqs};
+use crate::{
+    fault::{Faults, site},
+    spec::DeviceSpec,
+    vfio_user::IrqInfo,
+};
+
+#[path = "irq_faulty.rs"]
+mod faulty;
 
 /// What became of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +191,7 @@ struct Lines {
     /// By which a device would report its own end. None does, but QEMU warns
     /// about a device that could not.
     error: [Mutex<Line>; 1],
+    faults: Faults,
 }
 
 impl Lines {
@@ -200,6 +209,10 @@ impl Irqs {
     /// The interrupts of a device, connected to nothing.
     #[must_use]
     pub fn new(spec: &DeviceSpec) -> Self {
+        Self::with_faults(spec, Faults::default())
+    }
+
+    pub(crate) fn with_faults(spec: &DeviceSpec, faults: Faults) -> Self {
         let edges = |vectors| (0..vectors).map(|_| Mutex::default()).collect();
         let level = || Line {
             level: true,
@@ -212,6 +225,7 @@ impl Irqs {
                 msi: edges(spec.msi.map_or(0, |msi| msi.vectors)),
                 msix: edges(spec.msix.map_or(0, |msix| msix.vectors)),
                 error: Default::default(),
+                faults,
             }),
         }
     }
@@ -242,7 +256,7 @@ impl Irqs {
     /// # Errors
     /// When there is no such vector, or its eventfd is no longer one.
     pub fn signal_msix(&self, vector: u32) -> Result<Signalled, IrqError> {
-        Self::signal(&self.lines.msix, vector)
+        self.signal(IrqKind::Msix, vector)
     }
 
     /// Signals an MSI vector.
@@ -250,7 +264,7 @@ impl Irqs {
     /// # Errors
     /// When there is no such vector, or its eventfd is no longer one.
     pub fn signal_msi(&self, vector: u32) -> Result<Signalled, IrqError> {
-        Self::signal(&self.lines.msi, vector)
+        self.signal(IrqKind::Msi, vector)
     }
 
     /// Asserts INTx, until [`Irqs::deassert_intx`]. It fires and masks itself;
@@ -260,11 +274,14 @@ impl Irqs {
     /// # Errors
     /// When the device has no INTx, or its eventfd is no longer one.
     pub fn assert_intx(&self) -> Result<Signalled, IrqError> {
-        Self::signal(&self.lines.intx, 0)
+        self.signal(IrqKind::Intx, 0)
     }
 
     /// Ends [`Irqs::assert_intx`]; nothing where there is no INTx.
     pub fn deassert_intx(&self) {
+        if self.lines.faults.has(site::LATE) {
+            self.lines.faults.line_ends();
+        }
         for line in &self.lines.intx {
             lock(line).pending = false;
         }
@@ -296,8 +313,11 @@ impl Irqs {
         })
     }
 
-    fn signal(lines: &[Mutex<Line>], vector: u32) -> Result<Signalled, IrqError> {
-        lock(Self::line(lines, vector)?).signal(vector)
+    fn signal(&self, kind: IrqKind, vector: u32) -> Result<Signalled, IrqError> {
+        if self.lines.faults.has(site::INTERRUPT | site::REMOVED) {
+            return self.signal_faulty(kind, vector);
+        }
+        self.deliver(kind, vector)
     }
 
     /// Forgets every eventfd and everything pending.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use vm_memory::{GuestAddress, GuestMemoryBackend, VolatileMemory, VolatileSlice};
 
 use super::{Dma, DmaError, GuestAddr};
+use crate::fault::site;
 
 /// A word that can be accessed atomically: `u32` or `u64`, little-endian in
 /// the guest's memory.
@@ -102,6 +103,15 @@ impl Dma {
     /// # Errors
     /// When the word is not aligned or cannot be written.
     pub fn store<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
+        if self.shared.faults.has(site::DMA) {
+            let bytes = word.le_bytes();
+            let store = || self.store_faultless(addr, word);
+            return self.store_faulty(addr, bytes.as_ref(), store);
+        }
+        self.store_faultless(addr, word)
+    }
+
+    fn store_faultless<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
         self.may_start(addr)?;
         let map = self.read_map();
         let memory = map.writable.get_slice(GuestAddress(addr.0), size_of::<W>());

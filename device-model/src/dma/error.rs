@@ -52,6 +52,18 @@ pub enum DmaError {
         /// Its length, bytes.
         len: usize,
     },
+    /// A fault that was asked for: the access is refused.
+    #[error("DMA at {addr}: refused, by a fault that was asked for (dma-failed)")]
+    Refused {
+        /// First address of the access.
+        addr: GuestAddr,
+    },
+    /// A fault that was asked for: the function is gone.
+    #[error("DMA at {addr}: the function is gone, by a fault that was asked for (removed)")]
+    Removed {
+        /// First address of the access.
+        addr: GuestAddr,
+    },
     /// A word that does not lie at a multiple of its size.
     #[error("DMA at {addr}: a word must be aligned to its size")]
     Misaligned {

@@ -5,6 +5,7 @@
 
 mod atomic;
 mod error;
+mod faulty;
 mod map;
 mod messages;
 mod scatter;
@@ -24,8 +25,12 @@ pub use atomic::Word;
 pub use error::{DmaError, MapError};
 pub use scatter::Segment;
 
+pub(crate) use self::faulty::WeakDma;
 use self::map::{Access, Map, Region, open};
-use crate::vfio_user::{DmaMessages, MAX_DMA_MAPS};
+use crate::{
+    fault::{Faults, site},
+    vfio_user::{DmaMessages, MAX_DMA_MAPS},
+};
 
 /// An address of the guest's memory as devices see it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +69,7 @@ struct Shared {
     map: RwLock<Map>,
     bus_master: AtomicBool,
     messages: RwLock<Option<Arc<DmaMessages>>>,
+    faults: Faults,
 }
 
 impl Dma {
@@ -84,7 +90,9 @@ impl Dma {
     }
 
     fn may_start(&self, addr: GuestAddr) -> Result<(), DmaError> {
-        if self.shared.bus_master.load(Ordering::Acquire) {
+        if self.shared.faults.has(site::REMOVED) {
+            Err(DmaError::Removed { addr })
+        } else if self.shared.bus_master.load(Ordering::Acquire) {
             Ok(())
         } else {
             Err(DmaError::BusMasterOff { addr })
@@ -102,6 +110,14 @@ impl Dma {
     /// Names the first address that cannot be written; what lies before it may
     /// have been.
     pub fn write(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
+        if self.shared.faults.has(site::DMA) {
+            return self.write_faulty(addr, data);
+        }
+        self.write_faultless(addr, data)
+    }
+
+    /// [`Dma::write`], whatever faults there are.
+    pub(crate) fn write_faultless(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
         self.may_start(addr)?;
         let written = self
             .read_map()

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     device::Bus,
     dma::{Dma, DmaError, GuestAddr},
+    fault::Faults,
     irq::{InterruptMode, IrqError, Irqs, Signalled},
     tsc::HostTsc,
 };
@@ -67,6 +68,13 @@ impl EventSource {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         let state = self.shared.state.lock();
         state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What goes wrong with the device, from the moment that it is served.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        let bus = self.shared.bus.get();
+        bus.map_or_else(Faults::default, |bus| bus.faults.clone())
     }
 
     /// The memory that host and guest share.

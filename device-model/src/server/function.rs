@@ -14,6 +14,7 @@ use crate::{
     config_space::ConfigSpace,
     device::{Bus, PciDevice, PowerState, ResetKind},
     dma::{GuestAddr, MapError},
+    fault::{Faults, site},
     irq::IrqError,
     spec::{DeviceSpec, SpecError},
     vfio_user::{
@@ -39,7 +40,7 @@ pub struct Function {
     device: Attached,
     spec: DeviceSpec,
     /// The memory of the mapped BARs, by number.
-    windows: [Option<Window>; BarIndex::COUNT],
+    windows: [Option<Arc<Window>>; BarIndex::COUNT],
     /// The doorbells of each BAR.
     doorbells: [Vec<IoEventFd>; BarIndex::COUNT],
     config: ConfigSpace,
@@ -69,6 +70,7 @@ impl Function {
             }
         }
         let device = Attached::new(device, &spec);
+        device.bus().faults.set_windows(windows.iter().flatten());
         Ok(Self {
             bus: device.bus().clone(),
             device,
@@ -77,6 +79,12 @@ impl Function {
             doorbells,
             spec,
         })
+    }
+
+    /// What goes wrong with the function.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.bus.faults.clone()
     }
 
     /// How memory without a file is reached from now on.
@@ -96,7 +104,7 @@ impl Function {
         let len = len as u64;
         let mapping = bar.mapping.as_ref();
         if mapping.is_some_and(|mapping| mapping.areas.iter().any(|area| area.holds(offset, len))) {
-            let window = self.windows.get(region as usize)?.as_ref();
+            let window = self.windows.get(region as usize)?.as_deref();
             return window.map(Target::Mapped);
         }
         BarIndex::new(region).map(Target::Trapped)
@@ -119,6 +127,71 @@ impl Function {
         Ok(())
     }
 
+    fn read_faultless(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
+        match self.target(region, offset, data.len()) {
+            Some(Target::Config) => self.config.read(offset, data),
+            Some(Target::Trapped(bar)) => self.device.bar_read(bar, offset, data),
+            Some(Target::Mapped(window)) => window.read(offset, data).map_err(no_memory)?,
+            None => data.fill(0xff),
+        }
+        Ok(())
+    }
+
+    fn write_faultless(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), Refusal> {
+        match self.target(region, offset, data.len()) {
+            Some(Target::Config) => {
+                self.config.write(offset, data);
+                if self.config.wants_reset() {
+                    self.reset_function()?;
+                }
+                self.config_changed()?;
+            }
+            Some(Target::Trapped(bar)) => self.device.bar_write(bar, offset, data),
+            Some(Target::Mapped(window)) => window.write(offset, data).map_err(no_memory)?,
+            None => tracing::debug!("lost: a write to region {region} at {offset:#x}"),
+        }
+        Ok(())
+    }
+
+    /// What a fault has left to do, if it is of the function as a whole.
+    fn finish_reset(&mut self) -> Result<(), Refusal> {
+        if self.bus.faults.takes_reset() {
+            self.config.reset();
+            self.config_changed()?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn read_faulty(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
+        self.finish_reset()?;
+        let faults = self.bus.faults.clone();
+        let bar = BarIndex::new(region);
+        let ones = match bar {
+            Some(bar) => faults.reads_ones(bar, offset, data.len()),
+            None => faults.is_removed(),
+        };
+        if ones {
+            data.fill(0xff);
+            return Ok(());
+        }
+        self.read_faultless(region, offset, data)?;
+        if let Some(bar) = bar.filter(|_| faults.has(site::READ)) {
+            faults.stick(bar, offset, data);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn loses_write(&mut self, region: u32) -> Result<bool, Refusal> {
+        self.finish_reset()?;
+        let faults = &self.bus.faults;
+        Ok(match BarIndex::new(region) {
+            Some(_) => faults.loses_write(),
+            None => faults.is_removed(),
+        })
+    }
+
     /// The client is gone, and all that it has connected.
     pub(super) fn disconnect(&self) {
         self.bus.irqs.disconnect();
@@ -138,13 +211,14 @@ impl Function {
     }
 }
 
-fn windows(spec: &DeviceSpec) -> Result<[Option<Window>; BarIndex::COUNT], SpecError> {
+fn windows(spec: &DeviceSpec) -> Result<[Option<Arc<Window>>; BarIndex::COUNT], SpecError> {
     let mut windows = [const { None }; BarIndex::COUNT];
     for (index, (window, bar)) in windows.iter_mut().zip(&spec.bars).enumerate() {
         let Some(bar) = bar else { continue };
         if let Some(mapping) = &bar.mapping {
             let opened = Window::open(mapping, bar.size);
-            *window = Some(opened.map_err(|source| SpecError::BadFile { bar: index, source })?);
+            let opened = opened.map_err(|source| SpecError::BadFile { bar: index, source })?;
+            *window = Some(Arc::new(opened));
         }
     }
     Ok(windows)
@@ -175,29 +249,18 @@ impl Backend for Function {
     }
 
     fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
-        match self.target(region, offset, data.len()) {
-            Some(Target::Config) => self.config.read(offset, data),
-            Some(Target::Trapped(bar)) => self.device.bar_read(bar, offset, data),
-            Some(Target::Mapped(window)) => window.read(offset, data).map_err(no_memory)?,
-            None => data.fill(0xff),
+        if self.bus.faults.any() {
+            return self.read_faulty(region, offset, data);
         }
-        Ok(())
+        self.read_faultless(region, offset, data)
     }
 
     fn region_write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), Refusal> {
-        match self.target(region, offset, data.len()) {
-            Some(Target::Config) => {
-                self.config.write(offset, data);
-                if self.config.wants_reset() {
-                    self.reset_function()?;
-                }
-                self.config_changed()?;
-            }
-            Some(Target::Trapped(bar)) => self.device.bar_write(bar, offset, data),
-            Some(Target::Mapped(window)) => window.write(offset, data).map_err(no_memory)?,
-            None => tracing::debug!("lost: a write to region {region} at {offset:#x}"),
+        if self.bus.faults.any() && self.loses_write(region)? {
+            tracing::debug!("lost: a write to region {region} at {offset:#x}");
+            return Ok(());
         }
-        Ok(())
+        self.write_faultless(region, offset, data)
     }
 
     fn irq_info(&self, index: u32) -> IrqInfo {

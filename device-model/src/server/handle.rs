@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{ServerEnd, Stopper};
+use crate::fault::Faults;
 
 /// How long a dropped [`ServerHandle`] waits for its thread.
 const DROP_BOUND: Duration = Duration::from_secs(2);
@@ -56,6 +57,7 @@ impl Outcome {
 pub struct ServerHandle {
     pub(super) outcome: Arc<Outcome>,
     pub(super) stopper: Stopper,
+    pub(super) faults: Faults,
     pub(super) thread: Option<JoinHandle<()>>,
 }
 
@@ -89,6 +91,12 @@ impl ServerHandle {
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
+    }
+
+    /// What goes wrong with the device.
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     fn join_thread(&mut self) {

@@ -13,6 +13,7 @@ use std::{io, os::fd::OwnedFd, path::Path, sync::Arc, thread, time::Duration};
 pub use function::Function;
 pub use handle::ServerHandle;
 pub use stop::Stopper;
+pub(crate) use window::Window;
 
 use self::handle::Outcome;
 use crate::{
@@ -146,6 +147,7 @@ fn start(
     options: Options,
 ) -> Result<ServerHandle, ServeError> {
     let function = Function::new(device)?;
+    let faults = function.faults();
     let outcome = Arc::new(Outcome::default());
     let stopper = Stopper::new(listener, Arc::clone(&outcome));
     let for_thread = (Arc::clone(&outcome), stopper.clone());
@@ -162,6 +164,7 @@ fn start(
     Ok(ServerHandle {
         outcome,
         stopper,
+        faults,
         thread: Some(thread),
     })
 }

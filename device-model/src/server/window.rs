@@ -11,7 +11,7 @@ use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory, VolatileMemoryErr
 
 use crate::bar::Mapping;
 
-pub(super) struct Window {
+pub(crate) struct Window {
     memory: MmapRegion,
 }
 
@@ -60,5 +60,17 @@ impl Window {
             stored => stored,
         }
         .map_err(io::Error::other)
+    }
+
+    /// Fills all of it.
+    pub fn fill(&self, byte: u8) {
+        const PIECE: usize = 4096;
+        let memory = self.memory.as_volatile_slice();
+        for at in (0..memory.len()).step_by(PIECE) {
+            let len = PIECE.min(memory.len() - at);
+            let piece = [byte; PIECE];
+            // It lies inside.
+            let _ = memory.write_slice(piece.get(..len).unwrap_or_default(), at);
+        }
     }
 }

@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What faults do to the function they are of: to its interrupts, its memory,
+//! and to all of it.
+
+use std::{
+    sync::{Arc, OnceLock, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use super::{
+    FaultId, Faults,
+    description::Fault,
+    error::FaultError,
+    kind::{FaultKind, Registers, When},
+    later::Action,
+    site,
+    table::{Fate, Wish, WriteFate},
+};
+use crate::{
+    bar::BarIndex,
+    device::ResetKind,
+    dma::{Dma, GuestAddr, WeakDma},
+    irq::{IrqKind, Irqs, WeakIrqs},
+    server::Window,
+    spec::DeviceSpec,
+    timer::{Shelf, Timers},
+};
+
+/// A function, as its faults reach it. They do not keep it alive.
+pub(crate) struct Board {
+    irqs: WeakIrqs,
+    dma: WeakDma,
+    timers: Timers,
+    device: Weak<Shelf>,
+    /// The memory of its mapped BARs.
+    windows: OnceLock<Vec<Weak<Window>>>,
+    vectors: u32,
+    bars: [u64; BarIndex::COUNT],
+}
+
+impl Board {
+    pub fn new(
+        irqs: &Irqs,
+        dma: &Dma,
+        timers: &Timers,
+        device: &Arc<Shelf>,
+        spec: &DeviceSpec,
+    ) -> Self {
+        let size = |index| spec.get_bar(index).map_or(0, |bar| bar.size);
+        Self {
+            irqs: irqs.downgrade(),
+            dma: dma.downgrade(),
+            timers: timers.clone(),
+            device: Arc::downgrade(device),
+            windows: OnceLock::new(),
+            vectors: spec
+                .msix
+                .map_or(0, |msix| msix.vectors)
+                .max(spec.msi.map_or(0, |msi| msi.vectors))
+                .max(spec.intx.map_or(0, |_| 1)),
+            bars: [0, 1, 2, 3, 4, 5].map(size),
+        }
+    }
+
+    /// Whether the function can have a fault.
+    pub fn check(&self, fault: &Fault) -> Result<(), FaultError> {
+        let bad = |key, value: String, give: String| {
+            let kind = fault.kind.name();
+            Err(FaultError::Value {
+                kind,
+                key,
+                value,
+                give,
+            })
+        };
+        let to = match fault.kind {
+            FaultKind::IrqMisrouted { to } => to,
+            _ => None,
+        };
+        for (key, vector) in [("vector", fault.vector), ("to", to)] {
+            if let Some(vector) = vector.filter(|vector| *vector >= self.vectors) {
+                let give = match self.vectors {
+                    0 => "the device has no interrupt".to_owned(),
+                    1 => "the device has vector 0 alone".to_owned(),
+                    count => format!("the device has {count} vectors: give 0 to {}", count - 1),
+                };
+                return bad(key, vector.to_string(), give);
+            }
+        }
+        let (bar, first, last) = match fault.kind {
+            FaultKind::ReadsOnes(Registers {
+                bar: Some(bar),
+                offset,
+                ..
+            }) => (bar, offset, offset),
+            FaultKind::BitsStuck {
+                bar, offset, mask, ..
+            } => {
+                let bytes = (64 - mask.leading_zeros()).div_ceil(8);
+                let behind = u64::from(bytes).saturating_sub(1);
+                (bar, offset, offset.saturating_add(behind))
+            }
+            _ => return Ok(()),
+        };
+        match self.bars.get(bar.get() as usize).copied().unwrap_or(0) {
+            0 => bad(
+                "bar",
+                bar.get().to_string(),
+                "the device has no such BAR".to_owned(),
+            ),
+            size if last >= size => bad(
+                "offset",
+                format!("{first:#x}"),
+                format!("BAR {} ends at {size:#x}", bar.get()),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Faults {
+    /// The function that the faults are of.
+    pub(crate) fn connect(&self, board: Board) {
+        // A function is attached once.
+        let _ = self.inner.board.set(board);
+    }
+
+    /// The memory of its mapped BARs.
+    pub(crate) fn set_windows<'a>(&self, windows: impl Iterator<Item = &'a Arc<Window>>) {
+        if let Some(board) = self.inner.board.get() {
+            let _ = board.windows.set(windows.map(Arc::downgrade).collect());
+        }
+    }
+
+    /// What a fault does because it was armed.
+    pub(super) fn begin(&self, id: FaultId, fault: &Fault) {
+        let now = Instant::now();
+        match fault.kind {
+            FaultKind::IrqSpurious { rate } => {
+                let vector = fault.vector.unwrap_or(0);
+                match rate {
+                    None if self.comes(id).0 => self.interrupt_of_none(vector),
+                    None => {}
+                    Some(rate) => {
+                        let period = Duration::from_secs_f64(1.0 / rate);
+                        let action = Action::Spurious { id, vector, period };
+                        self.later(now + period, action);
+                    }
+                }
+            }
+            kind => match kind.when() {
+                Some(When::In(Duration::ZERO)) if self.comes(id).0 => self.to_all(kind),
+                Some(When::In(delay)) => {
+                    let id = Some(id);
+                    self.later(now + delay, Action::Whole { id, kind });
+                }
+                _ => {}
+            },
+        }
+    }
+
+    /// An opportunity of a fault that has its own time.
+    fn comes(&self, id: FaultId) -> (bool, bool) {
+        self.table().comes(id).unwrap_or((false, false))
+    }
+
+    /// Carries out what was to happen at a time.
+    pub(super) fn carry_out(&self, due: Instant, action: Action) {
+        match action {
+            Action::Interrupt { kind, vector, late } => self.send(kind, vector, late),
+            Action::Write { addr, data } => self.write_late(addr, &data),
+            Action::Spurious { id, vector, period } => {
+                let (happens, again) = self.comes(id);
+                if happens {
+                    self.interrupt_of_none(vector);
+                }
+                if again {
+                    let action = Action::Spurious { id, vector, period };
+                    self.later(due + period, action);
+                }
+            }
+            Action::Storm {
+                id,
+                kind,
+                vector,
+                left,
+                period,
+            } => {
+                if !self.table().storms(id, left <= 1) {
+                    return;
+                }
+                self.send(kind, vector, false);
+                if left > 1 {
+                    let left = left - 1;
+                    let action = Action::Storm {
+                        id,
+                        kind,
+                        vector,
+                        left,
+                        period,
+                    };
+                    self.later(due + period, action);
+                }
+            }
+            Action::Whole { id, kind } => {
+                if id.is_none_or(|id| self.comes(id).0) {
+                    self.to_all(kind);
+                }
+            }
+        }
+    }
+
+    fn irqs(&self) -> Option<Irqs> {
+        self.inner.board.get()?.irqs.upgrade()
+    }
+
+    /// Sends an interrupt; one that is not `late` asserts no line.
+    fn send(&self, kind: IrqKind, vector: u32, late: bool) {
+        let Some(irqs) = self.irqs().filter(|_| !self.is_removed()) else {
+            return;
+        };
+        let sent = if late {
+            irqs.deliver(kind, vector).map(drop)
+        } else {
+            irqs.nudge(kind, vector)
+        };
+        if let Err(error) = sent {
+            tracing::debug!("an interrupt of a fault is lost: {error}");
+        }
+    }
+
+    /// An interrupt with no event behind it, as software wants them now.
+    fn interrupt_of_none(&self, vector: u32) {
+        if let Some(irqs) = self.irqs() {
+            let (kind, vector) = irqs.kind_of(vector);
+            self.send(kind, vector, false);
+        }
+    }
+
+    fn write_late(&self, addr: GuestAddr, data: &[u8]) {
+        let dma = self.inner.board.get().and_then(|board| board.dma.upgrade());
+        let Some(dma) = dma.filter(|_| !self.is_removed()) else {
+            return;
+        };
+        if let Err(error) = dma.write_faultless(addr, data) {
+            tracing::debug!("a late write is lost: {error}");
+        }
+    }
+
+    /// Lets all arrive that is late.
+    pub(super) fn deliver_late(&self) {
+        let late = self.inner.later.take_late();
+        self.unset(site::LATE);
+        let now = Instant::now();
+        for action in late {
+            self.carry_out(now, action);
+        }
+    }
+
+    /// A line is no longer asserted: what was to assert it does not any more.
+    pub(crate) fn line_ends(&self) {
+        let asserts = |action: &Action| {
+            matches!(
+                action,
+                Action::Interrupt {
+                    kind: IrqKind::Intx,
+                    late: true,
+                    ..
+                }
+            )
+        };
+        drop(self.inner.later.take(asserts));
+    }
+
+    /// Something happens to the whole function. Not to be called with the
+    /// device's lock held.
+    fn to_all(&self, kind: FaultKind) {
+        match kind {
+            FaultKind::Removed(_) => self.remove(),
+            FaultKind::Returned(_) if self.is_removed() => self.power_on(),
+            FaultKind::Reset(_) if !self.is_removed() => self.reset(),
+            _ => {}
+        }
+    }
+
+    /// The function is gone. Takes no lock of the device.
+    fn remove(&self) {
+        self.set(site::REMOVED);
+        drop(self.inner.later.take_late());
+        if let Some(irqs) = self.irqs() {
+            irqs.clear_pending();
+        }
+        self.fill(0xff);
+    }
+
+    fn fill(&self, byte: u8) {
+        let windows = self.inner.board.get().and_then(|board| board.windows.get());
+        for window in windows.into_iter().flatten().filter_map(Weak::upgrade) {
+            window.fill(byte);
+        }
+    }
+
+    /// The function is there again, as after power on.
+    pub(super) fn power_on(&self) {
+        self.fill(0);
+        self.reset();
+        self.unset(site::REMOVED);
+    }
+
+    /// Resets the function; its configuration space with the next access to it,
+    /// which comes before anybody can see it.
+    fn reset(&self) {
+        let Some(board) = self.inner.board.get() else {
+            return;
+        };
+        drop(self.inner.later.take_late());
+        self.set(site::CONFIG);
+        if let Some(dma) = board.dma.upgrade() {
+            dma.set_bus_master(false);
+        }
+        if let Some(device) = board.device.upgrade() {
+            let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+            board.timers.stop_all();
+            device.reset(ResetKind::Function);
+        }
+        if let Some(irqs) = board.irqs.upgrade() {
+            irqs.clear_pending();
+        }
+    }
+
+    /// Whether the configuration space is to be reset first; asked by who has
+    /// it.
+    pub(crate) fn takes_reset(&self) -> bool {
+        self.unset(site::CONFIG)
+    }
+
+    /// Carries out what faults wish, which may be called with the device's lock
+    /// held.
+    fn fulfil(&self, wishes: Vec<Wish>, interrupt: Option<(IrqKind, u32)>) {
+        let now = Instant::now();
+        for wish in wishes {
+            let (due, action) = match (wish, interrupt) {
+                (Wish::Interrupt { after, late }, Some((kind, vector))) => {
+                    (now + after, Action::Interrupt { kind, vector, late })
+                }
+                (
+                    Wish::Storm {
+                        id,
+                        interrupts,
+                        rate,
+                    },
+                    Some((kind, vector)),
+                ) => {
+                    let period = Duration::from_secs_f64(1.0 / rate);
+                    let action = Action::Storm {
+                        id,
+                        kind,
+                        vector,
+                        left: interrupts,
+                        period,
+                    };
+                    (now + period, action)
+                }
+                (Wish::Write { after, addr, data }, _) => {
+                    (now + after, Action::Write { addr, data })
+                }
+                (Wish::Whole(FaultKind::Removed(_)), _) => {
+                    self.remove();
+                    continue;
+                }
+                (Wish::Whole(kind), _) => (now, Action::Whole { id: None, kind }),
+                (Wish::Interrupt { .. } | Wish::Storm { .. }, None) => continue,
+            };
+            self.later(due, action);
+        }
+    }
+
+    /// An interrupt of a device that has as many vectors of that kind.
+    #[cold]
+    pub(crate) fn interrupt(&self, kind: IrqKind, vector: u32, vectors: u32) -> Fate {
+        let mut wishes = Vec::new();
+        let fate = self.table().interrupt(vector, vectors, &mut wishes);
+        self.fulfil(wishes, Some((kind, vector)));
+        if self.is_removed() { Fate::Gone } else { fate }
+    }
+
+    /// A write of the device to the guest's memory.
+    #[cold]
+    pub(crate) fn write(&self, addr: GuestAddr, data: &[u8]) -> WriteFate {
+        let mut wishes = Vec::new();
+        let fate = self.table().write(addr, data, &mut wishes);
+        self.fulfil(wishes, None);
+        if self.is_removed() {
+            WriteFate::Gone
+        } else {
+            fate
+        }
+    }
+
+    /// A read of registers: whether it is answered with all ones.
+    #[cold]
+    pub(crate) fn reads_ones(&self, bar: BarIndex, offset: u64, len: usize) -> bool {
+        let mut wishes = Vec::new();
+        let ones = self.table().read(bar, offset, len, &mut wishes);
+        self.fulfil(wishes, None);
+        self.is_removed() || ones
+    }
+
+    /// The answer to a read of registers, on its way to who asked.
+    #[cold]
+    pub(crate) fn stick(&self, bar: BarIndex, offset: u64, data: &mut [u8]) {
+        self.table().stick(bar, offset, data);
+    }
+
+    /// A write to registers: whether it is lost.
+    #[cold]
+    pub(crate) fn loses_write(&self) -> bool {
+        let mut wishes = Vec::new();
+        self.table().written(&mut wishes);
+        self.fulfil(wishes, None);
+        self.is_removed()
+    }
+}
