@@ -59,6 +59,23 @@ pub struct Burst {
     pub overflows: u32,
 }
 
+impl Burst {
+    /// How many events they are.
+    #[must_use]
+    pub const fn events(&self) -> u32 {
+        (self.last.get() - self.first.get()) as u32 + 1
+    }
+
+    /// The two as one, the other behind this one.
+    pub(super) const fn and(self, behind: Self) -> Self {
+        Self {
+            first: self.first,
+            last: behind.last,
+            overflows: self.overflows + behind.overflows,
+        }
+    }
+}
+
 /// How far an event came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

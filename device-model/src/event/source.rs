@@ -112,26 +112,28 @@ impl EventSource {
             return Err(RaiseError::NotEnabled);
         };
         let mut state = self.lock();
-        let first = self.publish_locked(&mut state, bus, vector, payload)?;
-        let mut burst = Burst {
-            first: first.seq,
-            last: first.seq,
-            overflows: u32::from(!first.published),
-        };
+        let mut left = count.max(1);
+        let mut burst: Option<Burst> = None;
         let mut result = Ok(());
-        for _ in 1..count {
-            match self.publish_locked(&mut state, bus, vector, payload) {
-                Ok(published) => {
-                    burst.last = published.seq;
-                    burst.overflows += u32::from(!published.published);
+        while left > 0 && result.is_ok() {
+            let take = if left > 1 && bus.faults.swap(vector.get()) {
+                self.publish_swapped(&mut state, bus, vector, payload)
+            } else {
+                self.publish_locked(&mut state, bus, vector, payload)
+                    .map(Burst::from)
+            };
+            match take {
+                Ok(more) => {
+                    left -= more.events();
+                    burst = Some(burst.map_or(more, |burst| burst.and(more)));
                 }
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
+                Err(error) => result = Err(error),
             }
         }
-        if burst.overflows <= (burst.last.get() - burst.first.get()) as u32 {
+        let Some(burst) = burst else {
+            return Err(result.err().unwrap_or(RaiseError::NotEnabled));
+        };
+        if burst.overflows < burst.events() {
             signal(&mut state, bus, vector);
         }
         result.map(|()| burst)
@@ -153,6 +155,37 @@ impl EventSource {
         Ok(Raised { seq, outcome })
     }
 
+    /// Takes two numbers, and writes the second before the first: a fault that
+    /// was asked for.
+    #[cold]
+    fn publish_swapped(
+        &self,
+        state: &mut State,
+        bus: &Bus,
+        vector: Vector,
+        payload: Payload<'_>,
+    ) -> Result<Burst, RaiseError> {
+        payload.checked_len()?;
+        state.producer(vector)?;
+        let (first, second) = (state.next_seq(), state.next_seq());
+        let mut overflows = 0;
+        for (seq, left) in [(second, 1), (first, 0)] {
+            match self.publish_numbered(state, bus, vector, payload, seq) {
+                Ok(published) => overflows += u32::from(!published.published),
+                Err(error) => {
+                    // Its number was taken, too.
+                    state.counters.dma_errors += left;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Burst {
+            first,
+            last: second,
+            overflows,
+        })
+    }
+
     /// Takes a number and writes the record; does not interrupt.
     fn publish_locked(
         &self,
@@ -161,13 +194,25 @@ impl EventSource {
         vector: Vector,
         payload: Payload<'_>,
     ) -> Result<Published, RaiseError> {
+        payload.checked_len()?;
+        state.producer(vector)?;
+        let seq = state.next_seq();
+        self.publish_numbered(state, bus, vector, payload, seq)
+    }
+
+    fn publish_numbered(
+        &self,
+        state: &mut State,
+        bus: &Bus,
+        vector: Vector,
+        payload: Payload<'_>,
+        seq: Seq,
+    ) -> Result<Published, RaiseError> {
         let instrument = &self.shared.instrument;
         let len = payload.checked_len()?;
         let producer = state.producer(vector)?;
         producer.observe(instrument.consumer(vector));
         let (place, geometry) = (producer.place(len), *producer.geometry());
-
-        let seq = state.next_seq();
         instrument.open_slot(seq, vector);
         let Some(place) = place else {
             state.count_overflow(vector);
@@ -324,6 +369,16 @@ impl EventSource {
 struct Published {
     seq: Seq,
     published: bool,
+}
+
+impl From<Published> for Burst {
+    fn from(Published { seq, published }: Published) -> Self {
+        Self {
+            first: seq,
+            last: seq,
+            overflows: u32::from(!published),
+        }
+    }
 }
 
 /// Interrupts, for what was published before.

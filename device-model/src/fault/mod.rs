@@ -86,7 +86,8 @@ pub struct FaultReport {
 ///
 /// Faults are asked in the order in which they were armed, and the first that
 /// happens to an access or interrupt has its way; those behind it do not count
-/// it as an opportunity. Stuck bits add up.
+/// it as an opportunity. Stuck bits add up, and what happens to the whole
+/// function counts every access.
 ///
 /// # Example
 /// ```

@@ -213,13 +213,8 @@ impl Table {
 
     /// An interrupt of a device with so many vectors.
     pub fn interrupt(&mut self, vector: u32, vectors: u32, wishes: &mut Vec<Wish>) -> Fate {
+        self.all_at(Access::Interrupt, wishes);
         for armed in &mut self.armed {
-            if armed.is_at(Access::Interrupt) {
-                if armed.happens() {
-                    wishes.push(Wish::Whole(armed.fault.kind));
-                }
-                continue;
-            }
             let other = |to: Option<u32>, dice: &mut Dice| {
                 let others = u64::from(vectors.saturating_sub(1));
                 let any = dice.below(others) as u32;
@@ -267,6 +262,7 @@ impl Table {
 
     /// A write of the device to the guest's memory.
     pub fn write(&mut self, addr: GuestAddr, data: &[u8], wishes: &mut Vec<Wish>) -> WriteFate {
+        self.all_at(Access::Dma, wishes);
         let fits = |length: Option<u32>| length.is_none_or(|length| length as usize == data.len());
         for armed in &mut self.armed {
             let concerned = match armed.fault.kind {
@@ -279,7 +275,7 @@ impl Table {
                 FaultKind::DmaLate { length, .. }
                 | FaultKind::DmaCorrupted { length, .. }
                 | FaultKind::DmaFailed { length } => fits(length),
-                _ => armed.is_at(Access::Dma),
+                _ => false,
             };
             if !concerned || !armed.happens() {
                 continue;
@@ -310,7 +306,7 @@ impl Table {
                     return WriteFate::Data(corrupted(data, bits, &mut armed.dice));
                 }
                 FaultKind::DmaFailed { .. } => return WriteFate::Refused,
-                kind => wishes.push(Wish::Whole(kind)),
+                _ => {}
             }
         }
         WriteFate::Whole
@@ -318,20 +314,13 @@ impl Table {
 
     /// A read of registers: whether it is answered with all ones.
     pub fn read(&mut self, bar: BarIndex, offset: u64, len: usize, wishes: &mut Vec<Wish>) -> bool {
-        for armed in &mut self.armed {
-            let concerned = match armed.fault.kind {
-                FaultKind::ReadsOnes(registers) => touches(registers, bar, offset, len),
-                _ => armed.is_at(Access::Read),
-            };
-            if !concerned || !armed.happens() {
-                continue;
+        self.all_at(Access::Read, wishes);
+        self.armed.iter_mut().any(|armed| match armed.fault.kind {
+            FaultKind::ReadsOnes(registers) => {
+                touches(registers, bar, offset, len) && armed.happens()
             }
-            match armed.fault.kind {
-                FaultKind::ReadsOnes(_) => return true,
-                kind => wishes.push(Wish::Whole(kind)),
-            }
-        }
-        false
+            _ => false,
+        })
     }
 
     /// The answer to a read of registers, on its way to who asked.
@@ -368,8 +357,14 @@ impl Table {
 
     /// A write to registers.
     pub fn written(&mut self, wishes: &mut Vec<Wish>) {
+        self.all_at(Access::Write, wishes);
+    }
+
+    /// What an access does to the whole function; it is an opportunity whatever
+    /// else happens to it.
+    fn all_at(&mut self, access: Access, wishes: &mut Vec<Wish>) {
         for armed in &mut self.armed {
-            if armed.is_at(Access::Write) && armed.happens() {
+            if armed.is_at(access) && armed.happens() {
                 wishes.push(Wish::Whole(armed.fault.kind));
             }
         }
