@@ -42,7 +42,6 @@ pub struct Fault {
 
 impl Fault {
     /// Begins to describe a fault that happens at each opportunity.
-    #[must_use]
     #[expect(
         clippy::new_ret_no_self,
         reason = "a description is checked at its end"
