@@ -23,9 +23,22 @@ module() {
   ! grep -E '(warning|error):|^WARNING' "$log" | grep -v 'the compiler differs'
 }
 
+# Drivers of examples and tests, in a copy: objects would lie beside their sources.
+drivers() {
+  local kbuild copy=$STORE/lint
+  for kbuild in "$@"; do
+    rm -rf "$copy"
+    cp -R "$(dirname "$kbuild")" "$copy"
+    find "$copy" -name '*.o' -delete
+    module "$IMAGES/module.sh" --dir "$copy" || { echo "lint: see $(dirname "$kbuild")" >&2 && return 1; }
+  done
+  rm -rf "$copy"
+}
+
 check rustfmt cargo fmt --all --check
 check clippy cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
 check 'module, with W=1 and sparse' module "$IMAGES/module.sh"
 check 'module of the peers, with W=1 and sparse' module bench/image.sh
-check shellcheck shellcheck -x just .ci/run bench/*.sh images/*.sh images/versions
+check 'drivers of the examples and tests, with W=1 and sparse' drivers {,device-model/}examples/*/Kbuild host-harness/tests/modules/*/Kbuild
+check shellcheck shellcheck -x just .ci/run {bench,images}/*.sh images/versions {examples/*,device-model/examples{,/*}}/*.sh
 [ ${#faulty[@]} -eq 0 ] || die "lint: not clean: $(printf '%s; ' "${faulty[@]}" | sed 's/; $//')"

@@ -12,25 +12,29 @@
 #define REG_SCRATCH	0x1c
 #define MAGIC		0x42515249
 
+struct scratch {
+	void __iomem *regs;
+};
+
 static ssize_t scratch_show(struct device *dev, struct device_attribute *attr,
 			    char *buf)
 {
-	void __iomem *regs = dev_get_drvdata(dev);
+	struct scratch *scratch = dev_get_drvdata(dev);
 
-	return sysfs_emit(buf, "0x%08x\n", readl(regs + REG_SCRATCH));
+	return sysfs_emit(buf, "0x%08x\n", readl(scratch->regs + REG_SCRATCH));
 }
 
 static ssize_t scratch_store(struct device *dev, struct device_attribute *attr,
 			     const char *buf, size_t count)
 {
-	void __iomem *regs = dev_get_drvdata(dev);
+	struct scratch *scratch = dev_get_drvdata(dev);
 	u32 value;
 	int ret;
 
 	ret = kstrtou32(buf, 0, &value);
 	if (ret)
 		return ret;
-	writel(value, regs + REG_SCRATCH);
+	writel(value, scratch->regs + REG_SCRATCH);
 	return count;
 }
 
@@ -44,21 +48,24 @@ ATTRIBUTE_GROUPS(scratch);
 
 static int scratch_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	void __iomem *regs;
+	struct scratch *scratch;
 	u32 magic;
 	int ret;
 
+	scratch = devm_kzalloc(&pdev->dev, sizeof(*scratch), GFP_KERNEL);
+	if (!scratch)
+		return -ENOMEM;
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;
-	regs = pcim_iomap(pdev, SCRATCH_BAR, 0);
-	if (!regs)
+	scratch->regs = pcim_iomap(pdev, SCRATCH_BAR, 0);
+	if (!scratch->regs)
 		return -ENOMEM;
-	magic = readl(regs + REG_MAGIC);
+	magic = readl(scratch->regs + REG_MAGIC);
 	if (magic != MAGIC)
 		return dev_err_probe(&pdev->dev, -ENODEV,
 				     "magic is 0x%08x, not 0x%08x\n", magic, MAGIC);
-	pci_set_drvdata(pdev, regs);
+	pci_set_drvdata(pdev, scratch);
 	pci_info(pdev, "the event device is there\n");
 	return 0;
 }
