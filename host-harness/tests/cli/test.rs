@@ -2,12 +2,7 @@
 //! `irqbed test` and `run-vm` with devices, drivers and programs of the user's
 //! own.
 
-use std::{
-    fs,
-    os::unix::net::UnixListener,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, os::unix::net::UnixListener};
 
 use device_model::{Server, event::EventDevice};
 use rustix::process::Signal;
@@ -16,13 +11,8 @@ use crate::{
     program::{Ended, Running, irqbed, run, run_with},
     pty::Terminal,
     sandbox::{Sandbox, wait_until},
+    sources::{module, repository},
 };
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("a folder above")
-}
 
 /// A file of the test's own.
 fn own(sandbox: &Sandbox, name: &str, content: impl AsRef<[u8]>) -> String {
@@ -33,28 +23,6 @@ fn own(sandbox: &Sandbox, name: &str, content: impl AsRef<[u8]>) -> String {
 
 fn script(sandbox: &Sandbox, name: &str, lines: &str) -> String {
     own(sandbox, name, format!("#!/bin/sh\n{lines}\n"))
-}
-
-/// Builds the module in a folder of this repository, elsewhere.
-fn module(sandbox: &Sandbox, folder: &str) -> PathBuf {
-    let copy = sandbox.own("module");
-    fs::create_dir(&copy).expect("a folder");
-    for entry in fs::read_dir(repository().join(folder)).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_name().expect("a name");
-        let is_source = path.extension().is_some_and(|kind| kind == "c") || name == "Kbuild";
-        if is_source {
-            fs::copy(&path, copy.join(name)).expect("a copy");
-        }
-    }
-    let built = Command::new(repository().join("images/module.sh"))
-        .arg("--dir")
-        .arg(&copy)
-        .output()
-        .expect("the script runs");
-    let said = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{said}");
-    PathBuf::from(String::from_utf8_lossy(&built.stdout).trim())
 }
 
 /// What it is refused for stands in one line, exit status 2, and no guest was

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The examples, as somebody tries them: their drivers are built, and their
+//! scenarios run.
+
+use crate::{
+    program::{Ended, run},
+    sandbox::Sandbox,
+    sources::{build, copy},
+};
+
+/// Runs scenarios of an example; all of them pass.
+#[track_caller]
+fn try_example(folder: &str, scenarios: &[&str]) -> Ended {
+    let sandbox = Sandbox::with_guest();
+    let example = copy(&sandbox, folder);
+    build(&example);
+    let paths = scenarios.iter().map(|name| example.join(name));
+    let paths: Vec<_> = paths
+        .map(|path| path.to_str().expect("UTF-8").to_owned())
+        .collect();
+    let mut arguments = vec!["test", "--accel=tcg"];
+    arguments.extend(paths.iter().map(String::as_str));
+    let ended = run(&sandbox, &arguments);
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    let passed = ended.stderr.matches("irqbed: passed: ").count();
+    assert_eq!(passed, scenarios.len(), "{ended:#?}");
+    sandbox.assert_nothing_left();
+    ended
+}
+
+#[test]
+fn the_card_in_miniature_is_a_network_interface() {
+    let ended = try_example("examples/nic-lite", &["test.toml"]);
+    for part in [
+        " 5 packets received",
+        "1000000 bytes received as they were sent",
+        "works, and works after a sleep",
+    ] {
+        assert!(ended.stdout.contains(part), "no {part:?}: {ended:#?}");
+    }
+}
+
+#[test]
+fn edu_interrupts_by_message_and_by_line_and_moves_memory_both_ways() {
+    let ended = try_example("examples/edu", &["msi.toml", "intx.toml"]);
+    for part in ["works by PCI-MSI", "works by IO-APIC"] {
+        assert!(ended.stdout.contains(part), "no {part:?}: {ended:#?}");
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What lies in this repository, used as somebody's own files: copied to where
+//! the test is, and built there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::sandbox::Sandbox;
+
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a folder above")
+}
+
+/// A copy of a folder, without what was built there; where it is.
+pub fn copy(sandbox: &Sandbox, folder: &str) -> PathBuf {
+    let from = repository().join(folder);
+    let copy = sandbox.own(from.file_name().expect("a name").to_str().expect("UTF-8"));
+    fs::create_dir(&copy).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name");
+        let kind = path.extension().unwrap_or_default();
+        if ["c", "sh", "toml"].iter().any(|source| kind == *source) || name == "Kbuild" {
+            fs::copy(&path, copy.join(name)).expect("a copy");
+        }
+    }
+    copy
+}
+
+/// Builds the module in a folder; where it is.
+pub fn build(folder: &Path) -> PathBuf {
+    let built = Command::new(repository().join("images/module.sh"))
+        .arg("--dir")
+        .arg(folder)
+        .output()
+        .expect("the script runs");
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{said}");
+    PathBuf::from(String::from_utf8_lossy(&built.stdout).trim())
+}
+
+/// Builds the module in a folder of this repository, elsewhere.
+pub fn module(sandbox: &Sandbox, folder: &str) -> PathBuf {
+    build(&copy(sandbox, folder))
+}
