@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::{
     bar::{Area, BarIndex},
-    capability::Msix,
+    capability::{Msix, OwnCapability},
     device::{Bus, PciDevice, PowerState, ResetKind},
     fault::Board,
     spec::DeviceSpec,
@@ -77,6 +77,10 @@ impl Attached {
         if self.msix_at(bar, offset, data.len()).is_none() {
             self.lock().bar_write(bar, offset, data);
         }
+    }
+
+    pub fn capability_write(&self, capability: OwnCapability, data: &mut [u8]) {
+        self.lock().capability_write(capability, data);
     }
 
     /// Software may have put the function to sleep, or woken it.

@@ -100,6 +100,16 @@ pub struct PowerManagement {
     pub resets: bool,
 }
 
+/// A capability whose data is the device's own, by its place in the description,
+/// counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnCapability {
+    /// One of [`crate::DeviceSpec::vendor`].
+    Vendor(usize),
+    /// One of [`crate::DeviceSpec::extended`].
+    Extended(usize),
+}
+
 /// A vendor-specific capability (PCI 3.0, 6.8 and appendix H).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VendorCapability {

@@ -8,6 +8,8 @@ mod layout;
 
 use self::layout::Layout;
 use crate::{
+    bar::Area,
+    capability::OwnCapability,
     device::PowerState,
     irq::InterruptMode,
     spec::{DeviceSpec, SpecError},
@@ -105,6 +107,32 @@ impl ConfigSpace {
                         *byte = new;
                     }
                 }
+            }
+        }
+    }
+
+    /// Hands out the data of each capability that a write has touched and of
+    /// which software may change bits; what is done to it stays.
+    pub fn each_written(
+        &mut self,
+        offset: u64,
+        len: usize,
+        mut tell: impl FnMut(OwnCapability, &mut [u8]),
+    ) {
+        let written = Area {
+            offset,
+            size: len as u64,
+        };
+        let Self { layout, bytes, .. } = self;
+        for (capability, place) in &layout.own {
+            let area = Area {
+                offset: place.start as u64,
+                size: place.len() as u64,
+            };
+            if let Some(data) = bytes.get_mut(place.clone())
+                && area.overlaps(&written)
+            {
+                tell(*capability, data);
             }
         }
     }

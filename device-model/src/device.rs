@@ -4,6 +4,7 @@
 
 use crate::{
     bar::BarIndex,
+    capability::OwnCapability,
     dma::Dma,
     fault::Faults,
     irq::Irqs,
@@ -168,6 +169,14 @@ pub trait PciDevice: Send + 'static {
         let _ = (bar, offset, data);
     }
 
+    /// Software has written to a capability of which it may change bits. `data`
+    /// is all of the capability's data with these bits changed; what the device
+    /// makes of it is what is read from then on, until the function is reset.
+    /// Called in D3hot, too.
+    fn capability_write(&mut self, capability: OwnCapability, data: &mut [u8]) {
+        let _ = (capability, data);
+    }
+
     /// A timer has gone off that the device started by [`Bus::timers`].
     fn timer(&mut self, timer: TimerId) {
         let _ = timer;
@@ -205,6 +214,10 @@ impl PciDevice for Box<dyn PciDevice> {
 
     fn bar_write(&mut self, bar: BarIndex, offset: u64, data: &[u8]) {
         (**self).bar_write(bar, offset, data);
+    }
+
+    fn capability_write(&mut self, capability: OwnCapability, data: &mut [u8]) {
+        (**self).capability_write(capability, data);
     }
 
     fn timer(&mut self, timer: TimerId) {

@@ -38,7 +38,9 @@ pub mod tsc;
 pub mod vfio_user;
 
 pub use bar::{Area, Bar, BarIndex, BarKind};
-pub use capability::{ExtendedCapability, IntxPin, Msi, Msix, PowerManagement, VendorCapability};
+pub use capability::{
+    ExtendedCapability, IntxPin, Msi, Msix, OwnCapability, PowerManagement, VendorCapability,
+};
 pub use device::{Bus, PciDevice, PowerState, ResetKind};
 pub use dma::{Dma, DmaError, GuestAddr, Segment};
 pub use fault::{Fault, Faults};

@@ -18,8 +18,8 @@ use common::{
 };
 use device_model::{
     Area, Bar, BarIndex, Bus, DeviceSpec, ExtendedCapability, GuestAddr, Identity, IntxPin,
-    PciDevice, PowerManagement, PowerState, ResetKind, ServeError, Server, SharedMemory, Signalled,
-    Slot, SpecError, TimerId, serve,
+    OwnCapability, PciDevice, PowerManagement, PowerState, ResetKind, ServeError, Server,
+    SharedMemory, Signalled, Slot, SpecError, TimerId, VendorCapability, serve,
 };
 use vfio_bindings::bindings::vfio::{VFIO_PCI_CONFIG_REGION_INDEX, VFIO_REGION_INFO_FLAG_MMAP};
 
@@ -29,6 +29,7 @@ struct Seen {
     power: Vec<PowerState>,
     resets: Vec<ResetKind>,
     timers: u32,
+    capabilities: Vec<(OwnCapability, Vec<u8>)>,
 }
 
 /// A device of any shape, whose trapped bytes are 0x11 and that tells the test
@@ -70,6 +71,14 @@ impl PciDevice for Probe {
 
     fn timer(&mut self, _: TimerId) {
         self.seen.lock().unwrap().timers += 1;
+    }
+
+    fn capability_write(&mut self, capability: OwnCapability, data: &mut [u8]) {
+        let seen = (capability, data.to_vec());
+        self.seen.lock().unwrap().capabilities.push(seen);
+        // The command is carried out.
+        data[0] = 0;
+        data[1] += 1;
     }
 
     fn power(&mut self, state: PowerState) {
@@ -140,6 +149,41 @@ fn the_extended_configuration_space_is_reached() {
     let bare = Board::with(Probe::new(BARE));
     let config = bare.client.region(VFIO_PCI_CONFIG_REGION_INDEX).unwrap();
     assert_eq!(config.size, 256);
+}
+
+#[test]
+fn a_device_answers_in_the_capability_that_was_written() {
+    let spec = BARE
+        .express()
+        .vendor(VendorCapability::new([7]))
+        .vendor(VendorCapability::new([0, 10, 20]).writable([0xf0]))
+        .extended(ExtendedCapability::new(0x1234, 1, [1, 30, 40]).writable([0x0f]));
+    let probe = Probe::new(spec);
+    let seen = Arc::clone(&probe.seen);
+    // One that is not forwarded would be lost in the box.
+    let boxed: Box<dyn PciDevice> = Box::new(probe);
+    let mut board = Board::with(boxed);
+    let first = capability(&mut board.client, 0x09);
+    let second = u64::from(board.config(first) >> 8 & 0xff);
+    board.write(VFIO_PCI_CONFIG_REGION_INDEX, first, u32::MAX);
+    // Id, link and length are written, too, and stay.
+    board.write(VFIO_PCI_CONFIG_REGION_INDEX, second, u32::MAX);
+    let (header, data) = (board.config(second), board.config(second + 3));
+    assert_eq!(
+        (header >> 16, data & 0xff_ffff),
+        (0x0006, 20 << 16 | 11 << 8)
+    );
+    board.set_config(0x104, 0x00ff);
+    assert_eq!(board.config(0x104), 40 << 16 | 31 << 8);
+    board.set_config(0x100, 0xffff);
+    let found = std::mem::take(&mut seen.lock().unwrap().capabilities);
+    assert_eq!(
+        found,
+        [
+            (OwnCapability::Vendor(1), vec![0xf0, 10, 20]),
+            (OwnCapability::Extended(0), vec![0x0f, 30, 40]),
+        ]
+    );
 }
 
 #[test]

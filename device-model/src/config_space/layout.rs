@@ -3,6 +3,8 @@
 //! on, and which bits software may change. Capabilities are placed one behind
 //! the other, in a fixed order, from the end of the header on.
 
+use std::ops::Range;
+
 use super::{
     AF_CONTROL_FLR, COMMAND, COMMAND_BUS_MASTER, COMMAND_INTX_DISABLE, CONFIG_SIZE,
     EXTENDED_CONFIG_SIZE, MSI_CAPABLE_SHIFT, MSI_COUNT_MASK, MSI_ENABLE, MSI_ENABLED_SHIFT,
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{
     bar::BarKind,
-    capability::{ExtendedCapability, Msi, Msix, PowerManagement, VendorCapability},
+    capability::{ExtendedCapability, Msi, Msix, OwnCapability, PowerManagement, VendorCapability},
     spec::{DeviceSpec, SpecError},
 };
 
@@ -80,6 +82,9 @@ pub(super) struct Layout {
     pub power: Option<usize>,
     pub express: Option<usize>,
     pub af: Option<usize>,
+    /// The data of capabilities that are the device's own and of which software
+    /// may change bits.
+    pub own: Vec<(OwnCapability, Range<usize>)>,
     /// The function is reset when it leaves D3hot.
     pub wakes_by_reset: bool,
 }
@@ -105,6 +110,7 @@ impl Layout {
             power: None,
             express: None,
             af: None,
+            own: Vec::new(),
             wakes_by_reset: spec.power.is_some_and(|power| power.resets),
         };
         layout.put_header(spec);
@@ -288,15 +294,22 @@ impl Layout {
         let size = data.len().saturating_add(3);
         let at = self.place(place, id::VENDOR, size, &name)?;
         self.put(at + 2, &[size.min(MAX_VENDOR) as u8]);
-        self.put(at + 3, data);
-        self.allow(at + 3, writable);
+        self.put_own(OwnCapability::Vendor(number), at + 3, data, writable);
         Ok(())
+    }
+
+    fn put_own(&mut self, capability: OwnCapability, at: usize, data: &[u8], writable: &[u8]) {
+        self.put(at, data);
+        self.allow(at, writable);
+        if writable.iter().any(|mask| *mask != 0) {
+            self.own.push((capability, at..at + data.len()));
+        }
     }
 
     fn put_extended(&mut self, spec: &DeviceSpec) -> Result<(), SpecError> {
         // The first header is always there, and empty without capabilities.
         let (mut link, mut free) = (None, CONFIG_SIZE);
-        for capability in &spec.extended {
+        for (number, capability) in spec.extended.iter().enumerate() {
             let ExtendedCapability {
                 id,
                 version,
@@ -327,8 +340,7 @@ impl Layout {
             }
             let header = u32::from(*id) | u32::from(version) << 16;
             self.put(free, &header.to_le_bytes());
-            self.put(free + 4, data);
-            self.allow(free + 4, writable);
+            self.put_own(OwnCapability::Extended(number), free + 4, data, writable);
             if let Some(link) = link {
                 // The upper 12 bits of the header before.
                 let next = (free as u16) << 4 | self.word(link + 2) & 0xf;

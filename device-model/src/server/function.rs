@@ -143,6 +143,11 @@ impl Function {
                 self.config.write(offset, data);
                 if self.config.wants_reset() {
                     self.reset_function()?;
+                } else {
+                    let Self { config, device, .. } = self;
+                    config.each_written(offset, data.len(), |capability, data| {
+                        device.capability_write(capability, data);
+                    });
                 }
                 self.config_changed()?;
             }
