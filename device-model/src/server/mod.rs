@@ -59,7 +59,8 @@ pub enum Disconnect {
     /// The device goes back to the state after power on, for the next client.
     Reset,
     /// The device stays as it is, registers and configuration space too, for
-    /// the next client.
+    /// the next client. QEMU resets a device when it starts: what of it is to
+    /// outlive that, it must keep over [`crate::ResetKind::Function`].
     Keep,
 }
 

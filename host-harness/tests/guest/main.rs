@@ -3,6 +3,7 @@
 //! netlink. Each asserts on what the guest and the host both saw.
 
 mod clock;
+mod devices;
 mod failures;
 mod family;
 mod genetlink;
@@ -14,6 +15,7 @@ mod mechanisms;
 mod misbehaviour;
 mod path;
 mod rates;
+mod reconnect;
 mod replies;
 mod safe_contexts;
 mod signals;

@@ -20,6 +20,11 @@ use irqbed_abi::{
 /// Two guests on two cores would wait for each other: one at a time.
 static ONE_GUEST: Mutex<()> = Mutex::new(());
 
+/// Waits for the turn of a test that boots guests by itself.
+pub fn turn() -> MutexGuard<'static, ()> {
+    ONE_GUEST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A booted guest that has the machine to itself.
 pub struct Guest {
     pub session: Session,
@@ -65,7 +70,7 @@ impl Guest {
     }
 
     fn boot_by(machine: &Machine, boot: impl FnOnce() -> Result<Session, SessionError>) -> Self {
-        let turn = ONE_GUEST.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let mut session = boot().expect("the guest boots");
         if machine.clock == ClockKind::Instructions {
             session.steady().expect("the guest is made steady");
