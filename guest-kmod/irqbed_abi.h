@@ -139,8 +139,9 @@
 #define IRQBED_REG_SCRATCH 28
 
 /*
- * Write-only: raises one empty event on the vector written, so that a driver
- * can test its interrupts with no host at hand.
+ * Write-only: raises one event, so that a driver can test its interrupts with no
+ * host at hand. Bits 15:0 are the vector, bits 31:16 how many bytes the event
+ * carries (of [`crate::pattern`]).
  */
 #define IRQBED_REG_SELF_RAISE 32
 

@@ -26,8 +26,9 @@ pub const REG_CTRL: u32 = 0x14;
 pub const REG_STATUS: u32 = 0x18;
 /// Read-write: keeps what was written; for liveness checks and access timing.
 pub const REG_SCRATCH: u32 = 0x1c;
-/// Write-only: raises one empty event on the vector written, so that a driver
-/// can test its interrupts with no host at hand.
+/// Write-only: raises one event, so that a driver can test its interrupts with no
+/// host at hand. Bits 15:0 are the vector, bits 31:16 how many bytes the event
+/// carries (of [`crate::pattern`]).
 pub const REG_SELF_RAISE: u32 = 0x20;
 /// Read, and write one to clear: bit `v` is set when a record was written to
 /// ring `v` that INTx announces. The line is asserted while any bit is set, and

@@ -265,6 +265,14 @@ fn the_driver_can_raise_an_event_itself() {
     assert_eq!(guest.record(0).payload_len, 0);
     let counters = guest.source.counters();
     assert_eq!((counters.raised, counters.self_raised), (1, 1));
+    guest.set_register(regs::REG_SELF_RAISE, 100 << 16 | 1);
+    guest.set_register(regs::REG_SELF_RAISE, (MAX_PAYLOAD + 1) << 16 | 1);
+    assert_eq!(guest.interrupts(1), 1);
+    let record = guest.record(1);
+    let at = PAYLOAD_AT + u64::from(record.payload_offset);
+    assert_eq!((record.seq, record.payload_len), (2, 100));
+    assert!(pattern::matches(2, &guest.memory(at, 100)));
+    assert_eq!(guest.source.counters().self_raised, 2);
 }
 
 #[test]

@@ -38,7 +38,8 @@ crate::registers! {
         Status @ (regs::REG_STATUS as u64): u32, ReadOnly;
         /// Keeps what was written.
         Scratch @ (regs::REG_SCRATCH as u64): u32, ReadWrite;
-        /// Raises an empty event on the vector written; reads as zero.
+        /// Raises an event on the vector in bits 15:0, which carries as many
+        /// bytes as bits 31:16 say; reads as zero.
         SelfRaise @ (regs::REG_SELF_RAISE as u64): u32, WriteOnly;
         /// Bit v: a record was written to ring v that INTx announces.
         IrqStatus @ (regs::REG_IRQ_STATUS as u64): u32, WriteOneToClear;

@@ -252,8 +252,12 @@ impl EventSource {
         let mut state = self.lock();
         let raise = state.write(register, value, &bus.dma, &self.shared.instrument);
         follow_status(&state, &bus.irqs);
-        if let Some(vector) = raise {
-            match self.raise_locked(&mut state, bus, vector, Payload::Bytes(&[])) {
+        if let Some((vector, len)) = raise {
+            let payload = match len {
+                0 => Payload::Bytes(&[]),
+                len => Payload::Pattern(len),
+            };
+            match self.raise_locked(&mut state, bus, vector, payload) {
                 Ok(_) => state.counters.self_raised += 1,
                 Err(error) => tracing::debug!("the driver raised an event in vain: {error}"),
             }

@@ -187,20 +187,22 @@ impl State {
         }
     }
 
-    /// Changes a register. Returns the vector to raise an event on, if that
-    /// was asked for.
+    /// Changes a register. Returns the vector to raise an event on and the
+    /// length of its payload, if that was asked for.
     pub fn write(
         &mut self,
         register: Register,
         value: u32,
         dma: &Dma,
         instrument: &Instrument,
-    ) -> Option<Vector> {
+    ) -> Option<(Vector, u32)> {
         match register {
             Register::Ctrl if value & CTRL_RESET != 0 => self.reset(instrument),
             Register::Ctrl => self.enabled = value & CTRL_ENABLE != 0,
             Register::Scratch => self.scratch = value,
-            Register::SelfRaise => return Vector::new(value),
+            Register::SelfRaise => {
+                return Vector::new(value & 0xffff).map(|vector| (vector, value >> 16));
+            }
             Register::IrqStatus => self.irq_status &= !value,
             Register::RecordsLo(number)
             | Register::RecordsHi(number)
