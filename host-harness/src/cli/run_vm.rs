@@ -132,7 +132,7 @@ fn visit_own(
     Ok(trial.visit(scenario)?)
 }
 
-fn listen(socket: &Path, source: &EventSource) -> anyhow::Result<ControlServer> {
+pub(super) fn listen(socket: &Path, source: &EventSource) -> anyhow::Result<ControlServer> {
     ControlServer::bind(socket, source.clone())
         .with_context(|| format!("cannot listen for `irqbed raise` at {}", socket.display()))
 }

@@ -5,19 +5,19 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{Args, value_parser};
 use irqbed_abi::control::Stream;
 
-use super::guest::GuestArguments;
+use super::{guest::GuestArguments, run_vm::listen};
 use crate::{
     accel::{self, Accelerator},
     qemu::ConsoleTo,
     result::JsonTarget,
-    scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError},
+    scenario::{Builtin, DEFAULT_LIMIT, Description, Device, MAX_LIMIT, Scenario, ScenarioError},
     session::SessionError,
     trial::{Case, Outcome, Trial, junit},
 };
@@ -65,6 +65,9 @@ pub(super) struct Arguments {
     /// given again
     #[arg(long, value_name = "TEXT")]
     allow: Vec<String>,
+    /// Where to listen for `irqbed raise` while the guest runs
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
     /// Write the verdicts as JUnit XML; `-` for standard output, which then has
     /// nothing else
     #[arg(long, value_name = "FILE")]
@@ -96,6 +99,14 @@ impl Arguments {
     fn scenarios(&self) -> Result<Vec<Scenario>, ScenarioError> {
         // All of them before the first is run.
         let descriptions = self.descriptions()?;
+        let event = Device::Builtin(Builtin::Event);
+        let silent = |description: &&Description| !description.devices.contains(&event);
+        if let (Some(path), Some(description)) = (&self.control, descriptions.iter().find(silent)) {
+            return Err(ScenarioError::NothingToRaise {
+                control: path.clone(),
+                name: description.name.clone(),
+            });
+        }
         descriptions.iter().map(Description::check).collect()
     }
 }
@@ -112,7 +123,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let shown = arguments.junit != Some(JsonTarget::Stdout);
     let mut cases: Vec<Case> = Vec::new();
     for scenario in &scenarios {
-        let outcome = match run_one(scenario, accelerator, shown) {
+        let control = arguments.control.as_deref();
+        let outcome = match run_one(scenario, accelerator, control, shown) {
             Err(error @ SessionError::Interrupted(_)) => return Err(error.into()),
             outcome => outcome,
         };
@@ -138,9 +150,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn run_one(
     scenario: &Scenario,
     accelerator: Accelerator,
+    control: Option<&Path>,
     shown: bool,
 ) -> Result<Outcome, SessionError> {
     let trial = Trial::boot(scenario, accelerator, &ConsoleTo::Kept)?;
+    let control = control.zip(trial.source());
+    let control = control.map(|(socket, source)| listen(socket, source));
+    let _control = control
+        .transpose()
+        .map_err(|error| SessionError::Device(format!("{error:#}")))?;
     trial.run(scenario, &mut |stream, text| {
         // That nobody reads it is no failure of the driver's.
         let _ = match stream {

@@ -131,6 +131,17 @@ pub enum ScenarioError {
         /// What can be given.
         range: &'static str,
     },
+    /// Nobody would listen at the control socket.
+    #[error(
+        "nothing can be raised at {control} in {name:?}: its guest has not the device `event`",
+        control = .control.display()
+    )]
+    NothingToRaise {
+        /// The socket.
+        control: PathBuf,
+        /// The scenario.
+        name: String,
+    },
     /// A part of the guest is not there.
     #[error(transparent)]
     Artefact(#[from] ArtefactError),

@@ -109,6 +109,10 @@ fn what_the_guest_cannot_run_is_refused_in_one_line() {
         &["/dev/x", "mounted"],
     );
     check(
+        &["--agent", &good, "--device=edu", "--control", "x.sock"],
+        &["x.sock", "event"],
+    );
+    check(
         &["--agent", &good, "--kernel", "7.0"],
         &["7.0", "6.12-debug"],
     );
@@ -307,6 +311,48 @@ fn the_devices_of_the_project_are_there_by_name() {
         "{ended:#?}"
     );
     assert!(ended.stdout.contains("0000:00:02.0/device"), "{ended:#?}");
+    sandbox.assert_nothing_left();
+}
+
+#[test]
+fn events_can_be_raised_while_a_test_runs() {
+    let sandbox = Sandbox::with_guest();
+    let module = repository().join(".irqbed/module/irqbed.ko");
+    let agent = script(
+        &sandbox,
+        "agent.sh",
+        "interrupts() { awk '/irqbed/ { sum += $2 } END { print sum + 0 }' /proc/interrupts; }\n\
+         [ $(interrupts) = 0 ] && echo begun >&2\n\
+         until [ $(interrupts) = 2 ]; do sleep 0.1; done",
+    );
+    let socket = sandbox.run().join("control");
+    let control = socket.to_str().expect("UTF-8");
+    let module = module.to_str().expect("UTF-8");
+    let command = irqbed(
+        &sandbox,
+        &[
+            "test",
+            "--accel=tcg",
+            "--device=event",
+            "--module",
+            module,
+            "--agent",
+            &agent,
+            "--control",
+            control,
+        ],
+    );
+    let mut running = Running::start(&sandbox, command);
+    running.wait_for_message("begun");
+    for vector in ["3", "4"] {
+        run(
+            &sandbox,
+            &["raise", "--control", control, "--vector", vector],
+        )
+        .assert_good();
+    }
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
     sandbox.assert_nothing_left();
 }
 
