@@ -2,12 +2,17 @@
 //! The event device without a hypervisor: a client of the protocol in QEMU's
 //! place and a few lines in the driver's, in one process with the server.
 
-use std::{fs::File, os::fd::AsRawFd, os::unix::fs::FileExt};
+use std::{
+    fs::File,
+    os::{fd::AsFd, unix::fs::FileExt},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use device_model::{
     Server, ServerHandle,
     event::{EventDevice, EventSource},
+    vfio_user::Client,
 };
 use irqbed_abi::{pci, regs, trace::consumer_offset};
 use rustix::{
@@ -18,7 +23,6 @@ use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_PCI_CONFIG_REGION_INDEX,
     VFIO_PCI_MSIX_IRQ_INDEX,
 };
-use vfio_user::Client;
 
 /// Where the guest's memory begins, and how long it is, bytes.
 const RAM: (u64, u64) = (0x10_0000, 0x10_0000);
@@ -27,6 +31,8 @@ const RECORDS: u64 = RAM.0;
 const PAYLOADS: u64 = RAM.0 + RAM.1 / 2;
 /// Size of the area for payloads, bytes.
 const PAYLOAD_AREA: u32 = 256 << 10;
+/// How long the server may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Records in the ring.
 pub const ENTRIES: u32 = 1024;
 /// MSI-X message control in the configuration space, and its enable bit.
@@ -64,24 +70,22 @@ impl Bare {
         let device = EventDevice::new()?;
         let source = device.source();
         let server = Server::bind(&path)?.serve(device)?;
-        let mut client = Client::new(&path)?;
+        let mut client = Client::connect(&path, PATIENCE)?;
         let ram = memfd_create("guest-ram", MemfdFlags::CLOEXEC)?;
         ftruncate(&ram, RAM.1)?;
-        client.dma_map(0, RAM.0, RAM.1, ram.as_raw_fd())?;
+        client.dma_map(RAM.0, RAM.1, ram.as_fd())?;
         let signal = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         client.set_irqs(
             VFIO_PCI_MSIX_IRQ_INDEX,
             VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
             0,
             1,
-            &[signal.as_raw_fd()],
+            &[signal.as_fd()],
         )?;
         let instrument = client
-            .region(pci::INSTRUMENT_BAR)
-            .and_then(|region| region.file_offset.as_ref())
-            .context("the instrument BAR has no file")?
-            .file()
-            .try_clone()?;
+            .region(pci::INSTRUMENT_BAR)?
+            .file
+            .context("the instrument BAR has no file")?;
         let mut bare = Self {
             client,
             source,

@@ -11,14 +11,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use device_model::{Bar, BarIndex, DeviceSpec, Identity, Options, PciDevice, Server};
+use device_model::{
+    Bar, BarIndex, DeviceSpec, Identity, Options, PciDevice, Server, vfio_user::Client,
+};
 use vfio_bindings::bindings::vfio::{
     VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE, vfio_region_info,
 };
-use vfio_user::{Client, DmaMapFlags, DmaUnmapFlags, IrqInfo, ServerBackend, ServerRegion};
+use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, ServerBackend, ServerRegion};
 
 /// Reads of a server in each round.
 const READS: usize = 2000;
+/// How long a server may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Size of the one region, bytes.
 const SIZE: u64 = 0x1000;
 
@@ -124,7 +128,7 @@ fn of_the_crate(path: &Path) -> Vec<Duration> {
 }
 
 fn reads(path: &Path) -> Vec<Duration> {
-    let mut client = Client::new(path).expect("a session");
+    let mut client = Client::connect(path, PATIENCE).expect("a session");
     let mut data = [0; 4];
     let mut read = || {
         let started = Instant::now();

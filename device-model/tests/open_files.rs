@@ -6,6 +6,8 @@
 mod fixture;
 #[path = "transport/raw.rs"]
 mod raw;
+#[path = "common/send.rs"]
+mod send;
 
 use std::os::fd::AsFd;
 

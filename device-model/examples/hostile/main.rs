@@ -8,6 +8,8 @@ mod coverage;
 mod direct;
 #[path = "../../tests/hostile/generator.rs"]
 mod generator;
+#[path = "../../tests/common/send.rs"]
+mod send;
 #[path = "../../tests/hostile/socket.rs"]
 mod socket;
 

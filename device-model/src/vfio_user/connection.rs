@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::IoSlice,
     mem::MaybeUninit,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, ThreadId},
     time::{Duration, Instant},
@@ -246,7 +246,8 @@ impl Connection {
         let mut fds = fds;
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
-            match self.send_some(parts, fds) {
+            let files: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            match send_some(&self.socket, parts, &files) {
                 Ok(sent) => {
                     IoSlice::advance_slices(&mut parts, sent);
                     fds = &[];
@@ -256,20 +257,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    fn send_some(&self, parts: &[IoSlice<'_>], fds: &[Arc<File>]) -> Result<usize, Errno> {
-        if let ([part], []) = (parts, fds) {
-            return send(&self.socket, part, SendFlags::NOSIGNAL);
-        }
-        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).take(MAX_FDS).collect();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() {
-            // There is room for as many.
-            let _ = control.push(SendAncillaryMessage::ScmRights(&fds));
-        }
-        sendmsg(&self.socket, parts, &mut control, SendFlags::NOSIGNAL)
     }
 
     /// Sends a command of ours, whose first part is its header, with an id that
@@ -372,4 +359,24 @@ impl Connection {
             Err(errno) => Err(errno),
         }
     }
+}
+
+/// Sends what the socket takes at once of a message, with descriptors, of which
+/// there are at most [`MAX_FDS`].
+pub(super) fn send_some(
+    socket: impl AsFd,
+    parts: &[IoSlice<'_>],
+    fds: &[BorrowedFd<'_>],
+) -> Result<usize, Errno> {
+    if let ([part], []) = (parts, fds) {
+        return send(socket, part, SendFlags::NOSIGNAL);
+    }
+    let fds = fds.get(..MAX_FDS).unwrap_or(fds);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        // There is room for as many.
+        let _ = control.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    sendmsg(socket, parts, &mut control, SendFlags::NOSIGNAL)
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The transport: the server's side of the vfio-user protocol, over which a
 //! hypervisor reaches a device in another process. `docs/transport.md` says
-//! what is implemented and which bounds hold.
+//! what is implemented and which bounds hold. [`Client`] is a little of the
+//! other side, for measurements and tests.
 //!
 //! A message travels from [`Connection`], which cuts the stream into messages
 //! and holds their file descriptors, through [`request`], which understands
@@ -10,6 +11,7 @@
 
 mod backend;
 mod capabilities;
+mod client;
 mod connection;
 mod demultiplex;
 mod dispatch;
@@ -22,6 +24,7 @@ pub mod request;
 
 pub use backend::{Access, Backend, IoEventFd, IrqInfo, Refusal, Region};
 pub use capabilities::{MAX_DMA_MAPS, Negotiated};
+pub use client::{Client, ClientError, ClientRegion};
 pub use connection::{Closed, Connection, Message};
 pub use dispatch::Dispatcher;
 pub use dma_messages::{DmaMessages, MessageError};

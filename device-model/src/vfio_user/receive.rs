@@ -57,6 +57,11 @@ impl Receiver {
         self.framing.is_empty()
     }
 
+    /// Length of the next message, if all of it has come.
+    pub fn next_len(&self) -> Result<Option<usize>, StreamError> {
+        self.framing.next_len()
+    }
+
     /// Takes the next message, if all of it has come, and its descriptors.
     pub fn take(&mut self, fds: &mut Fds) -> Result<Option<&[u8]>, StreamError> {
         fds.fds.clear();

@@ -3,6 +3,8 @@
 
 mod direct;
 mod generator;
+#[path = "../common/send.rs"]
+mod send;
 mod socket;
 
 use fastrand::Rng;

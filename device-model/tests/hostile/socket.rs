@@ -3,8 +3,7 @@
 //! hang-up, and a valid request after each bunch, whose answer must be right.
 
 use std::{
-    io::{ErrorKind, IoSlice, Read},
-    mem::MaybeUninit,
+    io::{ErrorKind, Read},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -19,11 +18,13 @@ use device_model::{
     vfio_user::{Command, Framing, HEADER_SIZE, Header},
 };
 use fastrand::Rng;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tempfile::TempDir;
 use zerocopy::IntoBytes;
 
-use crate::generator::{self, Files, count_fds};
+use crate::{
+    generator::{self, Files, count_fds},
+    send::send_all,
+};
 
 /// Whoever waits longer than this for an answer will wait for ever.
 const HANGS: Duration = Duration::from_secs(30);
@@ -185,19 +186,7 @@ impl Client {
     }
 
     fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> rustix::io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(40))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() {
-            assert!(control.push(SendAncillaryMessage::ScmRights(fds)));
-        }
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let parts = [IoSlice::new(rest)];
-            let sent = sendmsg(&self.stream, &parts, &mut control, SendFlags::NOSIGNAL)?;
-            rest = &rest[sent..];
-            control.clear();
-        }
-        Ok(())
+        send_all(&self.stream, bytes, fds)
     }
 
     /// Asks something valid, and passes over everything but the reply.

@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use std::{
-    io::{self, ErrorKind, IoSlice, IoSliceMut, Read},
+    io::{self, ErrorKind, IoSliceMut, Read},
     mem::MaybeUninit,
     os::{
         fd::{BorrowedFd, OwnedFd},
@@ -15,11 +15,10 @@ use std::{
 };
 
 use device_model::vfio_user::{Command, HEADER_SIZE, Header};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use zerocopy::{FromBytes, IntoBytes};
+
+use crate::send::send_all;
 
 /// Longer than any answer takes, on a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,19 +82,7 @@ impl RawClient {
     }
 
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() {
-            assert!(control.push(SendAncillaryMessage::ScmRights(fds)));
-        }
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let parts = [IoSlice::new(rest)];
-            let sent = sendmsg(&self.stream, &parts, &mut control, SendFlags::NOSIGNAL)?;
-            rest = &rest[sent..];
-            control.clear();
-        }
-        Ok(())
+        Ok(send_all(&self.stream, bytes, fds)?)
     }
 
     /// The next message of the server; `None` when it has hung up.
