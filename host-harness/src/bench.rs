@@ -318,6 +318,7 @@ impl Bench {
             vcpus: self.machine.vcpus,
             pin,
             memory_mib: self.machine.memory_mib,
+            poll_us: u64::try_from(self.machine.poll.as_micros()).unwrap_or(u64::MAX),
             module_parameters: match driver(self.pair.mechanism) {
                 Driver::Ours(_) => self.module_parameters.clone(),
                 Driver::Vfio => BTreeMap::new(),

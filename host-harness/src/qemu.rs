@@ -79,6 +79,9 @@ pub struct Machine {
     pub iommu: bool,
     /// Put behind our own kernel parameters.
     pub kernel_parameters: Vec<String>,
+    /// How long the thread of a device of ours spins for QEMU's next message
+    /// before it sleeps; zero for not at all.
+    pub poll: Duration,
 }
 
 /// Where the guest's console goes.
@@ -142,6 +145,16 @@ impl Machine {
             memory_mib: 256,
             iommu: false,
             kernel_parameters: Vec::new(),
+            poll: Duration::ZERO,
+        }
+    }
+
+    /// How our devices are served to it.
+    #[must_use]
+    pub fn options(&self) -> device_model::Options {
+        device_model::Options {
+            poll: self.poll,
+            ..device_model::Options::default()
         }
     }
 

@@ -347,6 +347,10 @@ pub struct Parameters {
     pub pin: Option<Placement>,
     /// Guest memory, MiB.
     pub memory_mib: u32,
+    /// How long the device's thread spun for a message before it slept,
+    /// microseconds; left out where it did not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub poll_us: u64,
     /// Parameters the driver was loaded with.
     #[serde(default)]
     pub module_parameters: BTreeMap<String, String>,
@@ -357,6 +361,11 @@ pub struct Parameters {
 
 const fn one() -> u32 {
     1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How events are addressed to listeners.

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use device::reach;
 pub use device::{Builtin, Device, SOCKET};
 pub use error::ScenarioError;
 pub use module::{GivenModule, Module};
@@ -37,6 +38,8 @@ pub(crate) const MAX_DEVICES: usize = 16;
 pub(crate) const MAX_LIMIT: u64 = 86_400;
 /// What a program may take unless said otherwise, seconds.
 pub(crate) const DEFAULT_LIMIT: u64 = 60;
+/// Longest that the thread of a device may spin for a message.
+const MAX_POLL: Duration = Duration::from_secs(1);
 /// Guest memory unless said otherwise, MiB.
 pub(crate) const DEFAULT_MEMORY: u32 = 512;
 
@@ -78,6 +81,8 @@ pub struct Description {
     pub vcpus: u32,
     /// Guest memory, MiB.
     pub memory_mib: u32,
+    /// How long the thread of a device of ours spins for QEMU's next message.
+    pub poll: Duration,
 }
 
 impl Default for Description {
@@ -96,6 +101,7 @@ impl Default for Description {
             kernel_parameters: Vec::new(),
             vcpus: 1,
             memory_mib: DEFAULT_MEMORY,
+            poll: Duration::ZERO,
         }
     }
 }
@@ -129,6 +135,8 @@ pub struct Scenario {
     pub vcpus: u32,
     /// Guest memory, MiB.
     pub memory_mib: u32,
+    /// How long the thread of a device of ours spins for QEMU's next message.
+    pub poll: Duration,
 }
 
 impl Description {
@@ -200,6 +208,7 @@ impl Description {
             kernel_parameters: self.kernel_parameters.clone(),
             vcpus: self.vcpus,
             memory_mib: self.memory_mib,
+            poll: self.poll,
         })
     }
 
@@ -210,6 +219,10 @@ impl Description {
         }
         if !(1..=64).contains(&self.vcpus) {
             return out_of_range("vcpus", self.vcpus.into(), "1 to 64");
+        }
+        if self.poll > MAX_POLL {
+            let given = u64::try_from(self.poll.as_micros()).unwrap_or(u64::MAX);
+            return out_of_range("poll-us", given, "microseconds, at most 1000000");
         }
         if !(128..=65_536).contains(&self.memory_mib) {
             return out_of_range("memory", self.memory_mib.into(), "MiB, 128 to 65536");

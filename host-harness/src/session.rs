@@ -113,8 +113,8 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let device = EventDevice::new().map_err(|error| SessionError::Device(error.to_string()))?;
         let source = device.source();
-        let (server, socket) =
-            device_model::serve(device).map_err(|error| SessionError::Device(error.to_string()))?;
+        let (server, socket) = device_model::serve_with(device, machine.options())
+            .map_err(|error| SessionError::Device(error.to_string()))?;
         let setup = Setup {
             console,
             devices: vec![socket],

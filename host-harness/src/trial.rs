@@ -74,13 +74,6 @@ impl Trial {
         let started = Instant::now();
         let (mut servers, mut processes, mut source) = (Vec::new(), Vec::new(), None);
         let mut devices: Vec<OwnedFd> = Vec::new();
-        for device in &scenario.devices {
-            let served = device.serve()?;
-            servers.extend(served.server);
-            processes.extend(served.process);
-            source = source.or(served.source);
-            devices.push(served.handle);
-        }
         let own = match console {
             ConsoleTo::Kept => WATCHFUL.map(str::to_owned).to_vec(),
             // The harness, and nobody else, says what happens in the guest.
@@ -93,7 +86,15 @@ impl Trial {
             memory_mib: scenario.memory_mib,
             iommu: false,
             kernel_parameters: [own, scenario.kernel_parameters.clone()].concat(),
+            poll: scenario.poll,
         };
+        for device in &scenario.devices {
+            let served = device.serve(machine.options())?;
+            servers.extend(served.server);
+            processes.extend(served.process);
+            source = source.or(served.source);
+            devices.push(served.handle);
+        }
         let setup = Setup {
             console,
             devices,

@@ -2,10 +2,11 @@
 //! Options of the commands that boot a guest for somebody's own driver: its
 //! devices, modules and files.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, value_parser};
 
+use super::options::MAX_POLL_US;
 use crate::{
     accel::AccelRequest,
     scenario::{Builtin, Description, Device, GivenFile, GivenModule, ScenarioError},
@@ -40,6 +41,10 @@ pub(super) struct GuestArguments {
     /// Accelerator
     #[arg(long, value_enum, default_value_t = AccelRequest::Auto)]
     pub(super) accel: AccelRequest,
+    /// The thread of a device of this project spins so long for QEMU's next
+    /// message before it sleeps
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0, value_parser = value_parser!(u64).range(..=MAX_POLL_US))]
+    poll_us: u64,
     /// Put behind the kernel's command line; may be given again
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     kernel_parameter: Vec<String>,
@@ -124,6 +129,7 @@ impl GuestArguments {
             kernel_parameters: self.kernel_parameter.clone(),
             vcpus: self.vcpus,
             memory_mib: self.memory,
+            poll: Duration::from_micros(self.poll_us),
             ..Description::default()
         })
     }

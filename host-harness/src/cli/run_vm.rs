@@ -115,6 +115,7 @@ fn visit(
         memory_mib: description.memory_mib,
         iommu: false,
         kernel_parameters: description.kernel_parameters.clone(),
+        poll: description.poll,
     };
     let mut session = Session::boot_with(artefacts, &machine, &ConsoleTo::Terminal, None)?;
     let _control = listen(socket, session.source())?;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The options that a scenario's file has in its place.
-const OF_A_SCENARIO: [&str; 14] = [
+const OF_A_SCENARIO: [&str; 15] = [
     "device",
     "socket",
     "module",
@@ -31,6 +31,7 @@ const OF_A_SCENARIO: [&str; 14] = [
     "file",
     "vcpus",
     "memory",
+    "poll_us",
     "kernel_parameter",
     "kernel",
     "agent",

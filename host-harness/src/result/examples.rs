@@ -112,6 +112,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
             vcpus: 1,
             pin: None,
             memory_mib: 256,
+            poll_us: 0,
             module_parameters: BTreeMap::new(),
             kernel_parameters: Vec::new(),
         },

@@ -143,6 +143,7 @@ fn full() -> Document {
         main_loop: 1,
         vcpus: vec![1],
     });
+    result.parameters.poll_us = 50;
     result.saturation = Some(Saturation {
         lossless_hz: 20_000.0,
         lossy: Some(Lossy {

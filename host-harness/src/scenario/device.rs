@@ -9,7 +9,7 @@ use std::{
 
 use clap::ValueEnum;
 use device_model::{
-    PciDevice, ServerHandle,
+    Options, PciDevice, ServerHandle,
     edu::EduDevice,
     event::{EventDevice, EventSource},
     nic_lite::NicLite,
@@ -38,6 +38,16 @@ pub enum Builtin {
 }
 
 impl Builtin {
+    /// The name on command lines and in tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Edu => "edu",
+            Self::NicLite => "nic-lite",
+        }
+    }
+
     /// The device of a name.
     pub(super) fn named(name: &str) -> Result<Self, ScenarioError> {
         Self::from_str(name, false).map_err(|_| {
@@ -51,24 +61,25 @@ impl Builtin {
         })
     }
 
-    fn serve(self) -> Result<Served, SessionError> {
+    pub(crate) fn serve(self, options: Options) -> Result<Served, SessionError> {
         match self {
             Self::Event => {
                 let device = EventDevice::new().map_err(|error| failed(&error))?;
                 let source = Some(device.source());
                 Ok(Served {
                     source,
-                    ..serve(device)?
+                    ..serve(device, options)?
                 })
             }
-            Self::Edu => serve(EduDevice::new()),
-            Self::NicLite => serve(NicLite::new()),
+            Self::Edu => serve(EduDevice::new(), options),
+            Self::NicLite => serve(NicLite::new(), options),
         }
     }
 }
 
-fn serve(device: impl PciDevice) -> Result<Served, SessionError> {
-    let (server, handle) = device_model::serve(device).map_err(|error| failed(&error))?;
+fn serve(device: impl PciDevice, options: Options) -> Result<Served, SessionError> {
+    let served = device_model::serve_with(device, options);
+    let (server, handle) = served.map_err(|error| failed(&error))?;
     Ok(Served {
         server: Some(server),
         process: None,
@@ -122,10 +133,10 @@ impl Device {
         }
     }
 
-    /// Serves it, or finds who does.
-    pub(crate) fn serve(&self) -> Result<Served, SessionError> {
+    /// Serves it, where it is one of ours in this way, or finds who does.
+    pub(crate) fn serve(&self, options: Options) -> Result<Served, SessionError> {
         match self {
-            Self::Builtin(device) => device.serve(),
+            Self::Builtin(device) => device.serve(options),
             Self::Socket(path) => Ok(Served {
                 server: None,
                 process: None,
@@ -148,7 +159,7 @@ impl Device {
 
 /// A handle of a socket where somebody listens; `Err` with the reason. A device
 /// model may take one connection and no more, so none is made.
-pub(super) fn reach(path: &Path) -> Result<OwnedFd, String> {
+pub(crate) fn reach(path: &Path) -> Result<OwnedFd, String> {
     let handle =
         open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| match errno {
             Errno::NOENT => "there is no such socket: start the device model first".to_owned(),

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -28,6 +29,8 @@ struct Document {
     kernel_parameters: Vec<String>,
     vcpus: Option<u32>,
     memory: Option<u32>,
+    #[serde(default)]
+    poll_us: u32,
     #[serde(default)]
     device: Vec<DeviceTable>,
     #[serde(default)]
@@ -144,6 +147,7 @@ impl Description {
             kernel_parameters: document.kernel_parameters,
             vcpus: document.vcpus.unwrap_or(default.vcpus),
             memory_mib: document.memory.unwrap_or(default.memory_mib),
+            poll: Duration::from_micros(document.poll_us.into()),
         };
         description.tests_something()?;
         Ok(description)
@@ -174,7 +178,7 @@ mod tests {
     fn a_file_says_what_a_command_line_can_say() {
         let description = parse(
             "agent = 'check.sh'\narguments = ['-v']\nlimit = 5\nexit = 3\nallow = ['x']\n\
-             memory = 256\n\
+             memory = 256\npoll-us = 50\n\
              [[device]]\nname = 'event'\n[[device]]\nsocket = 'run/dev'\n\
              [[device]]\ncommand = ['./dev', '{socket}']\n\
              [[module]]\npath = '/m.ko'\nparameters = { n = 1, on = true, text = 'a b' }\n\
@@ -192,6 +196,7 @@ mod tests {
             ),
             (5, 3, 256)
         );
+        assert_eq!(description.poll, Duration::from_micros(50));
         let module = &description.modules[0];
         assert_eq!(module.path, Path::new("/m.ko"));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());

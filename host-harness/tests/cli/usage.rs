@@ -18,7 +18,7 @@ fn assert_usage(arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn values_out_of_range_are_refused_with_the_range() {
-    let cases: [(&[&str], &[&str]); 25] = [
+    let cases: [(&[&str], &[&str]); 28] = [
         (
             &["bench", "--payload", "5000"],
             &["--payload", "5000", "0..=4096"],
@@ -62,6 +62,12 @@ fn values_out_of_range_are_refused_with_the_range() {
         (&["trace", "--stop-above", "NaN"], &["--stop-above", "NaN"]),
         (&["bench", "--events", "1e3"], &["--events", "1e3"]),
         (&["bench", "--payload", ""], &["--payload"]),
+        (
+            &["bench", "--poll-us", "1000001"],
+            &["--poll-us", "1000001"],
+        ),
+        (&["test", "--poll-us", "-1"], &["-1"]),
+        (&["run-vm", "--poll-us", "1e3"], &["--poll-us", "1e3"]),
     ];
     for (arguments, words) in cases {
         assert_usage(arguments, words);
