@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{counters::Counters, reply::ReplyRequest};
 
 /// Version of this protocol; both sides refuse another one.
-pub const CONTROL_VERSION: u32 = 5;
+pub const CONTROL_VERSION: u32 = 6;
 
 /// Most bytes of text in a piece of the kernel's trace.
 pub const TRACE_PIECE: u32 = 1 << 20;
@@ -392,6 +392,26 @@ pub enum Ending {
     },
 }
 
+/// Accesses of a process to one word, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accesses {
+    /// The device: its place on the bus, `0000:00:02.0`, or `VENDOR:DEVICE` in
+    /// hexadecimal; `ram` for plain memory. No driver may have it.
+    pub device: String,
+    /// The BAR, of memory or of ports.
+    pub bar: u32,
+    /// Where in the BAR, bytes; a multiple of the width.
+    pub offset: u64,
+    /// How much at once, bytes: 1, 2, 4, and of memory 8.
+    pub width: u32,
+    /// The value that is written; `None` to read.
+    pub write: Option<u64>,
+    /// Batches, each of which is timed.
+    pub batches: u64,
+    /// Accesses of a batch.
+    pub accesses: u64,
+}
+
 /// What the harness asks of the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -455,6 +475,8 @@ pub enum Request {
         /// where there is nothing.
         request: Option<[u8; size_of::<ReplyRequest>()]>,
     },
+    /// Time accesses to a device. Answer: [`Reply::Accessed`].
+    TimeAccesses(Accesses),
     /// Run a program of the guest to its end. Answer: [`Reply::Ran`].
     Run {
         /// The program and its arguments; busybox applets are on the path.
@@ -557,6 +579,11 @@ pub enum Reply {
     Returned {
         /// Number of its error, 0 for none.
         errno: i32,
+    },
+    /// Accesses were timed.
+    Accessed {
+        /// Of each batch, cycles of the guest's time stamp counter.
+        cycles: Vec<u64>,
     },
     /// A program ended.
     Ran {

@@ -10,6 +10,7 @@ use criterion::{Criterion, SamplingMode};
 use device_model::GuestTsc;
 use host_harness::{
     accel::{self, AccelRequest},
+    artefacts::Artefacts,
     clock::{Calibration, WallClock},
     qemu::{ClockKind, Machine},
     session::Session,
@@ -17,7 +18,6 @@ use host_harness::{
 };
 use irqbed_bench::{
     access::{self, MAPPED_READ, MAPPED_WRITE, Place, RAM_READ, TRAPPED_READ, TRAPPED_WRITE},
-    image,
     stamped::Stamped,
 };
 
@@ -69,7 +69,7 @@ fn boot() -> Result<(Session, WallClock)> {
         accel::choose(AccelRequest::Auto)?.accelerator,
         ClockKind::Wall,
     );
-    let mut session = Session::boot(&image::artefacts()?, &machine)?;
+    let mut session = Session::boot(&Artefacts::locate()?, &machine)?;
     session.load_module([])?;
     let first = Calibration::take(&mut session)?;
     let clock = WallClock::between(&first, &Calibration::take(&mut session)?);

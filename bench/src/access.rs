@@ -4,9 +4,7 @@
 
 use anyhow::{Context, Result};
 use host_harness::session::Session;
-use irqbed_abi::{pci, regs, trace};
-
-use crate::image;
+use irqbed_abi::{control::Accesses, pci, regs, trace};
 
 /// A word that the guest can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +15,7 @@ pub struct Place {
     device: &'static str,
     bar: u32,
     offset: u32,
-    how: &'static str,
+    write: Option<u64>,
     /// Accesses that take about a millisecond, for a clock that is not much
     /// slower than one of them.
     batch: u64,
@@ -33,14 +31,14 @@ pub const TRAPPED_READ: Place = Place {
     device: OURS,
     bar: pci::CONTROL_BAR,
     offset: regs::REG_MAGIC,
-    how: "read",
+    write: None,
     batch: 10,
 };
 /// A register of ours that keeps what is written.
 pub const TRAPPED_WRITE: Place = Place {
     name: "trapped_write",
     offset: regs::REG_SCRATCH,
-    how: "write",
+    write: Some(1),
     ..TRAPPED_READ
 };
 /// The instrument BAR, which is memory.
@@ -54,7 +52,7 @@ pub const MAPPED_READ: Place = Place {
 /// The same, written.
 pub const MAPPED_WRITE: Place = Place {
     name: "mapped_write",
-    how: "write",
+    write: Some(1),
     ..MAPPED_READ
 };
 /// Memory of the guest.
@@ -70,14 +68,14 @@ pub const EDU_READ: Place = Place {
     device: "1234:11e8",
     bar: 0,
     offset: 0,
-    how: "read",
+    write: None,
     batch: 2_000,
 };
 /// The register of `edu` that keeps what is written.
 pub const EDU_WRITE: Place = Place {
     name: "edu_write",
     offset: 4,
-    how: "write",
+    write: Some(1),
     ..EDU_READ
 };
 /// The shared memory of `ivshmem-doorbell`.
@@ -86,7 +84,7 @@ pub const IVSHMEM_READ: Place = Place {
     device: "1af4:1110",
     bar: 2,
     offset: 0,
-    how: "read",
+    write: None,
     batch: 100_000,
 };
 
@@ -114,17 +112,14 @@ fn by_batches(
     batches: u64,
     accesses: u64,
 ) -> Result<Vec<u64>> {
-    let numbers = [place.bar.into(), place.offset.into(), batches, accesses];
-    let [bar, offset, batches, accesses] = numbers.map(|number: u64| number.to_string());
-    let words = [
-        "access",
-        place.device,
-        &bar,
-        &offset,
-        place.how,
-        &batches,
-        &accesses,
-    ];
-    let lines = image::run(session, &words).with_context(|| place.name)?;
-    Ok(lines.into_iter().flatten().collect())
+    let asked = Accesses {
+        device: place.device.to_owned(),
+        bar: place.bar,
+        offset: place.offset.into(),
+        width: 4,
+        write: place.write,
+        batches,
+        accesses,
+    };
+    session.time_accesses(asked).context(place.name)
 }

@@ -9,7 +9,7 @@ use irqbed_abi::control::{CONTROL_VERSION, Hello, ListenerSpec, Reply, Request};
 use rustix::system::uname;
 
 use crate::{
-    calibrate,
+    access, calibrate,
     children::{Children, PATH},
     control::{Incoming, Line},
     ftrace::{self, Ftrace},
@@ -107,6 +107,9 @@ impl Agent {
             }
             Request::ReplyByIoctl { request } => {
                 repliers::ioctl::as_it_is(request).map(|errno| Reply::Returned { errno })
+            }
+            Request::TimeAccesses(accesses) => {
+                access::time(&accesses).map(|cycles| Reply::Accessed { cycles })
             }
             Request::Run { argv } => program::run(children, &argv),
             Request::Watch {

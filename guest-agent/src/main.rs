@@ -9,6 +9,7 @@
 
 #![deny(unsafe_code)]
 
+mod access;
 mod agent;
 mod calibrate;
 mod children;
@@ -27,6 +28,7 @@ mod load;
 mod mapping;
 mod module;
 mod netlink;
+mod ports;
 mod program;
 mod queue;
 mod raw;

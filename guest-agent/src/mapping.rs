@@ -9,7 +9,7 @@ use std::{
     io,
     os::fd::AsFd,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicU32, AtomicU64},
+    sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64},
 };
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -117,6 +117,20 @@ impl Mapping {
         let place = self.place(offset, size_of::<u32>())?;
         // SAFETY: as in `word64`, with four bytes.
         Some(unsafe { AtomicU32::from_ptr(place.cast().as_ptr()) })
+    }
+
+    /// The 16-bit word at an offset in bytes; `None` outside or misaligned.
+    pub fn word16(&self, offset: usize) -> Option<&AtomicU16> {
+        let place = self.place(offset, size_of::<u16>())?;
+        // SAFETY: as in `word64`, with two bytes.
+        Some(unsafe { AtomicU16::from_ptr(place.cast().as_ptr()) })
+    }
+
+    /// The byte at an offset; `None` outside.
+    pub fn byte(&self, offset: usize) -> Option<&AtomicU8> {
+        let place = self.place(offset, size_of::<u8>())?;
+        // SAFETY: as in `word64`, with one byte.
+        Some(unsafe { AtomicU8::from_ptr(place.as_ptr()) })
     }
 }
 

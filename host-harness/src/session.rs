@@ -26,7 +26,7 @@ use device_model::{
     event::{EventDevice, EventSource},
 };
 use irqbed_abi::{
-    control::{Hello, ListenerReport, ListenerSpec, Load, Reply, Request, Symbol},
+    control::{Accesses, Hello, ListenerReport, ListenerSpec, Load, Reply, Request, Symbol},
     counters::Counters,
 };
 
@@ -371,6 +371,16 @@ impl Session {
                 Reply::Symbols { symbols } => Ok(symbols),
                 answer => Err(answer),
             })
+    }
+
+    /// Times accesses of a process in the guest: of each batch, cycles of the
+    /// guest's time stamp counter.
+    ///
+    /// # Errors
+    /// [`SessionError::Agent`] when there is no such word, or a driver has the
+    /// device.
+    pub fn time_accesses(&mut self, accesses: Accesses) -> Result<Vec<u64>, SessionError> {
+        self.guest.time_accesses(accesses)
     }
 
     /// Runs a program in the guest: exit status, standard output, standard error.

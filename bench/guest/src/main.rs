@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Measures from inside of the guest what the benches compare: how long an
-//! access to a device takes, and how long an interrupt of a device of QEMU takes
-//! to reach a process. The host starts it; what it measures is printed in cycles
-//! of the guest's time stamp counter, a line for each.
+//! interrupt of a device of QEMU takes to reach a process. The host starts it; what
+//! it measures is printed in cycles of the guest's time stamp counter, a line for
+//! each.
 
-mod access;
 mod memory;
 mod peer;
 mod ticks;
@@ -14,7 +13,6 @@ use std::{env, process::ExitCode};
 use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "usage: irqbed-bench-guest COMMAND
-    access ram|VENDOR:DEVICE BAR OFFSET read|write BATCHES ACCESSES
     listen eventfd|read
     edu raise|factorial COUNT INTERVAL_US";
 
@@ -31,10 +29,6 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<()> {
     match *words {
-        ["access", place, bar, offset, how, batches, accesses] => {
-            let place = access::Place::new(place, number(bar)?, number(offset)?)?;
-            access::run(&place, how.parse()?, number(batches)?, number(accesses)?)
-        }
         ["listen", how] => peer::listen(how.parse()?),
         ["edu", how, count, interval] => peer::edu(how.parse()?, number(count)?, number(interval)?),
         _ => bail!("{USAGE}"),

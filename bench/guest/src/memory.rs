@@ -12,7 +12,7 @@ use std::{
     sync::atomic::{AtomicU32, AtomicU64},
 };
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
+use rustix::mm::{MapFlags, ProtFlags, mmap};
 
 /// The length of every mapping here, bytes.
 pub const PAGE: usize = 4096;
@@ -37,15 +37,6 @@ impl Page {
                 offset,
             )?
         };
-        Self::at(page.cast())
-    }
-
-    /// A page of plain memory.
-    pub fn plain() -> io::Result<Self> {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        let flags = MapFlags::PRIVATE | MapFlags::POPULATE;
-        // SAFETY: as above.
-        let page = unsafe { mmap_anonymous(ptr::null_mut(), PAGE, access, flags)? };
         Self::at(page.cast())
     }
 
@@ -96,7 +87,10 @@ mod tests {
 
     #[test]
     fn words_lie_where_they_should() {
-        let page = Page::plain().expect("a page");
+        let file = rustix::fs::memfd_create("page", rustix::fs::MemfdFlags::CLOEXEC);
+        let file = file.expect("a file");
+        rustix::fs::ftruncate(&file, PAGE as u64).expect("a page");
+        let page = Page::of(&file, 0).expect("a mapping");
         page.word64(PAGE - 8).store(1 << 32, Ordering::Relaxed);
         assert_eq!(page.word32(PAGE - 4).load(Ordering::Relaxed), 1);
         assert_eq!(page.word32(0).load(Ordering::Relaxed), 0);

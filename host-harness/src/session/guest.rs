@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use irqbed_abi::control::{Hello, Reply, Request};
+use irqbed_abi::control::{Accesses, Hello, Reply, Request};
 
 use super::{SessionError, boot};
 use crate::{
@@ -176,6 +176,19 @@ impl Guest {
     pub(super) fn expect_done(&mut self, request: Request) -> Result<(), SessionError> {
         self.ask_for(request, |answer| match answer {
             Reply::Done => Ok(()),
+            answer => Err(answer),
+        })
+    }
+
+    /// Times accesses of a process in the guest: of each batch, cycles of the
+    /// guest's time stamp counter.
+    ///
+    /// # Errors
+    /// [`SessionError::Agent`] when there is no such word, or a driver has the
+    /// device.
+    pub fn time_accesses(&mut self, accesses: Accesses) -> Result<Vec<u64>, SessionError> {
+        self.ask_for(Request::TimeAccesses(accesses), |answer| match answer {
+            Reply::Accessed { cycles } => Ok(cycles),
             answer => Err(answer),
         })
     }
