@@ -13,6 +13,11 @@ default:
 bench *ARGS: setup
     @{{irqbed}} bench "$@"
 
+# Measure how long a register access takes at any vfio-user server: `bench-mmio --socket PATH --region N`
+[no-cd]
+bench-mmio *ARGS: setup
+    @{{irqbed}} bench-mmio "$@"
+
 # Print where the instructions of an event go, by function
 [no-cd]
 path *ARGS: setup

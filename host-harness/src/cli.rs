@@ -7,6 +7,7 @@
 
 mod ab;
 mod bench;
+mod bench_mmio;
 mod compare;
 mod doctor;
 mod failure;
@@ -50,6 +51,8 @@ struct Cli {
 enum Command {
     /// Boot the guest, raise events, print how long each stage took
     Bench(bench::Arguments),
+    /// Measure how long a register access takes at any vfio-user server
+    BenchMmio(bench_mmio::Arguments),
     /// Measure two states of the sources in turns, and compare them
     Ab(ab::Arguments),
     /// Compare two results of `bench`, and fail where something became worse
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|()| match cli.command {
             Command::Bench(arguments) => bench::run(&arguments),
+            Command::BenchMmio(arguments) => bench_mmio::run(&arguments),
             Command::Ab(arguments) => ab::run(&arguments),
             Command::Compare(arguments) => compare::run(&arguments),
             Command::Report(arguments) => report::run(&arguments),

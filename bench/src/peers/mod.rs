@@ -5,11 +5,10 @@
 //! it. All in one guest, in blocks that take turns, so that whatever the machine
 //! does besides hits all of them.
 
-mod ratio;
 mod report;
 mod turns;
 
-pub use ratio::{Interval, Quantile, Ratio, Rounds};
+pub use host_harness::ratio::{Interval, Quantile, Ratio, Rounds};
 pub use report::Report;
 pub use turns::{Measured, Plan, measure};
 

@@ -12,6 +12,7 @@ mod examples;
 mod guest;
 mod json;
 mod kernel;
+mod mmio;
 mod program;
 mod pty;
 mod qemu;

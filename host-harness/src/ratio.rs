@@ -19,6 +19,8 @@ pub struct Rounds(pub Vec<Vec<f64>>);
 pub enum Quantile {
     /// The median.
     P50,
+    /// What 90 of 100 do not exceed.
+    P90,
     /// What 99 of 100 do not exceed.
     P99,
 }
@@ -29,6 +31,7 @@ impl Quantile {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::P50 => "p50",
+            Self::P90 => "p90",
             Self::P99 => "p99",
         }
     }
@@ -36,6 +39,7 @@ impl Quantile {
     const fn part(self) -> f64 {
         match self {
             Self::P50 => 0.5,
+            Self::P90 => 0.9,
             Self::P99 => 0.99,
         }
     }
