@@ -5,15 +5,15 @@ use std::{
     fs::File,
     io::{self, Read, Seek},
     os::unix::process::CommandExt,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::Signal;
 
 use super::AbError;
-use crate::{interrupt, qemu::die_with_parent};
+use crate::{group, interrupt, qemu::die_with_parent};
 
 /// How long a program may take to end in good order.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -74,30 +74,11 @@ fn wait(command: &mut Command) -> io::Result<Option<ExitStatus>> {
             return Ok(Some(status));
         }
         if interrupt::check().is_err() {
-            end(&mut child)?;
+            group::end(&mut child, PATIENCE)?;
             return Ok(None);
         }
         thread::sleep(LOOK);
     }
-}
-
-/// Ends a program and what it has started, in good order if they can.
-fn end(child: &mut Child) -> io::Result<()> {
-    let group = Pid::from_raw(child.id().cast_signed());
-    // Fails only when all of them have just ended by themselves.
-    let tell = |signal| group.map(|group| kill_process_group(group, signal));
-    let is_left = || group.is_some_and(|group| test_kill_process_group(group).is_ok());
-    tell(Signal::TERM);
-    let deadline = Instant::now() + PATIENCE;
-    // One that has ended counts until it is waited for.
-    while child.try_wait()?.is_none() || is_left() {
-        if Instant::now() >= deadline {
-            tell(Signal::KILL);
-            break;
-        }
-        thread::sleep(LOOK);
-    }
-    child.wait().map(drop)
 }
 
 fn contents(file: &mut File) -> io::Result<String> {

@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 
 use super::{
     ScenarioError,
     device::{SOCKET, reach},
 };
-use crate::{interrupt, qemu::die_with_parent, session::SessionError};
+use crate::{group, interrupt, qemu::die_with_parent, session::SessionError};
 
 /// How long a device model may take until it listens.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
@@ -86,17 +86,8 @@ impl DeviceProcess {
 
 impl Drop for DeviceProcess {
     fn drop(&mut self) {
-        let Some(group) = Pid::from_raw(self.0.id().cast_signed()) else {
-            return;
-        };
-        // Each fails only where it has ended already: most end with QEMU.
-        let _ = kill_process_group(group, Signal::TERM);
-        let deadline = Instant::now() + END_LIMIT;
-        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(SLICE);
-        }
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = self.0.wait();
+        // Fails only where it is not ours to wait for, which it is.
+        let _ = group::end(&mut self.0, END_LIMIT);
     }
 }
 
