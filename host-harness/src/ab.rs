@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Two states of the sources side by side: each is built by itself, and their
-//! own benches run in turns, a boot each, so that whatever the machine does
+//! own benches are measured in turns, so that whatever the machine does
 //! meanwhile happens to both. Chance says which of a pair goes first.
 
+mod boots;
 mod build;
 mod child;
 mod side;
+mod turns;
 
-use std::{io, path::PathBuf, process::Command};
+use std::{io, path::PathBuf, time::Instant};
 
 pub use build::build;
 pub use side::{Side, Sources};
@@ -18,9 +20,9 @@ use crate::{
     interrupt::Interrupted,
     progress::Progress,
     qemu::ClockKind,
-    result::{Document, ReadError, RunResult},
+    result::{Document, ReadError},
 };
-use child::Ended;
+use turns::{Round, by_chance};
 
 /// Boots that fail, or whose clock is not good enough, are made again at least
 /// so often, for all the rounds together, or once for each round: a machine that
@@ -28,6 +30,9 @@ use child::Ended;
 const AGAIN: usize = 10;
 /// Boots of a side that fail one after the other are its own fault.
 const FAILURES: u32 = 2;
+
+/// Why a boot is made again.
+const BAD_CLOCK: &str = "its clock was not good enough";
 
 /// Why two sides could not be compared.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +124,8 @@ impl AbError {
 pub struct Plan {
     /// Boots of each side.
     pub rounds: u32,
+    /// Turns that the guests of a round take; `None` for one after the other.
+    pub turns: Option<u32>,
     /// What the guest's clock counts.
     pub clock: ClockKind,
     /// More arguments for the bench of each side.
@@ -126,125 +133,163 @@ pub struct Plan {
 }
 
 /// What was measured.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Measured {
+    /// Rounds that are whole.
+    pub rounds: u32,
     /// Of each side, with a result of every round; the first round of one was
-    /// taken beside the first of the other.
-    pub documents: [Document; 2],
-    /// Boots that were made again, and why, one sentence each.
+    /// taken beside the first of the other. `None` without any round.
+    pub documents: Option<[Document; 2]>,
+    /// Boots that were made again, and why, and what else there is to say, one
+    /// sentence each.
     pub notes: Vec<String>,
+    /// Boots that were made again.
+    again: usize,
 }
 
-/// Measures both sides in turns.
+/// Measures both sides in turns, and adds each round to what was `measured`.
 ///
 /// # Errors
-/// [`AbError`]; nothing is left running, and what was measured is lost.
-pub fn run(sides: [&Side; 2], plan: &Plan, progress: &Progress) -> Result<Measured, AbError> {
+/// [`AbError`]; nothing is left running, and the rounds that were whole are kept.
+pub fn run(
+    sides: [&Side; 2],
+    plan: &Plan,
+    progress: &Progress,
+    measured: &mut Measured,
+) -> Result<(), AbError> {
     for side in sides {
         if !side.program().is_file() {
             let (side, program) = (side.to_string(), side.program());
             return Err(AbError::NotBuilt { side, program });
         }
     }
-    progress.phase_of("measure", 2 * u64::from(plan.rounds));
-    let mut documents = [None, None];
-    let mut notes = Vec::new();
-    for round in 0..plan.rounds {
-        let first = fastrand::usize(..2);
-        for (place, which) in [first, 1 - first].into_iter().enumerate() {
-            let document = bench(sides[which], plan, &mut notes)?;
-            merge(&mut documents[which], document);
-            progress.at(2 * u64::from(round) + place as u64 + 1);
-        }
+    let mut turns = plan.turns;
+    let started = Instant::now();
+    progress.rounds("measure", u64::from(plan.rounds));
+    while measured.rounds < plan.rounds {
+        let pair = match turns {
+            Some(count) => match in_turns(sides, plan, count, measured)? {
+                Some(pair) => pair,
+                None => {
+                    turns = None;
+                    continue;
+                }
+            },
+            None => one_after_the_other(sides, plan, measured)?,
+        };
+        measured.take(pair);
+        progress.rounds_at(u64::from(measured.rounds), started.elapsed());
         // Better said now than after all the rounds.
-        if let [Some(base), Some(new)] = &documents
+        if let Some([base, new]) = &measured.documents
             && let Some(why) = incomparable(base, new, plan.rounds as usize)
         {
-            let busy = match notes.len() {
+            let busy = match measured.again {
                 0 => String::new(),
                 boots => format!(" ({boots} boots were made again: is the machine too busy?)"),
             };
             return Err(AbError::Incomparable(why + &busy));
         }
     }
-    match documents {
-        [Some(base), Some(new)] => Ok(Measured {
-            documents: [base, new],
-            notes,
-        }),
+    Ok(())
+}
+
+impl Measured {
+    fn take(&mut self, pair: [Document; 2]) {
+        self.rounds += 1;
+        match &mut self.documents {
+            Some(documents) => {
+                for (document, round) in documents.iter_mut().zip(pair) {
+                    document.results.extend(round.results);
+                }
+            }
+            none => *none = Some(pair),
+        }
+    }
+
+    /// Whether a boot that was in vain must not be made again.
+    fn is_last(&self, plan: &Plan) -> bool {
+        self.again >= AGAIN.max(plan.rounds as usize)
+    }
+
+    fn again(&mut self, side: &Side, why: &str) {
+        tracing::info!("a boot of the {side} is made again: {why}");
+        self.again += 1;
+        self.notes
+            .push(format!("a boot of the {side} was made again: {why}"));
+    }
+}
+
+/// A round whose guests take turns; `None` where a side cannot.
+fn in_turns(
+    sides: [&Side; 2],
+    plan: &Plan,
+    turns: u32,
+    measured: &mut Measured,
+) -> Result<Option<[Document; 2]>, AbError> {
+    let mut failures = [0; 2];
+    loop {
+        let last = measured.is_last(plan);
+        match turns::round(sides, plan, turns)? {
+            Round::Taken(pair) => {
+                match pair.iter().position(|document| !has_good_clock(document)) {
+                    Some(which) if !last => measured.again(sides[which], BAD_CLOCK),
+                    _ => return Ok(Some(*pair)),
+                }
+            }
+            Round::Failed(which, error @ AbError::Bench { .. }) => {
+                failures[which] += 1;
+                if last || failures[which] == FAILURES {
+                    return Err(error);
+                }
+                measured.again(sides[which], &error.to_string());
+            }
+            Round::Failed(_, error) => return Err(error),
+            Round::NoTurns(which, message) => {
+                measured.notes.push(format!(
+                    "the guests did not take turns, one boot followed the other: the bench of the \
+                     {} says, {message}",
+                    sides[which]
+                ));
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// A round of boots one after the other.
+fn one_after_the_other(
+    sides: [&Side; 2],
+    plan: &Plan,
+    measured: &mut Measured,
+) -> Result<[Document; 2], AbError> {
+    let mut pair = [None, None];
+    for which in by_chance() {
+        pair[which] = Some(alone(sides[which], plan, measured)?);
+    }
+    match pair {
+        [Some(base), Some(new)] => Ok([base, new]),
         _ => Err(AbError::Incomparable("there was no round".to_owned())),
     }
 }
 
-fn merge(into: &mut Option<Document>, round: Document) {
-    match into {
-        Some(document) => document.results.extend(round.results),
-        None => *into = Some(round),
-    }
-}
-
-/// One boot of a side; notes each that was in vain.
-fn bench(side: &Side, plan: &Plan, notes: &mut Vec<String>) -> Result<Document, AbError> {
+/// One boot of a side.
+fn alone(side: &Side, plan: &Plan, measured: &mut Measured) -> Result<Document, AbError> {
     let mut failures = 0;
     loop {
-        let last = notes.len() >= AGAIN.max(plan.rounds as usize);
-        let mut command = Command::new(side.program());
-        command
-            .current_dir(side.root())
-            .args(["bench", "--json", "-", "--clock"])
-            .arg(match plan.clock {
-                ClockKind::Wall => "wall",
-                ClockKind::Instructions => "instructions",
-            })
-            .args(&plan.arguments)
-            .args(side.arguments());
-        let what = format!("cannot run {}", side.program().display());
-        let ended = child::run(&mut command, what)?;
-        let why = match document(side, &ended) {
-            Ok(document) if last || document.results.iter().all(good_clock) => {
-                return Ok(document);
-            }
-            Ok(_) => "its clock was not good enough".to_owned(),
+        let last = measured.is_last(plan);
+        match boots::run(side, plan) {
+            Ok(document) if last || has_good_clock(&document) => return Ok(document),
+            Ok(_) => measured.again(side, BAD_CLOCK),
             Err(error @ AbError::Bench { .. }) if !last && failures + 1 < FAILURES => {
                 failures += 1;
-                error.to_string()
+                measured.again(side, &error.to_string());
             }
             Err(error) => return Err(error),
-        };
-        tracing::info!("a boot of the {side} is made again: {why}");
-        notes.push(format!("a boot of the {side} was made again: {why}"));
+        }
     }
 }
 
-fn good_clock(result: &RunResult) -> bool {
-    result.clock.is_valid()
-}
-
-/// What a bench has written. One that has found a fault in its figures has
-/// written them all the same.
-fn document(side: &Side, ended: &Ended) -> Result<Document, AbError> {
-    let side = || side.to_string();
-    let message = || {
-        let mut lines = ended.stderr.lines().map(str::trim);
-        let errors = ["irqbed: error: ", "error: "];
-        let line = lines.find_map(|line| errors.iter().find_map(|mark| line.strip_prefix(mark)));
-        line.unwrap_or("it said nothing").to_owned()
-    };
-    match ended.status.code() {
-        Some(0) => {}
-        Some(1) if !ended.stdout.is_empty() => {}
-        Some(2) => {
-            let (side, message) = (side(), message());
-            return Err(AbError::Refused { side, message });
-        }
-        _ => {
-            return Err(AbError::Bench {
-                side: side(),
-                how: ended.status.to_string(),
-                message: message(),
-            });
-        }
-    }
-    let name = PathBuf::from(format!("the result of the {}", side()));
-    Ok(Document::from_json(&name, ended.stdout.as_bytes())?)
+fn has_good_clock(document: &Document) -> bool {
+    let mut results = document.results.iter();
+    results.all(|result| result.clock.is_valid())
 }

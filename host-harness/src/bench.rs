@@ -2,7 +2,7 @@
 //! One benchmark: listeners, a calibrated clock, a run, and the account.
 
 mod accounts;
-mod stamps;
+pub(crate) mod stamps;
 
 use std::{collections::BTreeMap, io};
 
@@ -22,6 +22,7 @@ use crate::{
     qemu::{ClockKind, Machine, STEADY},
     result::{Clock, Listener, Parameters, RunResult, Stages},
     session::{Session, SessionError},
+    turns::TurnError,
     units::Nanos,
 };
 
@@ -102,6 +103,9 @@ pub enum BenchError {
     /// Threads could not be put on processors of the host.
     #[error("cannot pin the threads of a run: {0}; give --pin none")]
     Pin(#[source] io::Error),
+    /// The other side of the turns said what cannot be done.
+    #[error(transparent)]
+    Turns(#[from] TurnError),
     /// The run failed.
     #[error(transparent)]
     Measure(#[from] MeasureError),
@@ -257,6 +261,7 @@ impl Bench {
             saturation: None,
             stages: Stages::from(&histograms),
             timeline,
+            turns: None,
             notes: self.notes(),
         };
         Ok(Recorded {

@@ -111,7 +111,7 @@ pub struct Trace {
 }
 
 /// What a run left.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Run {
     /// One entry per event raised, in order.
     pub traces: Vec<Trace>,

@@ -60,6 +60,7 @@ use crate::{
     environment::Environment,
     mechanism::InterruptType,
     pin::Placement,
+    stages::Stage,
     units::{Nanos, Unit},
 };
 
@@ -138,6 +139,10 @@ pub struct RunResult {
     pub saturation: Option<Saturation>,
     /// The stages that events went through.
     pub stages: Stages,
+    /// The median of each stage in each turn, where it took [turns](crate::turns)
+    /// with another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<TurnMedians>,
     /// How the longest of them changed over the run; `None` where no event went
     /// through it, and in older documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,6 +202,10 @@ impl RunResult {
         problems
     }
 }
+
+/// The median of a stage in each turn, in their order; `None` where no event of
+/// the turn went through it.
+pub type TurnMedians = BTreeMap<Stage, Vec<Option<Nanos>>>;
 
 /// The replies of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,7 +38,7 @@ pub enum SeriesError {
 }
 
 /// What is done with each benchmark once its driver has the device.
-pub type Measure = fn(&Bench, &mut Session, &Progress) -> Result<RunResult, BenchError>;
+pub type Measure<'a> = &'a dyn Fn(&Bench, &mut Session, &Progress) -> Result<RunResult, BenchError>;
 
 /// Runs benchmarks, each in a guest of its machine.
 ///
@@ -47,7 +47,7 @@ pub type Measure = fn(&Bench, &mut Session, &Progress) -> Result<RunResult, Benc
 pub fn run(
     artefacts: &Artefacts,
     benches: &[Bench],
-    measure: Measure,
+    measure: Measure<'_>,
     progress: &Progress,
 ) -> Result<Series, SeriesError> {
     let mut results = Vec::with_capacity(benches.len());
@@ -79,7 +79,7 @@ pub fn run(
 fn one(
     bench: &Bench,
     session: &mut Session,
-    measure: Measure,
+    measure: Measure<'_>,
     progress: &Progress,
 ) -> Result<RunResult, BenchError> {
     bench.prepare(session)?;

@@ -9,20 +9,30 @@ use clap::{Args, error::ErrorKind, value_parser};
 
 use super::compare::{Gate, NOTHING};
 use crate::{
-    ab::{self, Plan, Side, Sources},
+    ab::{self, Measured, Plan, Side, Sources},
     compare::Thresholds,
     interrupt,
     progress::Progress,
     qemu::ClockKind,
     result::JsonTarget,
+    turns,
 };
 
 /// Boots of each side, where time is measured.
 const ROUNDS: u32 = 30;
 /// Events of each boot, where time is measured.
-const EVENTS: u32 = 1000;
+const EVENTS: u32 = 1200;
+/// Turns that they are divided into.
+const TURNS: u32 = 24;
 /// What is not for each bench by itself.
-const OURS: [&str; 5] = ["--json", "--rounds", "--clock", "--saturate", "--help"];
+const OURS: [&str; 6] = [
+    "--json",
+    "--rounds",
+    "--clock",
+    "--saturate",
+    "--help",
+    turns::OPTION,
+];
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -35,6 +45,10 @@ pub(super) struct Arguments {
     /// Boots of each side; 30 unless given, or 1 with `--clock instructions`
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=200))]
     rounds: Option<u32>,
+    /// Turns that the two guests of a round take, where time is measured; the
+    /// events are divided among them
+    #[arg(long, value_name = "N", default_value_t = TURNS, value_parser = value_parser!(u32).range(1..=10_000))]
+    turns: u32,
     /// What the guest's clock counts: time, or executed instructions
     #[arg(long, value_enum, default_value_t = ClockKind::Wall)]
     clock: ClockKind,
@@ -81,6 +95,7 @@ impl Arguments {
         arguments.extend_from_slice(&self.arguments);
         Plan {
             rounds: self.rounds.unwrap_or(if wall { ROUNDS } else { 1 }),
+            turns: wall.then_some(self.turns),
             clock: self.clock,
             arguments,
         }
@@ -116,14 +131,20 @@ impl Arguments {
                 ab::build(side, &sources)?;
             }
         }
-        let measured = ab::run([&base, &new], &plan, &progress)?;
+        let mut measured = Measured::default();
+        let outcome = ab::run([&base, &new], &plan, &progress, &mut measured);
         drop(progress);
-        let [before, after] = measured.documents;
-
-        if let Some([to_base, to_new]) = &targets {
-            before.write(to_base)?;
-            after.write(to_new)?;
+        // Whatever has ended it: each round took its time.
+        if let (Some(documents), Some(targets)) = (&measured.documents, &targets) {
+            for (document, target) in documents.iter().zip(targets) {
+                document.write(target)?;
+            }
         }
+        if let Err(error) = outcome {
+            self.early(&measured, plan.rounds);
+            return Err(error.into());
+        }
+        let [before, after] = measured.documents.context("there was no round")?;
         let thresholds = Thresholds {
             side_by_side: true,
             ..Thresholds::default()
@@ -131,6 +152,22 @@ impl Arguments {
         let mut notes = measured.notes;
         notes.push(format!("{base} against {new}"));
         self.gate.judge((&before, &after), thresholds, &notes)
+    }
+}
+
+impl Arguments {
+    /// Says what there is of a run that ended early.
+    fn early(&self, measured: &Measured, planned: u32) {
+        let rounds = measured.rounds;
+        for note in &measured.notes {
+            eprintln!("irqbed: {note}");
+        }
+        let kept = match &self.save {
+            _ if rounds == 0 => return,
+            Some(folder) => format!("they are kept in {}", folder.display()),
+            None => "--save DIR would have kept them".to_owned(),
+        };
+        eprintln!("irqbed: {rounds} of {planned} rounds were measured: {kept}");
     }
 }
 

@@ -17,7 +17,9 @@ use crate::{
     result::{Document, JsonTarget},
     saturate::saturate,
     series::{self, Series},
+    session::Session,
     table,
+    turns::{Answer, Turns},
 };
 
 #[derive(Debug, Args)]
@@ -45,6 +47,10 @@ pub(super) struct Arguments {
     /// Short for `--mechanism netlink`, or `netlink-broadcast`
     #[arg(long, value_enum, conflicts_with_all = ["mechanism", "all"])]
     delivery: Option<DeliveryArgument>,
+    /// Take turns with another bench, as `irqbed ab` says by standard input, so
+    /// many for all events
+    #[arg(long, hide = true, value_name = "TURNS", conflicts_with_all = ["json", "saturate", "rounds"], value_parser = value_parser!(u32).range(1..=10_000))]
+    in_turns: Option<u32>,
     /// Write the result there as JSON too; `-` for standard output
     #[arg(long, value_name = "FILE")]
     json: Option<JsonTarget>,
@@ -98,9 +104,25 @@ impl Arguments {
 
     /// What cannot go together, and clap does not know.
     fn conflict(&self) -> Option<String> {
-        let saturates = self.saturate && self.options.clock != ClockKind::Wall;
+        let wall = self.options.clock == ClockKind::Wall;
+        let saturates = self.saturate && !wall;
         let saturate = || "--saturate needs --clock wall: a rate is events in time".to_owned();
-        self.options.conflict().or_else(|| saturates.then(saturate))
+        let conflict = self.options.conflict();
+        conflict
+            .or_else(|| saturates.then(saturate))
+            .or_else(|| self.in_turns.and_then(|_| self.no_turns(wall)))
+    }
+
+    /// Why what is measured cannot take turns, if it cannot.
+    fn no_turns(&self, wall: bool) -> Option<String> {
+        let spins = self.all || self.mechanism.contains(&Mechanism::MmapPoll);
+        if !wall {
+            Some("--in-turns is for wall time: instructions are the same in any order".to_owned())
+        } else if spins {
+            Some("--in-turns: the guest of mmap-poll is never idle".to_owned())
+        } else {
+            None
+        }
     }
 }
 
@@ -127,12 +149,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .flat_map(|&pair| arguments.replies().into_iter().map(move |by| (pair, by)))
         .map(|(pair, reply)| options.bench(&machine, pair, reply))
         .collect();
-    let measure = if arguments.saturate {
-        saturate
-    } else {
-        Bench::run
+    let turns = arguments.in_turns.map(Turns::by_standard_input);
+    let turns = turns.transpose()?;
+    let measure = |bench: &Bench, session: &mut Session, progress: &Progress| match &turns {
+        Some(turns) => turns.run(bench, session, progress),
+        None if arguments.saturate => saturate(bench, session, progress),
+        None => bench.run(session, progress),
     };
-    let Series { results, kernel } = series::run(&artefacts, &benches, measure, &progress)?;
+    let Series { results, kernel } = series::run(&artefacts, &benches, &measure, &progress)?;
     let environment = Environment::gather(&artefacts.qemu, &kernel, &choice);
     drop(progress);
 
@@ -145,7 +169,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         })
         .collect();
     let document = Document::new(environment, results);
-    if arguments.json != Some(JsonTarget::Stdout) {
+    if let Some(turns) = &turns {
+        turns.answer(&Answer::Document)?;
+        document.write(&JsonTarget::Stdout)?;
+    } else if arguments.json != Some(JsonTarget::Stdout) {
         super::print(&table::render(&document))?;
     }
     for (pair, why) in &refused {

@@ -266,9 +266,9 @@ fn pair(
             continue;
         }
         let interval = match unit {
-            Unit::Nanoseconds if thresholds.side_by_side => {
-                statistics::side_by_side(&base, &new, tail)
-            }
+            Unit::Nanoseconds if thresholds.side_by_side => ratios(before, after, stage)
+                .zip(median(&base))
+                .and_then(|(ratios, of)| statistics::side_by_side(&ratios, of, tail)),
             Unit::Nanoseconds => statistics::apart(&base, &new, tail),
             Unit::Instructions => None,
         };
@@ -288,6 +288,27 @@ fn pair(
         };
         rows.push(row);
     }
+}
+
+/// How many times as long each new round took as the base beside it; `None` where
+/// one of them did not go through the stage.
+fn ratios(before: &[&RunResult], after: &[&RunResult], stage: Stage) -> Option<Vec<f64>> {
+    let ratio = |(base, new): (&&RunResult, &&RunResult)| {
+        let (p50, new_p50) = (base.stages.get(&stage)?.p50, new.stages.get(&stage)?.p50);
+        turns(base, new, stage).or_else(|| Some(statistics::ratio(p50, new_p50)))
+    };
+    let same = before.len() == after.len();
+    same.then(|| before.iter().zip(after).map(ratio).collect())?
+}
+
+/// The same of two that took turns with each other, turn by turn.
+fn turns(base: &RunResult, new: &RunResult, stage: Stage) -> Option<f64> {
+    let of = |result: &RunResult| result.turns.as_ref()?.get(&stage).cloned();
+    let (base, new) = (of(base)?, of(new)?);
+    let turns = base.iter().zip(&new);
+    statistics::ratio_of_turns(
+        turns.filter_map(|(base, new)| Some((base.as_ref()?.0, new.as_ref()?.0))),
+    )
 }
 
 fn medians(results: &[&RunResult], stage: Stage) -> Vec<u64> {

@@ -6,6 +6,7 @@ use crate::{
     account::{Account, Loss},
     result::{Stages, examples},
     stages::{Sample, StageHistograms},
+    units::Nanos,
 };
 
 /// A result whose every event takes so long from isr to user.
@@ -221,6 +222,35 @@ fn each_format_tells_what_became_worse() {
         bmf["netlink/hardirq/isr_to_user/p50"]["instructions"]["value"],
         7000
     );
+}
+
+#[test]
+fn guests_that_took_turns_are_compared_turn_by_turn() {
+    let thresholds = Thresholds {
+        side_by_side: true,
+        ..Thresholds::default()
+    };
+    // The machine becomes slower in the middle of each boot, a little earlier
+    // for one side than for the other: the medians of the boots say nothing.
+    let with_turns = |medians: [u64; 5], all: i64| {
+        let mut round = result(Unit::Nanoseconds, all);
+        let medians = medians.map(|median| Some(Nanos(median))).to_vec();
+        round.turns = Some([(Stage::IsrToUser, medians)].into());
+        document(vec![round; 12])
+    };
+    let base = with_turns([50_000, 51_000, 90_000, 91_000, 90_000], 90_000);
+    let verdict = |new: &Document| {
+        let comparison = compare(&base, new, &thresholds);
+        verdict_of(&comparison, Stage::IsrToUser).clone()
+    };
+    let longer = with_turns([55_000, 56_000, 60_000, 100_000, 99_000], 60_000);
+    assert_eq!(verdict(&longer), Verdict::Worse);
+    let same = with_turns([50_000, 51_000, 60_000, 91_000, 90_000], 60_000);
+    assert_eq!(verdict(&same), Verdict::Same);
+    // Without turns their medians are what there is.
+    let mut none = same;
+    none.results.iter_mut().for_each(|round| round.turns = None);
+    assert_eq!(verdict(&none), Verdict::Better);
 }
 
 #[test]

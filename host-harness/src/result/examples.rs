@@ -137,6 +137,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
         driver: None,
         saturation: None,
         stages: Stages::from(&histograms),
+        turns: None,
         timeline: Timeline::new(clock.unit(), Nanos(1_000_250_000), &events),
         notes: Vec::new(),
     }

@@ -13,6 +13,7 @@ use crate::{
     account::{Account, Loss},
     bench::Scheduling,
     pin::Placement,
+    stages::Stage,
     units::Nanos,
 };
 
@@ -53,6 +54,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), St
                     return wrong(format!("{value} is no {rule}"));
                 }
             }
+            "minimum" if value.is_null() => {}
             "minimum" if value.as_f64().unwrap() < rule.as_f64().unwrap() => {
                 return wrong(format!("{value} is below {rule}"));
             }
@@ -152,6 +154,8 @@ fn full() -> Document {
         }),
         trial_ns: Nanos(1_000_000_000),
     });
+    let medians = vec![Some(Nanos(75_000)), None];
+    result.turns = Some([(Stage::RaiseToUser, medians)].into());
     result.notes.push("a note".to_owned());
     result.replies = examples::replied().replies;
     examples::document(result)
