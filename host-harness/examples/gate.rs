@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! How often `irqbed ab` gives a false alarm, and how often it finds what became
-//! longer, from rounds that it has recorded of two equal sides.
+//! longer, from rounds that it has recorded: of two equal sides, and of sides the
+//! new one of which waits on the way.
 //!
-//!     gate BASE.json NEW.json [COMPARISONS] [ROUNDS]
+//!     gate FOLDER [COMPARISONS] [ROUNDS]
 //!
-//! Each comparison takes ROUNDS pairs of rounds in the order in which they were
-//! recorded, from a place of chance on: the drift of the machine stays in them.
-//! Chance then says which of a pair is whose, as it said which of them goes
-//! first when they were taken. For the second figure raise_to_user of the new
-//! side is made 10 % longer, in every round as much as in the others.
+//! FOLDER holds folders, each of which holds what `irqbed ab --save` has kept of
+//! some rounds of either kind, as `equal` and `longer`.
+//!
+//! A round is two boots that took turns. What a boot has to itself, its layout of
+//! memory and its hash seeds, is in all of its turns, so a round is the smallest
+//! thing that can be drawn. Each comparison takes ROUNDS of those recorded, none
+//! of them twice, with its sides as they were: to which of two equal sides a round
+//! leans has been left to the machine, and nothing is made even afterwards. As
+//! long as rounds do not depend on each other, such a comparison is as likely to
+//! err as one that is measured. All comparisons are drawn from the same rounds,
+//! so their number makes the figure smooth, and the number of rounds makes it
+//! true.
 #![forbid(unsafe_code)]
 
-use std::{env, path::Path, process::ExitCode};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, bail, ensure};
 use host_harness::{
@@ -20,63 +32,56 @@ use host_harness::{
     stages::Stage,
 };
 
-/// How much longer, percent.
-const LONGER: u64 = 10;
+/// Rounds of `irqbed ab`, unless given.
+const ROUNDS: usize = 30;
 /// The same comparisons in each run.
 const SEED: u64 = 1;
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
-        eprintln!("gate: error: {error}");
+        eprintln!("gate: error: {error:#}");
         ExitCode::from(2)
     })
 }
 
 fn run() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let (base, new, numbers) = match &*arguments {
-        [base, new, numbers @ ..] if numbers.len() <= 2 => (base, new, numbers),
-        _ => bail!("usage: gate BASE.json NEW.json [COMPARISONS] [ROUNDS]"),
+    let (folder, numbers) = match &*arguments {
+        [folder, numbers @ ..] if numbers.len() <= 2 => (Path::new(folder), numbers),
+        _ => bail!("usage: gate FOLDER [COMPARISONS] [ROUNDS]"),
     };
     let number = |place: usize, default| match numbers.get(place) {
         Some(text) => text.parse::<usize>().context("a number is expected"),
         None => Ok(default),
     };
-    let (comparisons, rounds) = (number(0, 1000)?, number(1, 30)?);
-    let (base, new) = (
-        Document::read(Path::new(base))?,
-        Document::read(Path::new(new))?,
-    );
-    let recorded = base.results.len();
-    ensure!(
-        recorded == new.results.len() && recorded >= rounds,
-        "{rounds} rounds of both sides are needed; there are {recorded} and {}",
-        new.results.len()
-    );
-
+    let (comparisons, rounds) = (number(0, 1000)?, number(1, ROUNDS)?);
     let mut random = fastrand::Rng::with_seed(SEED);
-    let (mut alarms, mut found) = (0, 0);
+
+    let equal = Recorded::read(folder, "equal")?;
+    let (mut alarms, mut better) = (0, 0);
     for _ in 0..comparisons {
-        let from = random.usize(..=recorded - rounds);
-        let mut sides = [Vec::new(), Vec::new()];
-        for round in from..from + rounds {
-            let pair = [&base.results[round], &new.results[round]];
-            let first = random.usize(..2);
-            sides[0].push(pair[first].clone());
-            sides[1].push(pair[1 - first].clone());
-        }
-        let [before, after] = sides;
-        let of = |results| Document::new(base.environment.clone(), results);
-        let comparison = side_by_side(&of(before.clone()), &of(after.clone()));
-        ensure!(comparison.says_anything(), "nothing can be compared");
+        let comparison = equal.drawn(rounds, &mut random)?;
         alarms += usize::from(comparison.regressions().next().is_some());
-        let longer: anyhow::Result<_> = after.iter().map(longer).collect();
-        found += usize::from(is_found(&side_by_side(&of(before), &of(longer?))));
+        let mut rows = comparison.rows.iter();
+        better += usize::from(rows.any(|row| row.verdict == Verdict::Better));
     }
-    println!("{comparisons} comparisons of {rounds} of {recorded} rounds, no difference:");
-    println!("    {alarms} with a figure that is worse");
-    println!("the same with raise_to_user {LONGER} % longer in the new rounds:");
+    println!(
+        "{comparisons} comparisons of {rounds} of {} rounds of equal sides:",
+        equal.rounds()
+    );
+    println!("    {alarms} with a figure that is worse, {better} with one that is better");
+
+    let longer = Recorded::read(folder, "longer")?;
+    let mut found = 0;
+    for _ in 0..comparisons {
+        found += usize::from(is_found(&longer.drawn(rounds, &mut random)?));
+    }
+    println!(
+        "{comparisons} of {rounds} of {} rounds whose new side waited for 10 % of raise_to_user:",
+        longer.rounds()
+    );
     println!("    {found} in which raise_to_user is worse");
+    println!("by all rounds, {}", equal.change(&longer)?);
     // At most 1 of 100, at least 19 of 20.
     let good = alarms * 100 <= comparisons && found * 20 >= comparisons * 19;
     Ok(if good {
@@ -86,25 +91,94 @@ fn run() -> anyhow::Result<ExitCode> {
     })
 }
 
-fn side_by_side(base: &Document, new: &Document) -> Comparison {
-    let thresholds = Thresholds {
-        side_by_side: true,
-        ..Thresholds::default()
-    };
-    compare(base, new, &thresholds)
+/// Rounds of one kind.
+struct Recorded {
+    /// One of the documents, for what they have in common.
+    like: Document,
+    /// Base and new side of each.
+    pairs: Vec<[RunResult; 2]>,
 }
 
-fn longer(result: &RunResult) -> anyhow::Result<RunResult> {
-    let mut result = serde_json::to_value(result)?;
-    let stage = &mut result["stages"][Stage::RaiseToUser.as_str()];
-    for figure in ["min", "p50", "p90", "p99", "p99_9", "max"] {
-        let value = stage[figure].as_u64().context("no raise_to_user")?;
-        stage[figure] = (value + value * LONGER / 100).into();
+impl Recorded {
+    fn read(folder: &Path, kind: &str) -> anyhow::Result<Self> {
+        let entries =
+            fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut blocks: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path().join(kind)))
+            .filter(|block| block.join("new.json").is_file())
+            .collect();
+        blocks.sort();
+        let mut like = None;
+        let mut pairs = Vec::new();
+        for block in blocks {
+            let base = Document::read(&block.join("base.json"))?;
+            let new = Document::read(&block.join("new.json"))?;
+            ensure!(
+                base.results.len() == new.results.len(),
+                "{} holds {} rounds of the base and {} of the new side",
+                block.display(),
+                base.results.len(),
+                new.results.len()
+            );
+            pairs.extend(
+                base.results
+                    .iter()
+                    .zip(new.results)
+                    .map(|(b, n)| [b.clone(), n]),
+            );
+            like.get_or_insert(base);
+        }
+        let like = like.with_context(|| format!("{} holds no {kind}", folder.display()))?;
+        Ok(Self { like, pairs })
     }
-    Ok(serde_json::from_value(result)?)
+
+    fn rounds(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// A comparison of so many of the rounds, in an order of chance.
+    fn drawn(&self, rounds: usize, random: &mut fastrand::Rng) -> anyhow::Result<Comparison> {
+        ensure!(
+            self.rounds() >= rounds,
+            "{rounds} rounds are needed; there are {}",
+            self.rounds()
+        );
+        let drawn = random.choose_multiple(&self.pairs, rounds);
+        let comparison = self.compared(&drawn);
+        ensure!(comparison.says_anything(), "nothing can be compared");
+        Ok(comparison)
+    }
+
+    fn compared(&self, pairs: &[&[RunResult; 2]]) -> Comparison {
+        let side = |which: usize| {
+            let results = pairs.iter().map(|pair| pair[which].clone());
+            Document::new(self.like.environment.clone(), results.collect())
+        };
+        let thresholds = Thresholds {
+            side_by_side: true,
+            ..Thresholds::default()
+        };
+        compare(&side(0), &side(1), &thresholds)
+    }
+
+    /// What all rounds together say of raise_to_user, of these and of others.
+    fn change(&self, longer: &Self) -> anyhow::Result<String> {
+        let of = |recorded: &Self| {
+            let comparison = recorded.compared(&recorded.pairs.iter().collect::<Vec<_>>());
+            let mut rows = comparison.rows.iter();
+            let row = rows.find(|row| row.stage == Some(Stage::RaiseToUser));
+            row.and_then(|row| Some((row.base?, row.change()?)))
+                .context("no raise_to_user")
+        };
+        let ((base, equal), (_, longer)) = (of(self)?, of(longer)?);
+        Ok(format!(
+            "raise_to_user is {:.2} µs; the new side takes {equal:+.2} %, where it waits {longer:+.2} %",
+            base as f64 / 1e3
+        ))
+    }
 }
 
 fn is_found(comparison: &Comparison) -> bool {
     let mut regressions = comparison.regressions();
-    regressions.any(|row| row.stage == Some(Stage::RaiseToUser) && row.verdict == Verdict::Worse)
+    regressions.any(|row| row.stage == Some(Stage::RaiseToUser))
 }
