@@ -33,7 +33,7 @@ use host_harness::{
 };
 
 /// Rounds of `irqbed ab`, unless given.
-const ROUNDS: usize = 30;
+const ROUNDS: usize = 24;
 /// The same comparisons in each run.
 const SEED: u64 = 1;
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Boots of each side, where time is measured.
-const ROUNDS: u32 = 30;
+const ROUNDS: u32 = 24;
 /// Events of each boot, where time is measured.
 const EVENTS: u32 = 1200;
 /// Turns that they are divided into.
