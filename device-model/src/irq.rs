@@ -6,7 +6,10 @@
 use std::{
     fs::File,
     io::{ErrorKind, Write},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
@@ -119,8 +122,10 @@ struct Line {
     /// asserted.
     pending: bool,
     /// A level interrupt: masks itself when it fires, until it is unmasked, and
-    /// fires again if it is still asserted then.
+    /// fires again if it is still asserted soon after.
     level: bool,
+    /// Unmasked while it was asserted: fires again when that [settles](Irqs::settle).
+    due: bool,
     /// Switched off in the configuration space.
     off: bool,
 }
@@ -129,7 +134,7 @@ impl Line {
     fn signal(&mut self, vector: u32) -> Result<Signalled, IrqError> {
         self.pending = true;
         let mut eventfd = match self.eventfd.as_ref().filter(|_| !self.off) {
-            Some(_) if self.masked && self.level => return Ok(Signalled::Sent),
+            Some(_) if self.due || self.masked && self.level => return Ok(Signalled::Sent),
             Some(eventfd) if !self.masked => eventfd,
             _ => return Ok(Signalled::Pending),
         };
@@ -158,10 +163,17 @@ impl Line {
     }
 
     fn signal_if_pending(&mut self, vector: u32) -> Result<(), IrqError> {
+        self.due = false;
         if self.pending {
             self.signal(vector)?;
         }
         Ok(())
+    }
+
+    /// No longer pending, or asserted.
+    const fn clear(&mut self) {
+        self.pending = false;
+        self.due = false;
     }
 
     /// A level stays asserted: whoever connects next is told.
@@ -191,6 +203,8 @@ struct Lines {
     /// By which a device would report its own end. None does, but QEMU warns
     /// about a device that could not.
     error: [Mutex<Line>; 1],
+    /// Whether a line may be due.
+    unsettled: AtomicBool,
     faults: Faults,
 }
 
@@ -225,6 +239,7 @@ impl Irqs {
                 msi: edges(spec.msi.map_or(0, |msi| msi.vectors)),
                 msix: edges(spec.msix.map_or(0, |msix| msix.vectors)),
                 error: Default::default(),
+                unsettled: AtomicBool::new(false),
                 faults,
             }),
         }
@@ -269,7 +284,8 @@ impl Irqs {
 
     /// Asserts INTx, until [`Irqs::deassert_intx`]. It fires and masks itself;
     /// whenever the hypervisor thinks that the guest has served it, it unmasks
-    /// it, and the line fires again if it is still asserted.
+    /// it, and the line fires again if it is still asserted when the guest has
+    /// written to the device, or a moment later.
     ///
     /// # Errors
     /// When the device has no INTx, or its eventfd is no longer one.
@@ -283,8 +299,30 @@ impl Irqs {
             self.lines.faults.line_ends();
         }
         for line in &self.lines.intx {
-            lock(line).pending = false;
+            lock(line).clear();
         }
+    }
+
+    /// Whether a line was unmasked while it was asserted. QEMU takes a guest's
+    /// first access to a BAR for the end of the service, and that is a look at
+    /// the status, as a rule: what ends the interrupt comes behind it.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.lines.unsettled.load(Ordering::Relaxed)
+    }
+
+    /// Fires what is still asserted: the guest has had its chance.
+    ///
+    /// # Errors
+    /// When the eventfd of INTx is no longer one.
+    pub(crate) fn settle(&self) -> Result<(), IrqError> {
+        self.lines.unsettled.store(false, Ordering::Relaxed);
+        for line in &self.lines.intx {
+            let mut line = lock(line);
+            if line.due {
+                line.signal_if_pending(0)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is such a vector of MSI-X.
@@ -330,7 +368,7 @@ impl Irqs {
     /// Forgets what is pending, as a reset does.
     pub fn clear_pending(&self) {
         for line in self.lines.iter() {
-            lock(line).pending = false;
+            lock(line).clear();
         }
     }
 
@@ -397,7 +435,7 @@ impl Irqs {
             (NONE, action) if fds.is_empty() => {
                 let action = Action::new(action).ok_or(bad_request)?;
                 for (vector, line) in numbered() {
-                    action.carry_out(&mut lock(line), vector)?;
+                    self.act(action, line, vector)?;
                 }
             }
             (EVENTFD, TRIGGER) if fds.is_empty() => {
@@ -452,9 +490,30 @@ impl Irqs {
             .zip(bools)
             .filter(|(_, meant)| **meant != 0);
         for ((vector, line), _) in meant {
-            action.carry_out(&mut lock(line), vector)?;
+            self.act(action, line, vector)?;
         }
         Ok(())
+    }
+
+    fn act(&self, action: Action, line: &Mutex<Line>, vector: u32) -> Result<(), IrqError> {
+        let mut line = lock(line);
+        match action {
+            Action::Trigger => line.trigger(vector),
+            Action::Mask => {
+                line.masked = true;
+                line.due = false;
+                Ok(())
+            }
+            Action::Unmask => {
+                line.masked = false;
+                if line.level && line.pending {
+                    line.due = true;
+                    self.lines.unsettled.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
+                line.signal_if_pending(vector)
+            }
+        }
     }
 }
 
@@ -481,20 +540,6 @@ impl Action {
             MASK => Some(Self::Mask),
             UNMASK => Some(Self::Unmask),
             _ => None,
-        }
-    }
-
-    fn carry_out(self, line: &mut Line, vector: u32) -> Result<(), IrqError> {
-        match self {
-            Self::Trigger => line.trigger(vector),
-            Self::Mask => {
-                line.masked = true;
-                Ok(())
-            }
-            Self::Unmask => {
-                line.masked = false;
-                line.signal_if_pending(vector)
-            }
         }
     }
 }

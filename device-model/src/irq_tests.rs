@@ -124,13 +124,33 @@ fn an_asserted_line_fires_whenever_it_is_unmasked() {
     assert_eq!(count(&ours), 1, "it masks itself");
     for _ in 0..2 {
         irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
+        assert!(irqs.is_unsettled());
+        assert_eq!(irqs.assert_intx().unwrap(), Signalled::Sent);
+        assert_eq!(count(&ours), 0, "it may be acknowledged yet");
+        irqs.settle().unwrap();
         assert_eq!(count(&ours), 1, "nobody has acknowledged it");
+        assert!(!irqs.is_unsettled());
     }
     irqs.deassert_intx();
     irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
     assert_eq!(count(&ours), 0);
     assert_eq!(irqs.assert_intx().unwrap(), Signalled::Sent);
     assert_eq!(count(&ours), 1);
+}
+
+#[test]
+fn a_line_that_is_acknowledged_after_its_unmasking_does_not_fire_again() {
+    let irqs = irqs();
+    let (theirs, ours) = listener();
+    irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    irqs.assert_intx().unwrap();
+    assert_eq!(count(&ours), 1);
+    irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
+    irqs.deassert_intx();
+    irqs.settle().unwrap();
+    assert_eq!(count(&ours), 0);
+    irqs.assert_intx().unwrap();
+    assert_eq!(count(&ours), 1, "what comes then is new");
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn answering_an_access_allocates_nothing() {
     let version = [header.as_bytes(), &[0; 4]].concat();
     let mut answer = |message_sent: &[u8]| {
         send(&client, message_sent, SendFlags::empty()).unwrap();
-        connection.next_command(&mut message).unwrap();
+        connection.next_command(&mut message, None).unwrap();
         let fds = std::mem::take(&mut message.fds);
         dispatcher.handle(&message.bytes, fds, false, &mut function, &mut reply);
         connection.send(&reply).unwrap();

@@ -45,6 +45,8 @@ pub struct Function {
     doorbells: [Vec<IoEventFd>; BarIndex::COUNT],
     config: ConfigSpace,
     bus: Bus,
+    /// Whether the guest's last access was a read.
+    looked: bool,
 }
 
 /// Where an access goes.
@@ -78,6 +80,7 @@ impl Function {
             windows,
             doorbells,
             spec,
+            looked: false,
         })
     }
 
@@ -85,6 +88,18 @@ impl Function {
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.bus.faults.clone()
+    }
+
+    /// Whether a line fires again unless the guest ends that in a moment.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.bus.irqs.is_unsettled()
+    }
+
+    /// The moment is over.
+    pub(super) fn settle(&self) {
+        if let Err(error) = self.bus.irqs.settle() {
+            tracing::error!("{error}");
+        }
     }
 
     /// How memory without a file is reached from now on.
@@ -254,6 +269,7 @@ impl Backend for Function {
     }
 
     fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
+        self.looked = true;
         if self.bus.faults.any() {
             return self.read_faulty(region, offset, data);
         }
@@ -265,7 +281,12 @@ impl Backend for Function {
             tracing::debug!("lost: a write to region {region} at {offset:#x}");
             return Ok(());
         }
-        self.write_faultless(region, offset, data)
+        self.write_faultless(region, offset, data)?;
+        self.looked = false;
+        if self.is_unsettled() {
+            self.settle();
+        }
+        Ok(())
     }
 
     fn irq_info(&self, index: u32) -> IrqInfo {
@@ -279,7 +300,12 @@ impl Backend for Function {
             Some(_) => return Err(Refusal::invalid("SetIrqs: eventfds and booleans")),
             None => irqs.set(set.index, set.flags, set.start, set.count, fds),
         }
-        .map_err(no_irq)
+        .map_err(no_irq)?;
+        // Whoever unmasks a line behind a write knows what was written.
+        if self.is_unsettled() && !self.looked {
+            self.settle();
+        }
+        Ok(())
     }
 
     fn dma_map(&mut self, map: &MapRequest, file: Option<File>) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -15,6 +16,10 @@ use rustix::{
 
 use super::{Disconnect, Options, ServerEnd, Stopper, function::Function};
 use crate::vfio_user::{Closed, Connection, Dispatcher, DmaMessages, Message, Reply};
+
+/// How long a guest may take from its look at a line's device to the write that
+/// ends the interrupt, or it interrupts again.
+const SETTLE: Duration = Duration::from_millis(1);
 
 /// Serves until the end, which is never a panic.
 pub(super) fn run(mut function: Function, stopper: &Stopper, options: Options) -> ServerEnd {
@@ -70,8 +75,15 @@ fn client(function: &mut Function, connection: &Arc<Connection>) -> Closed {
     let mut message = Message::default();
     let mut reply = Reply::default();
     loop {
-        if let Err(closed) = connection.next_command(&mut message) {
-            return closed;
+        let settle = function.is_unsettled();
+        let until = settle.then(|| Instant::now() + SETTLE);
+        match connection.next_command(&mut message, until) {
+            Ok(true) => {}
+            Ok(false) => {
+                function.settle();
+                continue;
+            }
+            Err(closed) => return closed,
         }
         let fds = std::mem::take(&mut message.fds);
         let strangers = dispatcher.negotiated().is_none();

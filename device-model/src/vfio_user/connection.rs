@@ -122,35 +122,42 @@ impl Connection {
         why
     }
 
-    /// Waits for a command. Replies go to those who wait for them.
+    /// Waits for a command, for ever or until then; says whether there was one.
+    /// Replies go to those who wait for them.
     ///
     /// # Errors
     /// When the connection has ended.
-    pub fn next_command(&self, message: &mut Message) -> Result<(), Closed> {
+    pub fn next_command(
+        &self,
+        message: &mut Message,
+        until: Option<Instant>,
+    ) -> Result<bool, Closed> {
         let mut shared = self.lock();
         let receiver = loop {
             if let Some(queued) = shared.pop() {
                 *message = queued;
                 self.wake(&shared);
-                return Ok(());
+                return Ok(true);
             }
             if let Some(closed) = shared.closed {
                 return Err(closed);
             }
             match shared.receiver.take() {
                 Some(receiver) => break receiver,
-                None => shared = self.sleep(shared, None),
+                None if is_over(until) => return Ok(false),
+                None => shared = self.sleep(shared, until),
             }
         };
         drop(shared);
-        self.read_command(receiver, message)
+        self.read_command(receiver, message, until)
     }
 
     fn read_command(
         &self,
         mut receiver: Box<Receiver>,
         message: &mut Message,
-    ) -> Result<(), Closed> {
+        until: Option<Instant>,
+    ) -> Result<bool, Closed> {
         let mut fds = Fds {
             fds: std::mem::take(&mut message.fds),
             lost: false,
@@ -168,12 +175,17 @@ impl Connection {
                         message.bytes.extend_from_slice(bytes);
                         (message.fds, message.fds_lost) = (fds.fds, fds.lost);
                         self.give_back(receiver);
-                        return Ok(());
+                        return Ok(true);
                     }
                 },
-                Ok(None) => match receiver.receive(self.socket.as_fd(), self.spin) {
+                Ok(None) => match self.receive(&mut receiver, until) {
                     Ok(0) => return Err(self.hung_up(&receiver)),
                     Ok(_) => {}
+                    Err(Errno::AGAIN) if is_over(until) => {
+                        self.give_back(receiver);
+                        return Ok(false);
+                    }
+                    Err(Errno::AGAIN) if until.is_some() => {}
                     Err(errno) => return Err(self.close(Closed::of(errno))),
                 },
                 Err(error) => return Err(self.lost_track(error)),
@@ -349,6 +361,14 @@ impl Connection {
         }
     }
 
+    /// `EAGAIN` where nothing has come until then.
+    fn receive(&self, receiver: &mut Receiver, until: Option<Instant>) -> Result<usize, Errno> {
+        match until {
+            None => receiver.receive(self.socket.as_fd(), self.spin),
+            Some(until) => self.receive_until(receiver, until),
+        }
+    }
+
     fn receive_until(&self, receiver: &mut Receiver, until: Instant) -> Result<usize, Errno> {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = Timespec::try_from(left).map_err(|_| Errno::INVAL)?;
@@ -359,6 +379,10 @@ impl Connection {
             Err(errno) => Err(errno),
         }
     }
+}
+
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
 }
 
 /// Sends what the socket takes at once of a message, with descriptors, of which
