@@ -10,7 +10,7 @@ use irqbed_abi::{
     pattern,
     pci::VECTORS,
     ring::EVENT_PATTERN,
-    trace::{VERDICT_BAD_PAYLOAD, VERDICT_OK, VERDICT_OUT_OF_ORDER},
+    trace::{SLOTS, VERDICT_BAD_PAYLOAD, VERDICT_OK, VERDICT_OUT_OF_ORDER},
 };
 
 use crate::{
@@ -94,7 +94,8 @@ impl Sink {
                 }
             }
         }
-        let verdict = self.checks.check(event, payload);
+        let raised = self.instrument.as_ref().map(|_| slot.is_some());
+        let verdict = self.checks.check(event, payload, raised);
         if let Some(slot) = slot {
             slot.close(verdict);
         }
@@ -153,8 +154,9 @@ impl Sink {
 }
 
 impl Checks {
-    /// Checks and counts an event: its verdict.
-    fn check(&mut self, event: &EventMessage, payload: &[u8]) -> u32 {
+    /// Checks and counts an event: its verdict. `raised` says whether its trace
+    /// slot speaks of it; `None` to who does not see the slots.
+    fn check(&mut self, event: &EventMessage, payload: &[u8], raised: Option<bool>) -> u32 {
         self.stats.count(Figure::Received);
         self.stats.set(Figure::LastSeq, event.seq);
         let Some(last) = self.last.get_mut(event.vector as usize) else {
@@ -162,10 +164,15 @@ impl Checks {
             return VERDICT_BAD_PAYLOAD;
         };
         let in_order = event.seq > *last;
-        *last = event.seq.max(*last);
         let patterned = event.flags & EVENT_PATTERN != 0;
         let intact = payload.len() == event.payload_len as usize
             && (!patterned || pattern::matches(event.seq, payload));
+        // A number that was damaged on its way must not put those behind it out
+        // of order.
+        let near = *last == 0 || event.seq.saturating_sub(*last) <= u64::from(SLOTS);
+        if in_order && raised.unwrap_or(intact && near) {
+            *last = event.seq;
+        }
         if !in_order {
             self.stats.count(Figure::OutOfOrder);
         }
@@ -315,6 +322,46 @@ mod tests {
         bench.sink.event(GuestTsc(1), &event, &payload);
         assert_eq!(read(&bench.bar, event.slot), (0, VERDICT_NONE));
         assert_eq!(bench.stats.get(Figure::Received), 1);
+    }
+
+    #[test]
+    fn a_damaged_number_does_not_put_those_behind_it_out_of_order() {
+        let mut bench = bench();
+        assert_eq!(bench.take(5, 0, |_| {}).1, VERDICT_OK);
+        // The slot of event 6 speaks of event 6, whatever the record says.
+        for bit in [4, 40] {
+            let (mut event, payload) = patterned(6, 0, 16);
+            assign(&bench.bar, event.slot, 6);
+            event.seq ^= 1 << bit;
+            bench.sink.event(GuestTsc(1), &event, &payload);
+        }
+        assert_eq!(bench.take(7, 0, |_| {}).1, VERDICT_OK);
+        let report = bench.stats.report(0, false);
+        assert_eq!((report.bad_payload, report.out_of_order), (2, 0));
+    }
+
+    #[test]
+    fn nor_does_it_to_who_sees_no_slots() {
+        let (stats, memory) = Stats::create().expect("shared memory");
+        let theirs = Stats::map(&memory).expect("the same memory");
+        let mut sink = Sink::new(theirs, None, false);
+        let mut take = |seq, flags| {
+            let (event, payload) = patterned(6, 0, 16);
+            let event = EventMessage {
+                seq,
+                flags,
+                ..event
+            };
+            sink.event(GuestTsc(1), &event, &payload);
+        };
+        // What carries no pattern is believed as far as it can be.
+        let far = 8 + u64::from(SLOTS);
+        for (seq, flags) in [(7, 0), (100, EVENT_PATTERN), (far, 0), (8, 0), (far, 0)] {
+            take(seq, flags);
+        }
+        assert_eq!(stats.get(Figure::OutOfOrder), 0);
+        take(8, 0);
+        assert_eq!(stats.get(Figure::OutOfOrder), 1);
     }
 
     #[test]
