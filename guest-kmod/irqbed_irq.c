@@ -87,11 +87,20 @@ static irqreturn_t irqbed_intx(int irq, void *data)
 	void __iomem *status = idev->regs + IRQBED_REG_IRQ_STATUS;
 	u32 rings = readl(status);
 
-	/* Another device on the line; all ones are read from one that is gone. */
-	if (!rings || PCI_POSSIBLE_ERROR(rings))
+	/* Another device on the line. */
+	if (!rings)
 		return IRQ_NONE;
 	writel(rings, status);
-	readl(status);
+	/*
+	 * All ones are read from a device that is gone, or whose answers are
+	 * lost. That one still hears, and must not assert the line for ever;
+	 * whether it did, its rings know.
+	 */
+	if (PCI_POSSIBLE_ERROR(readl(status)) && PCI_POSSIBLE_ERROR(rings)) {
+		rings = irqbed_rings_waiting(idev);
+		if (!rings)
+			return IRQ_NONE;
+	}
 	return irqbed_enter_rings(idev, rings, entry);
 }
 
