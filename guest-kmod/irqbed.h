@@ -6,9 +6,10 @@
  * context that the module was loaded with (irqbed_context.c), to the one
  * notifier it was loaded with (notify.h), and reaches its listeners.
  * irqbed_pci.c finds the device, irqbed_rings.c and irqbed_irq.c give it its
- * rings and interrupts; irqbed_netlink.c and irqbed_genetlink.c are the control
- * plane, where listeners subscribe and read the counters. What a listener
- * replies goes back by irqbed_reply.c.
+ * rings and interrupts; what goes wrong with it irqbed_service.c notices, and
+ * irqbed_stall.c and irqbed_recover.c put right. irqbed_netlink.c and
+ * irqbed_genetlink.c are the control plane, where listeners subscribe and read
+ * the counters. What a listener replies goes back by irqbed_reply.c.
  */
 #ifndef IRQBED_H
 #define IRQBED_H
@@ -16,7 +17,9 @@
 #include <linux/cache.h>
 #include <linux/interrupt.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/timer.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
@@ -48,6 +51,8 @@ struct irqbed_ring_counters {
 	u64 no_memory;
 	u64 bad_record;
 	u64 queue_full;
+	/* Written while the ring is held. */
+	u64 rescues;
 };
 
 /* A completion ring, and the number of the vector that announces its records. */
@@ -84,6 +89,14 @@ struct irqbed_ring {
 	dma_addr_t payloads_dma;
 	/* Where the consumer stood when the flush in progress began. */
 	u32 flush_from;
+	/*
+	 * For who looks after the ring, see irqbed_stall.c: what is before this
+	 * number should have been taken, and where the consumer stood at the
+	 * last look and at the one before.
+	 */
+	u32 overdue;
+	u32 last;
+	u32 earlier;
 
 	/*
 	 * For a drain that is put off (see irqbed_context.c): when the interrupt
@@ -108,6 +121,45 @@ struct irqbed_event {
 	 * not interpret.
 	 */
 	const void *payload;
+};
+
+enum irqbed_health {
+	IRQBED_WELL,
+	/* Its registers read all ones. */
+	IRQBED_SILENT,
+	/* The last attempt to set it up failed. */
+	IRQBED_FAILED,
+};
+
+/* Who looks after a device, see irqbed_service.c. */
+struct irqbed_service {
+	struct timer_list timer;
+	/* The timer's own: events at its last time, times without one. */
+	u64 events;
+	unsigned int silent;
+	struct delayed_work work;
+	/* The next look is wanted soon; it is to ask the device. */
+	bool kicked;
+	bool ask;
+	/*
+	 * Guards all below, and keeps two from looking at a time. Taken in
+	 * process context only, inside of the lock of the list of devices.
+	 */
+	struct mutex lock;
+	/* Something seemed wrong at the last look. */
+	bool suspect;
+	/* The device is stopped, or about to be. The timer reads it, too. */
+	bool off;
+	enum irqbed_health health;
+	/* Looks before the next attempt to set the device up. */
+	int patience;
+	int failures;
+	/* Bad records at the last look. */
+	u64 bad;
+	/* Times the device was set up anew; read without the lock. */
+	u64 recoveries;
+	/* The configuration space of the device when it works. */
+	struct pci_saved_state *config;
 };
 
 struct irqbed_device {
@@ -136,6 +188,7 @@ struct irqbed_device {
 	struct list_head node;
 	/* In irqbed_reply_devices. */
 	struct list_head reply_node;
+	struct irqbed_service service;
 };
 
 /* irqbed_main.c */
@@ -152,6 +205,8 @@ bool irqbed_flush_done(void);
 
 /* irqbed_pci.c */
 extern struct pci_driver irqbed_driver;
+int irqbed_reset(struct irqbed_device *idev);
+int irqbed_enable(struct irqbed_device *idev);
 
 /* irqbed_rings.c */
 int irqbed_alloc_rings(struct irqbed_device *idev);
@@ -162,9 +217,32 @@ int irqbed_irq_select(const char *name);
 const char *irqbed_irq_title(void);
 int irqbed_alloc_vectors(struct irqbed_device *idev);
 int irqbed_request_irqs(struct irqbed_device *idev);
+void irqbed_ring_hold(struct irqbed_ring *ring);
+void irqbed_ring_release(struct irqbed_ring *ring);
+
+/* irqbed_service.c */
+int irqbed_service_prepare(struct irqbed_device *idev);
+int irqbed_service_start(struct irqbed_device *idev);
+void irqbed_service_stop(struct irqbed_device *idev);
+void irqbed_service_kick(struct irqbed_device *idev);
+void irqbed_service_settle(struct irqbed_device *idev);
+void irqbed_service_pause(struct irqbed_device *idev);
+void irqbed_service_resume(struct irqbed_device *idev);
+
+/* irqbed_recover.c */
+void irqbed_suspend_rings(struct irqbed_device *idev);
+int irqbed_resume_rings(struct irqbed_device *idev);
+void irqbed_check_device(struct irqbed_device *idev);
+
+/* irqbed_stall.c */
+bool irqbed_ring_look(struct irqbed_ring *ring, bool closely);
+bool irqbed_ring_step_back(struct irqbed_ring *ring);
+void irqbed_ring_finish(struct irqbed_ring *ring);
+void irqbed_ring_rewind(struct irqbed_ring *ring);
 
 /* irqbed_ring.c */
 irqreturn_t irqbed_interrupt(int irq, void *data);
+void irqbed_in_vain(struct irqbed_ring *ring);
 u32 irqbed_rings_waiting(const struct irqbed_device *idev);
 bool irqbed_ring_take(struct irqbed_ring *ring, u64 entry);
 void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry);

@@ -785,7 +785,8 @@ struct irqbed_counters {
 	 */
 	u64 interrupts;
 	/*
-	 * Interrupts that found no new record: an earlier one had brought it.
+	 * Interrupts that found no new record: an earlier one had brought it, or
+	 * the device had none to bring.
 	 */
 	u64 merged_interrupts;
 	/*
@@ -814,7 +815,8 @@ struct irqbed_counters {
 	u64 no_memory;
 	/*
 	 * Records that made no sense (payload outside its area, slot out of
-	 * range) and were dropped.
+	 * range) and were dropped, and those that never became complete and were
+	 * passed over.
 	 */
 	u64 bad_record;
 	/*
@@ -846,6 +848,17 @@ struct irqbed_counters {
 	 * exist or speaks of another event, or with no device to take them.
 	 */
 	u64 bad_reply;
+	/*
+	 * Times that a ring stood still and was helped on: records were taken that
+	 * no interrupt had announced, or one that never became complete was passed
+	 * over.
+	 */
+	u64 rescues;
+	/*
+	 * Times that the device was set up anew: it had been reset, had stopped,
+	 * or had been gone.
+	 */
+	u64 recoveries;
 };
 
 static_assert(sizeof(struct irqbed_event_record) == 32);
@@ -895,7 +908,7 @@ static_assert(sizeof(struct irqbed_reply_request) == 16);
 static_assert(offsetof(struct irqbed_reply_request, seq) == 0);
 static_assert(offsetof(struct irqbed_reply_request, slot) == 8);
 static_assert(offsetof(struct irqbed_reply_request, reserved) == 12);
-static_assert(sizeof(struct irqbed_counters) == 128);
+static_assert(sizeof(struct irqbed_counters) == 144);
 static_assert(offsetof(struct irqbed_counters, interrupts) == 0);
 static_assert(offsetof(struct irqbed_counters, merged_interrupts) == 8);
 static_assert(offsetof(struct irqbed_counters, events) == 16);
@@ -912,5 +925,7 @@ static_assert(offsetof(struct irqbed_counters, queue_full) == 96);
 static_assert(offsetof(struct irqbed_counters, truncated) == 104);
 static_assert(offsetof(struct irqbed_counters, replies) == 112);
 static_assert(offsetof(struct irqbed_counters, bad_reply) == 120);
+static_assert(offsetof(struct irqbed_counters, rescues) == 128);
+static_assert(offsetof(struct irqbed_counters, recoveries) == 136);
 
 #endif /* IRQBED_ABI_H */

@@ -9,6 +9,7 @@
 #include <linux/err.h>
 #include <linux/interrupt.h>
 #include <linux/pci.h>
+#include <linux/timer.h>
 #include <linux/uio.h>
 #include <linux/version.h>
 #include <linux/workqueue.h>
@@ -58,6 +59,11 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 #define irqbed_eventfd_signal(ctx)	eventfd_signal(ctx, 1)
 #else
 #define irqbed_eventfd_signal(ctx)	eventfd_signal(ctx)
+#endif
+
+/* "timers: Rename del_timer_sync() to timer_delete_sync()": since 6.2. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define timer_delete_sync(timer)	del_timer_sync(timer)
 #endif
 
 /* "use less confusing names for iov_iter direction initializers": since 6.2. */

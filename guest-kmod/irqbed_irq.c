@@ -53,7 +53,7 @@ static irqreturn_t irqbed_enter_rings(struct irqbed_device *idev,
 		found |= irqbed_context->share(&idev->rings[v], entry);
 	}
 	if (!found) {
-		counters->merged_interrupts++;
+		irqbed_in_vain(idev->rings);
 		return IRQ_HANDLED;
 	}
 	return irqbed_context->thread ? IRQ_WAKE_THREAD : IRQ_HANDLED;
@@ -179,6 +179,37 @@ int irqbed_alloc_vectors(struct irqbed_device *idev)
 	return 0;
 }
 
+/* Whether one interrupt is for all rings. */
+static bool irqbed_irq_is_shared(const struct irqbed_device *idev)
+{
+	return irqbed_irq_type->line || idev->nr_irqs < idev->nr_rings;
+}
+
+static int irqbed_ring_irq(const struct irqbed_ring *ring)
+{
+	const struct irqbed_device *idev = ring->idev;
+
+	return pci_irq_vector(idev->pdev,
+			      irqbed_irq_is_shared(idev) ? 0 : ring->vector);
+}
+
+/*
+ * When this returns nobody drains the ring until it is released; what was put
+ * off is forgotten, so the caller drains it. An interrupt that comes meanwhile
+ * is kept. In process context.
+ */
+void irqbed_ring_hold(struct irqbed_ring *ring)
+{
+	disable_irq(irqbed_ring_irq(ring));
+	if (irqbed_context->cancel)
+		irqbed_context->cancel(ring);
+}
+
+void irqbed_ring_release(struct irqbed_ring *ring)
+{
+	enable_irq(irqbed_ring_irq(ring));
+}
+
 /* Interrupts are free: what they had put off is done or will never be. */
 static void irqbed_cancel(void *data)
 {
@@ -239,7 +270,7 @@ int irqbed_request_irqs(struct irqbed_device *idev)
 	err = irqbed_prepare_context(idev);
 	if (err)
 		return err;
-	if (irqbed_irq_type->line || idev->nr_irqs < idev->nr_rings)
+	if (irqbed_irq_is_shared(idev))
 		return irqbed_request(idev, 0, irqbed_irq_type->shared,
 				      irqbed_context->thread ?
 					      irqbed_rings_thread : NULL,

@@ -82,6 +82,7 @@ static void irqbed_add_ring_counters(struct irqbed_counters *sum,
 	sum->no_memory += READ_ONCE(ring->no_memory);
 	sum->bad_record += READ_ONCE(ring->bad_record);
 	sum->queue_full += READ_ONCE(ring->queue_full);
+	sum->rescues += READ_ONCE(ring->rescues);
 }
 
 static void irqbed_add_device_counters(struct irqbed_counters *sum,
@@ -91,6 +92,7 @@ static void irqbed_add_device_counters(struct irqbed_counters *sum,
 
 	for (v = 0; v < idev->nr_rings; v++)
 		irqbed_add_ring_counters(sum, &idev->rings[v].counters);
+	sum->recoveries += READ_ONCE(idev->service.recoveries);
 }
 
 /* The counters of all rings that are and ever were; the others are left. */
@@ -116,6 +118,8 @@ void irqbed_flush_begin(void)
 
 	mutex_lock(&irqbed_devices_lock);
 	list_for_each_entry(idev, &irqbed_devices, node) {
+		/* What no interrupt will ever announce. */
+		irqbed_service_settle(idev);
 		for (v = 0; v < idev->nr_rings; v++)
 			idev->rings[v].flush_from =
 				READ_ONCE(idev->rings[v].consumer);

@@ -151,7 +151,8 @@ static void irqbed_flush_one(const struct irqbed_flush *flush)
 
 	/*
 	 * Records are handed on by the interrupts that announce them, here as
-	 * anywhere: the worker watches, it does not take part.
+	 * anywhere: the worker watches, it does not take part. Those whose
+	 * interrupt is lost are seen to before.
 	 */
 	irqbed_flush_begin();
 	while (!irqbed_flush_done()) {

@@ -24,7 +24,7 @@ static DEFINE_IDA(irqbed_ids);
  * DMA until it is enabled again. The write may be posted; reading back brings
  * it home.
  */
-static int irqbed_reset(struct irqbed_device *idev)
+int irqbed_reset(struct irqbed_device *idev)
 {
 	void __iomem *ctrl = idev->regs + IRQBED_REG_CTRL;
 	u32 value;
@@ -139,7 +139,8 @@ static int irqbed_map(struct irqbed_device *idev)
 	return irqbed_map_instrument(idev);
 }
 
-static int irqbed_enable(struct irqbed_device *idev)
+/* Tells a device that was reset its rings, and lets it raise events. */
+int irqbed_enable(struct irqbed_device *idev)
 {
 	u32 status;
 	int err;
@@ -165,8 +166,9 @@ static void irqbed_free_id(void *data)
 
 /*
  * Everything is undone by devres in the opposite order, on errors as on
- * removal: what the notifier added and the character device go first, the
- * device is reset while its interrupts still have a handler, free_irq() waits
+ * removal: what the notifier added and the character device go first, nobody
+ * looks after the device any more, which is reset while its interrupts still
+ * have a handler, free_irq() waits
  * for the last of them, what they had put off is cancelled, the counters are
  * kept, and only then are the rings freed.
  */
@@ -212,6 +214,9 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = irqbed_alloc_rings(idev);
 	if (err)
 		return err;
+	err = irqbed_service_prepare(idev);
+	if (err)
+		return err;
 	err = irqbed_enlist(idev);
 	if (err)
 		return err;
@@ -222,6 +227,9 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		return err;
 	err = irqbed_enable(idev);
+	if (err)
+		return err;
+	err = irqbed_service_start(idev);
 	if (err)
 		return err;
 	err = irqbed_reply_register(idev);
@@ -249,8 +257,30 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 /* The next kernel must not find a device that writes into its memory. */
 static void irqbed_shutdown(struct pci_dev *pdev)
 {
-	irqbed_reset(pci_get_drvdata(pdev));
+	struct irqbed_device *idev = pci_get_drvdata(pdev);
+
+	irqbed_service_stop(idev);
+	irqbed_reset(idev);
 }
+
+/*
+ * The PCI core resets the function, as somebody has asked it to by sysfs, and
+ * gives it back its configuration space before it says so.
+ */
+static void irqbed_reset_prepare(struct pci_dev *pdev)
+{
+	irqbed_service_pause(pci_get_drvdata(pdev));
+}
+
+static void irqbed_reset_done(struct pci_dev *pdev)
+{
+	irqbed_service_resume(pci_get_drvdata(pdev));
+}
+
+static const struct pci_error_handlers irqbed_error_handlers = {
+	.reset_prepare = irqbed_reset_prepare,
+	.reset_done = irqbed_reset_done,
+};
 
 static const struct pci_device_id irqbed_ids_table[] = {
 	{ PCI_DEVICE(IRQBED_PCI_VENDOR_ID, IRQBED_PCI_DEVICE_ID) },
@@ -263,4 +293,5 @@ struct pci_driver irqbed_driver = {
 	.id_table = irqbed_ids_table,
 	.probe = irqbed_probe,
 	.shutdown = irqbed_shutdown,
+	.err_handler = &irqbed_error_handlers,
 };

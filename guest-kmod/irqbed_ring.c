@@ -12,22 +12,9 @@
 
 #include "irqbed.h"
 #include "irqbed_delay.h"
+#include "irqbed_record.h"
 #include "irqbed_stamp.h"
 #include "notify.h"
-
-/* Where record number @n lies, or will. */
-static inline const struct irqbed_event_record *
-irqbed_record(const struct irqbed_ring *ring, u32 n)
-{
-	return &ring->records[n & (ring->entries - 1)];
-}
-
-/* Whether @record carries the phase that record number @n is written with. */
-static inline bool irqbed_record_ready(const struct irqbed_ring *ring, u32 n,
-				       const struct irqbed_event_record *record)
-{
-	return READ_ONCE(record->phase) == (n & ring->entries ? 0 : 1);
-}
 
 /*
  * Stamps one event and hands it to the notifier. Initialised where it is
@@ -164,6 +151,25 @@ u32 irqbed_rings_waiting(const struct irqbed_device *idev)
 	return waiting;
 }
 
+/*
+ * An interrupt that found no record. Most of them had theirs taken by the one
+ * before; but it may have been meant for another ring, or a record is missing.
+ */
+void __cold irqbed_in_vain(struct irqbed_ring *ring)
+{
+	ring->counters.merged_interrupts++;
+	irqbed_service_kick(ring->idev);
+}
+
+/* The same where the interrupt itself drains: so it can be put right at once. */
+static void __cold irqbed_drain_in_vain(struct irqbed_ring *ring)
+{
+	if (irqbed_ring_step_back(ring))
+		irqbed_ring_take(ring, irqbed_stamp());
+	else
+		irqbed_in_vain(ring);
+}
+
 irqreturn_t irqbed_interrupt(int irq, void *data)
 {
 	/* The stamp comes first: whatever is before it is not measured. */
@@ -172,7 +178,7 @@ irqreturn_t irqbed_interrupt(int irq, void *data)
 
 	ring->counters.interrupts++;
 	if (unlikely(!irqbed_ring_drain(ring, entry, false)))
-		ring->counters.merged_interrupts++;
+		irqbed_drain_in_vain(ring);
 
 	/*
 	 * Handled even when there was no record: edges may merge with one that
@@ -223,7 +229,7 @@ void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry)
 {
 	ring->counters.interrupts++;
 	if (unlikely(!irqbed_ring_announce(ring, entry)))
-		ring->counters.merged_interrupts++;
+		irqbed_in_vain(ring);
 }
 
 /* The same for one of the rings that share an interrupt, which is not counted. */

@@ -17,7 +17,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct Counters {
     /// Interrupts taken.
     pub interrupts: u64,
-    /// Interrupts that found no new record: an earlier one had brought it.
+    /// Interrupts that found no new record: an earlier one had brought it, or
+    /// the device had none to bring.
     pub merged_interrupts: u64,
     /// Records taken from the rings.
     pub events: u64,
@@ -32,7 +33,8 @@ pub struct Counters {
     /// Deliveries that found no memory.
     pub no_memory: u64,
     /// Records that made no sense (payload outside its area, slot out of
-    /// range) and were dropped.
+    /// range) and were dropped, and those that never became complete and were
+    /// passed over.
     pub bad_record: u64,
     /// Requests refused: unknown, malformed, or not permitted.
     pub bad_request: u64,
@@ -53,9 +55,18 @@ pub struct Counters {
     /// exist or speaks of another event, or with no device to take them.
     #[cfg_attr(feature = "control", serde(default))]
     pub bad_reply: u64,
+    /// Times that a ring stood still and was helped on: records were taken that
+    /// no interrupt had announced, or one that never became complete was passed
+    /// over.
+    #[cfg_attr(feature = "control", serde(default))]
+    pub rescues: u64,
+    /// Times that the device was set up anew: it had been reset, had stopped,
+    /// or had been gone.
+    #[cfg_attr(feature = "control", serde(default))]
+    pub recoveries: u64,
 }
 
-layout!(Counters, 128, {
+layout!(Counters, 144, {
     interrupts: 0,
     merged_interrupts: 8,
     events: 16,
@@ -72,4 +83,6 @@ layout!(Counters, 128, {
     truncated: 104,
     replies: 112,
     bad_reply: 120,
+    rescues: 128,
+    recoveries: 136,
 });
