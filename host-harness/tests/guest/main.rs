@@ -6,6 +6,7 @@ mod clock;
 mod devices;
 mod failures;
 mod family;
+mod faults;
 mod genetlink;
 mod interrupts;
 mod io_uring;
