@@ -48,6 +48,11 @@ module DIR *ARGS:
 raise *ARGS: host
     @{{irqbed}} raise "$@"
 
+# Have something go wrong with the device of the running guest: `fault irq-lost:chance=0.1`, `fault --clear`
+[no-cd]
+fault *ARGS: host
+    @{{irqbed}} fault "$@"
+
 # Compare two results of `bench --json`, and fail where something became worse
 [no-cd]
 compare *ARGS: host

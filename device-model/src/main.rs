@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind, value_parser};
 use device_model::{
     Disconnect, Options, ServerEnd, ServerHandle, Slot, Stopper,
-    control::ControlServer,
+    control::{ControlServer, Target},
     edu::{EduDevice, EduRegister},
     event::EventDevice,
     nic_lite::{NicLite, NicRegister},
@@ -48,8 +48,8 @@ struct Arguments {
     /// functions each has its own: PATH.0, PATH.1 and so on.
     #[arg(long, value_name = "PATH", required_unless_present = "registers")]
     socket: Option<PathBuf>,
-    /// Socket for `irqbed raise` and the like, of the event device; must not be
-    /// in use, is removed at the end.
+    /// Socket for `irqbed raise` and `irqbed fault`; must not be in use, is
+    /// removed at the end. Of several functions it is that of `event`.
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
     /// What becomes of the device when QEMU leaves.
@@ -94,18 +94,24 @@ impl Arguments {
             let error = Self::command().error(ErrorKind::ArgumentConflict, what);
             error.exit()
         };
-        if self.control.is_some() && !self.devices.contains(&Device::Event) {
-            refuse("--control is for the device `event`");
-        }
         if self.mapped && !self.devices.contains(&Device::Edu) {
             refuse("--mapped is for the device `edu`");
         }
-        let events = self
-            .devices
-            .iter()
-            .filter(|device| **device == Device::Event);
-        if events.count() > 1 && self.control.is_some() {
-            refuse("--control is for one device `event`");
+        if self.control.is_some() && self.controlled().is_none() {
+            refuse("--control is for one device, of several for the only `event`");
+        }
+    }
+}
+
+impl Arguments {
+    /// The function that the control socket is of, if it is clear which.
+    fn controlled(&self) -> Option<usize> {
+        let functions = self.devices.iter().enumerate();
+        let mut events = functions.filter(|(_, device)| **device == Device::Event);
+        match (&*self.devices, events.next(), events.next()) {
+            ([_], _, _) => Some(0),
+            (_, Some((function, _)), None) => Some(function),
+            _ => None,
         }
     }
 }
@@ -180,9 +186,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let served = slot.serve(socket)?;
     let control = arguments.control.as_deref();
+    // More than one source is refused above.
+    let target = source.map(Target::Event).or_else(|| {
+        let server = served.servers.get(arguments.controlled()?)?;
+        Some(Target::Other(server.faults().clone()))
+    });
     let _control = control
-        .zip(source)
-        .map(|(path, source)| ControlServer::bind(path, source))
+        .zip(target)
+        .map(|(path, target)| ControlServer::bind(path, target))
         .transpose()?;
     let stoppers = served.servers.iter().map(ServerHandle::stopper);
     stop_at_signal(signals, stoppers.collect()).context("cannot watch for signals")?;

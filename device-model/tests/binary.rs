@@ -212,12 +212,42 @@ fn the_registers_of_each_device_are_printed() {
 #[test]
 fn an_option_of_another_device_is_refused() {
     for arguments in [
-        ["edu", "--socket", "x", "--control", "y"].as_slice(),
+        ["edu,nic-lite", "--socket", "x", "--control", "y"].as_slice(),
+        &["event,event", "--socket", "x", "--control", "y"],
         &["nic-lite", "--socket", "x", "--mapped"],
         &["event", "--registers", "--socket", "x"],
     ] {
         let (code, stderr) = fails(arguments);
         assert_eq!(code, Some(2), "{stderr}");
         assert!(stderr.starts_with("error: "), "{stderr}");
+    }
+}
+
+#[test]
+fn any_device_has_a_control_socket_for_its_faults() {
+    for devices in ["nic-lite", "edu,event"] {
+        let folder = tempfile::tempdir().unwrap();
+        let control = folder.path().join("control");
+        let mut child = program()
+            .args([devices, "--socket"])
+            .arg(folder.path().join("device"))
+            .arg("--control")
+            .arg(&control)
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        while !said.contains("Ctrl-C") && stdout.read_line(&mut said).unwrap() > 0 {}
+        let mut client = ControlClient::connect(&control).unwrap();
+        // 32 vectors are those of the event device.
+        let last_of_event = "irq-lost:vector=31".parse().unwrap();
+        let faults = vec![last_of_event];
+        let reply = client.ask(&Request::Arm { faults }).unwrap();
+        match devices {
+            "nic-lite" => assert!(matches!(reply, Reply::Failed { .. }), "{reply:?}"),
+            _ => assert!(matches!(reply, Reply::Armed { .. }), "{reply:?}"),
+        }
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        assert_eq!(end(child).0, Some(0));
     }
 }

@@ -18,6 +18,8 @@ use std::{
 use common::{Guest, PAYLOAD_AT};
 use device_model::{
     control::{ClientError, ControlClient, ControlError, ControlServer, MAX_LINE, Reply, Request},
+    edu::EduDevice,
+    fault::{FaultId, MAX_FAULTS},
     socket::SocketError,
 };
 
@@ -33,6 +35,13 @@ fn raise(vector: u32, count: u32, payload: &str) -> Request {
         vector,
         count,
         payload,
+    }
+}
+
+fn arm(faults: &[&str]) -> Request {
+    let faults = faults.iter().map(|text| text.parse().unwrap());
+    Request::Arm {
+        faults: faults.collect(),
     }
 }
 
@@ -197,4 +206,76 @@ fn the_server_ends_although_a_client_is_connected() {
     drop(server);
     assert!(started.elapsed() < Duration::from_secs(2));
     drop((silent, waiting));
+}
+
+#[test]
+fn faults_are_armed_listed_and_cleared_from_another_process() {
+    let mut guest = Guest::boot();
+    guest.arm(0, 16, 8192);
+    guest.enable();
+    let (_server, path) = control(&guest);
+    let mut client = ControlClient::connect(&path).unwrap();
+    let faults = ["irq-lost:vector=0,count=1", "irq-storm:vector=5"];
+    let ids = vec![FaultId(1), FaultId(2)];
+    assert_eq!(client.ask(&arm(&faults)).unwrap(), Reply::Armed { ids });
+    client.ask(&raise(0, 3, "")).unwrap();
+    assert_eq!(guest.interrupts(0), 2, "one is lost");
+    drop(client);
+
+    let did = "{\"is\":\"faults\",\"faults\":[\
+               {\"id\":1,\"fault\":\"irq-lost:vector=0,count=1\",\"opportunities\":3,\"hits\":1},\
+               {\"id\":2,\"fault\":\"irq-storm:interrupts=1000,rate=10000,vector=5\",\"opportunities\":0,\"hits\":0}]}\n";
+    assert_eq!(line(&path, "{\"irqbed\":1,\"do\":\"faults\"}\n"), did);
+    let clear = "{\"irqbed\":1,\"do\":\"clear-faults\"}\n";
+    assert_eq!(line(&path, clear), did);
+    let none = "{\"is\":\"faults\",\"faults\":[]}\n";
+    assert_eq!(line(&path, clear), none);
+    assert!(guest.source.faults().list().is_empty());
+}
+
+#[test]
+fn of_several_faults_all_are_armed_or_none() {
+    let guest = Guest::boot();
+    let (_server, path) = control(&guest);
+    let mut client = ControlClient::connect(&path).unwrap();
+    let mut error = |request: &Request| match client.ask(request).unwrap() {
+        Reply::Failed { error } => error,
+        other => panic!("{other:?}"),
+    };
+    let unknown_vector = error(&arm(&["irq-lost", "irq-lost:vector=32"]));
+    assert!(
+        unknown_vector.contains("vector=32: the device has 32 vectors"),
+        "{unknown_vector}"
+    );
+    let many = error(&arm(&["irq-lost"; MAX_FAULTS + 1]));
+    assert!(many.contains("64 faults are armed already"), "{many}");
+    assert!(guest.source.faults().list().is_empty());
+    drop(client);
+    for bad in ["irq-last", "irq-lost:chance=2"] {
+        let request = format!("{{\"irqbed\":1,\"do\":\"arm\",\"faults\":[\"{bad}\"]}}\n");
+        assert!(line(&path, &request).contains("the line is no request"));
+    }
+}
+
+#[test]
+fn a_device_without_events_has_faults_and_says_that_it_raises_nothing() {
+    let (server, _handle) = device_model::serve(EduDevice::new()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control");
+    let _control = ControlServer::bind(&path, server.faults().clone()).unwrap();
+    let mut client = ControlClient::connect(&path).unwrap();
+    for request in [raise(0, 1, ""), Request::Counters] {
+        match client.ask(&request).unwrap() {
+            Reply::Failed { error } => assert!(error.contains("no events to raise"), "{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let armed = client.ask(&arm(&["reads-ones:bar=0"])).unwrap();
+    assert_eq!(
+        armed,
+        Reply::Armed {
+            ids: vec![FaultId(1)]
+        }
+    );
+    assert_eq!(server.faults().list().len(), 1);
 }

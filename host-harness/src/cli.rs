@@ -9,8 +9,10 @@ mod ab;
 mod bench;
 mod bench_mmio;
 mod compare;
+mod control;
 mod doctor;
 mod failure;
+mod fault;
 mod guest;
 mod options;
 mod path;
@@ -67,6 +69,8 @@ enum Command {
     RunVm(run_vm::Arguments),
     /// Make the device of a running `run-vm` interrupt
     Raise(raise::Arguments),
+    /// Have something go wrong with the device of a running `run-vm`
+    Fault(fault::Arguments),
     /// Boot a guest with devices and drivers of your own, run a program in it,
     /// and say whether all went well
     Test(test::Arguments),
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
             Command::Trace(arguments) => trace::run(&arguments),
             Command::RunVm(arguments) => run_vm::run(&arguments),
             Command::Raise(arguments) => raise::run(&arguments),
+            Command::Fault(arguments) => fault::run(&arguments),
             Command::Test(arguments) => test::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
         });

@@ -18,6 +18,7 @@ pub mod compare;
 pub mod console;
 pub mod doctor;
 pub mod environment;
+pub mod faults;
 mod group;
 pub mod idle;
 pub mod initramfs;

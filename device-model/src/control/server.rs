@@ -15,11 +15,8 @@ use std::{
     time::Duration,
 };
 
-use super::{MAX_LINE, Reply, Request, VERSION, Versioned, raise::raise};
-use crate::{
-    event::EventSource,
-    socket::{BoundSocket, SocketError},
-};
+use super::{MAX_LINE, Reply, Request, Target, VERSION, Versioned, raise::raise};
+use crate::socket::{BoundSocket, SocketError};
 
 /// How long a client may say nothing, or read nothing, while others wait.
 const IDLE: Duration = Duration::from_secs(10);
@@ -45,24 +42,24 @@ pub struct ControlServer {
 
 #[derive(Debug)]
 struct Shared {
-    source: EventSource,
+    target: Target,
     stopping: AtomicBool,
     /// The client that is being served, to be hung up on.
     client: Mutex<Option<UnixStream>>,
 }
 
 impl ControlServer {
-    /// Answers at a path of mode 0600, for its owner only. A socket that a
-    /// dead process left there is replaced.
+    /// Answers for a device at a path of mode 0600, for its owner only. A socket
+    /// that a dead process left there is replaced.
     ///
     /// # Errors
     /// Says what is wrong with the path; a live socket is left alone.
-    pub fn bind(path: &Path, source: EventSource) -> Result<Self, ControlError> {
+    pub fn bind(path: &Path, target: impl Into<Target>) -> Result<Self, ControlError> {
         let socket = BoundSocket::bind_or_replace(path)?;
         let listener = socket.listener().try_clone();
         let listener = UnixListener::from(listener.map_err(ControlError::Thread)?);
         let shared = Arc::new(Shared {
-            source,
+            target: target.into(),
             stopping: AtomicBool::new(false),
             client: Mutex::new(None),
         });
@@ -162,16 +159,28 @@ impl Shared {
             }
             Err(error) => return failed(format!("the line is no request: {error}")),
         };
-        match request {
+        self.carry_out(request).unwrap_or_else(failed)
+    }
+
+    fn carry_out(&self, request: Request) -> Result<Reply, String> {
+        let target = &self.target;
+        Ok(match request {
             Request::Raise {
                 vector,
                 count,
                 payload,
-            } => raise(&self.source, vector, count, payload.as_bytes(), || {
+            } => raise(target.source()?, vector, count, payload.as_bytes(), || {
                 self.stopping()
             }),
-            Request::Counters => Reply::Counters(self.source.counters()),
-        }
+            Request::Counters => Reply::Counters(target.source()?.counters()),
+            Request::Arm { faults } => target.arm(&faults),
+            Request::Faults => Reply::Faults {
+                faults: target.faults().list(),
+            },
+            Request::ClearFaults => Reply::Faults {
+                faults: target.faults().clear(),
+            },
+        })
     }
 }
 

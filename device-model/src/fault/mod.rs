@@ -4,6 +4,7 @@
 //! and DMA each ask the function's [`Faults`], which cost one load of a word
 //! while none is armed.
 
+pub mod about;
 mod board;
 mod delay;
 mod description;
@@ -128,12 +129,31 @@ impl Faults {
     /// When the device has no such vector, BAR or register, or there are
     /// [`MAX_FAULTS`] already.
     pub fn arm(&self, fault: Fault) -> Result<FaultId, FaultError> {
-        let board = self.inner.board.get().ok_or(FaultError::NoDevice)?;
-        board.check(&fault)?;
+        self.check(&fault)?;
         let id = self.table().add(fault)?;
         self.refresh();
         self.begin(id, &fault);
         Ok(id)
+    }
+
+    /// Arms several, or none of them.
+    ///
+    /// # Errors
+    /// As [`Faults::arm`].
+    pub fn arm_all(&self, faults: &[Fault]) -> Result<Vec<FaultId>, FaultError> {
+        faults.iter().try_for_each(|fault| self.check(fault))?;
+        let ids = self.table().add_all(faults)?;
+        self.refresh();
+        for (id, fault) in ids.iter().zip(faults) {
+            self.begin(*id, fault);
+        }
+        Ok(ids)
+    }
+
+    /// Whether the function can have a fault.
+    fn check(&self, fault: &Fault) -> Result<(), FaultError> {
+        let board = self.inner.board.get().ok_or(FaultError::NoDevice)?;
+        board.check(fault)
     }
 
     /// The faults that are armed, in order.

@@ -135,6 +135,14 @@ impl Table {
         Ok(id)
     }
 
+    /// Adds several, or none.
+    pub fn add_all(&mut self, faults: &[Fault]) -> Result<Vec<FaultId>, FaultError> {
+        if self.armed.len() + faults.len() > MAX_FAULTS {
+            return Err(FaultError::TooMany);
+        }
+        faults.iter().map(|fault| self.add(*fault)).collect()
+    }
+
     pub fn reports(&self) -> Vec<FaultReport> {
         let report = |armed: &Armed| FaultReport {
             id: armed.id,

@@ -21,11 +21,12 @@ const GAP: Duration = Duration::from_micros(100);
 /// Deviation of the logarithm of delays.
 const SIGMA: f64 = 0.5;
 
-const EACH: &[&str] = &["chance", "after", "count", "seed"];
+/// The keys that each kind takes.
+pub(super) const EACH: &[&str] = &["chance", "after", "count", "seed"];
 const DELAY: &[&str] = &["mean", "distribution", "min", "max", "sigma"];
 
 /// The keys that a kind takes beside those that each takes.
-fn own_keys(kind: &str) -> Vec<&'static str> {
+pub(super) fn own_keys(kind: &str) -> Vec<&'static str> {
     let (own, delayed): (&[&str], bool) = match kind {
         "irq-lost" | "completions-swapped" => (&["vector"], false),
         "irq-duplicated" => (&["vector", "gap"], false),

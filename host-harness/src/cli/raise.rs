@@ -3,12 +3,12 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, value_parser};
-use device_model::control::{ControlClient, MAX_COUNT, Reply, Request};
+use device_model::control::{MAX_COUNT, Reply, Request};
 use irqbed_abi::{pci::VECTORS, ring::MAX_PAYLOAD};
 
-use super::run_vm::default_socket;
+use super::control::connect;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -38,16 +38,7 @@ fn payload(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let socket = match &arguments.control {
-        Some(path) => path.clone(),
-        None => default_socket()?,
-    };
-    let mut client = ControlClient::connect(&socket).with_context(|| {
-        format!(
-            "no running guest at {}: start one with `./just run-vm`",
-            socket.display()
-        )
-    })?;
+    let mut client = connect(arguments.control.as_deref())?;
     let request = Request::Raise {
         vector: arguments.vector,
         count: arguments.count,
@@ -60,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             ring_overflow,
         } => (first_seq, count, ring_overflow),
         Reply::Failed { error } => bail!(error),
-        Reply::Counters(_) => bail!("the device answered with counters"),
+        other => bail!("the device answered something else: {other:?}"),
     };
     let vector = arguments.vector;
     super::print(&match count {

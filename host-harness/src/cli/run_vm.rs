@@ -4,19 +4,20 @@
 //! drivers and files of the user's own.
 
 use std::{
-    fs::DirBuilder,
     io::{self, IsTerminal},
-    os::unix::{fs::DirBuilderExt, net::UnixStream},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{ExitCode, ExitStatus},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
-use device_model::{control::ControlServer, event::EventSource};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use super::guest::GuestArguments;
+use super::{
+    control::{default_socket, listen},
+    guest::GuestArguments,
+};
 use crate::{
     accel::{self, Accelerator},
     artefacts::Artefacts,
@@ -30,7 +31,7 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     guest: GuestArguments,
-    /// Where to listen for `irqbed raise`
+    /// Where to listen for `irqbed raise` and `irqbed fault`
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
 }
@@ -60,7 +61,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         choice.accelerator, choice.reason
     );
     if let Some(path) = &arguments.control {
-        eprintln!("irqbed: `./just raise` needs --control {}", path.display());
+        eprintln!(
+            "irqbed: `./just raise` and `./just fault` need --control {}",
+            path.display()
+        );
     }
     let _terminal = TerminalRestorer::new();
     let status = match guest {
@@ -118,7 +122,7 @@ fn visit(
         poll: description.poll,
     };
     let mut session = Session::boot_with(artefacts, &machine, &ConsoleTo::Terminal, None)?;
-    let _control = listen(socket, session.source())?;
+    let _control = listen(socket, session.source().clone().into())?;
     Ok(session.wait_for_end()?)
 }
 
@@ -128,37 +132,11 @@ fn visit_own(
     socket: &Path,
 ) -> anyhow::Result<ExitStatus> {
     let mut trial = Trial::boot(scenario, accelerator, &ConsoleTo::Terminal)?;
-    let control = trial.source().map(|source| listen(socket, source));
+    let control = trial
+        .source()
+        .map(|source| listen(socket, source.clone().into()));
     let _control = control.transpose()?;
     Ok(trial.visit(scenario)?)
-}
-
-pub(super) fn listen(socket: &Path, source: &EventSource) -> anyhow::Result<ControlServer> {
-    ControlServer::bind(socket, source.clone())
-        .with_context(|| format!("cannot listen for `irqbed raise` at {}", socket.display()))
-}
-
-/// A socket in a folder of the user's own: below `XDG_RUNTIME_DIR`, else
-/// below the system's folder for temporary files.
-pub(super) fn default_socket() -> anyhow::Result<PathBuf> {
-    let folder = match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(folder) if Path::new(&folder).is_dir() => PathBuf::from(folder).join("irqbed"),
-        _ => std::env::temp_dir().join(format!("irqbed-{}", rustix::process::getuid().as_raw())),
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
-    let state = rustix::fs::lstat(&folder)
-        .with_context(|| format!("cannot look at {}", folder.display()))?;
-    let is_ours = state.st_uid == rustix::process::getuid().as_raw() && state.st_mode & 0o077 == 0;
-    ensure!(
-        is_ours,
-        "{} is open to others: remove it, or give --control",
-        folder.display()
-    );
-    Ok(folder.join("run-vm.sock"))
 }
 
 /// QEMU puts the terminal into raw mode; if it dies it cannot take it back.

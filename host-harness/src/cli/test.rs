@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, value_parser};
 use irqbed_abi::control::Stream;
 
-use super::{guest::GuestArguments, run_vm::listen};
+use super::{control::listen, guest::GuestArguments};
 use crate::{
     accel::{self, Accelerator},
     qemu::ConsoleTo,
@@ -66,7 +66,7 @@ pub(super) struct Arguments {
     /// given again
     #[arg(long, value_name = "TEXT")]
     allow: Vec<String>,
-    /// Where to listen for `irqbed raise` while the guest runs
+    /// Where to listen for `irqbed raise` and `irqbed fault` while the guest runs
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
     /// Write the verdicts as JUnit XML; `-` for standard output, which then has
@@ -156,7 +156,7 @@ fn run_one(
 ) -> Result<Outcome, SessionError> {
     let trial = Trial::boot(scenario, accelerator, &ConsoleTo::Kept)?;
     let control = control.zip(trial.source());
-    let control = control.map(|(socket, source)| listen(socket, source));
+    let control = control.map(|(socket, source)| listen(socket, source.clone().into()));
     let _control = control
         .transpose()
         .map_err(|error| SessionError::Device(format!("{error:#}")))?;

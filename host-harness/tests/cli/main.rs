@@ -9,6 +9,7 @@ mod compare;
 mod doctor;
 mod driver;
 mod examples;
+mod fault;
 mod guest;
 mod json;
 mod kernel;

@@ -113,6 +113,24 @@ fn options_that_cannot_go_together_say_why() {
 }
 
 #[test]
+fn a_fault_of_no_sense_is_refused_with_what_makes_sense() {
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&["irq-last"], &["there is no fault `irq-last`", "irq-lost"]),
+        (
+            &["irq-lost:chance=2"],
+            &["irq-lost: chance=2", "above 0, at most 1"],
+        ),
+        (&["irq-lost:chanse=1"], &["no key `chanse`", "chance"]),
+        (&["irq-lost", "--list"], &["--list"]),
+        (&["--list", "--clear"], &["--clear"]),
+        (&[], &["required"]),
+    ];
+    for (arguments, words) in cases {
+        assert_usage(&[&["fault"], arguments].concat(), words);
+    }
+}
+
+#[test]
 fn what_cannot_be_traced_says_why() {
     let cases: [(&[&str], &str); 4] = [
         (&[], "--output"),
@@ -170,7 +188,7 @@ fn no_command_at_all_shows_the_commands() {
     let ended = Running::start(&sandbox, irqbed(&sandbox, &[])).wait();
     assert_eq!(ended.status.code(), Some(2));
     for command in [
-        "bench", "path", "trace", "run-vm", "raise", "test", "doctor",
+        "bench", "path", "trace", "run-vm", "raise", "fault", "test", "doctor",
     ] {
         assert!(ended.stderr.contains(command), "{}", ended.stderr);
     }

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The control socket of a running guest: where it is, who listens there, and
+//! who asks.
+
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, ensure};
+use device_model::control::{ControlClient, ControlServer, Target};
+
+/// Listens for `irqbed raise` and `irqbed fault`.
+pub(super) fn listen(socket: &Path, target: Target) -> anyhow::Result<ControlServer> {
+    ControlServer::bind(socket, target).with_context(|| {
+        format!(
+            "cannot listen for `irqbed raise` and `irqbed fault` at {}",
+            socket.display()
+        )
+    })
+}
+
+/// Reaches the device of a running guest, at the default socket for `None`.
+pub(super) fn connect(socket: Option<&Path>) -> anyhow::Result<ControlClient> {
+    let socket = match socket {
+        Some(path) => path.to_path_buf(),
+        None => default_socket()?,
+    };
+    ControlClient::connect(&socket).with_context(|| {
+        format!(
+            "no running guest at {}: start one with `./just run-vm`",
+            socket.display()
+        )
+    })
+}
+
+/// A socket in a folder of the user's own: below `XDG_RUNTIME_DIR`, else
+/// below the system's folder for temporary files.
+pub(super) fn default_socket() -> anyhow::Result<PathBuf> {
+    let folder = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(folder) if Path::new(&folder).is_dir() => PathBuf::from(folder).join("irqbed"),
+        _ => std::env::temp_dir().join(format!("irqbed-{}", rustix::process::getuid().as_raw())),
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let state = rustix::fs::lstat(&folder)
+        .with_context(|| format!("cannot look at {}", folder.display()))?;
+    let is_ours = state.st_uid == rustix::process::getuid().as_raw() && state.st_mode & 0o077 == 0;
+    ensure!(
+        is_ours,
+        "{} is open to others: remove it, or give --control",
+        folder.display()
+    );
+    Ok(folder.join("run-vm.sock"))
+}
