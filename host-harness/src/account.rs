@@ -12,6 +12,13 @@ use serde::{Deserialize, Serialize};
 pub enum Loss {
     /// Device: the driver's ring, or its payload area, had no room.
     RingOverflow,
+    /// Device: the guest's memory could not be written.
+    DmaError,
+    /// Device: the driver gave the ring up, or the device was reset, before the
+    /// record was taken.
+    Discarded,
+    /// Device: the record is in the ring, and the driver does not see it.
+    LeftInRing,
     /// Driver: the record made no sense.
     BadRecord,
     /// Driver: nobody had subscribed.
@@ -30,6 +37,8 @@ pub enum Loss {
     UnreadByDeadListener,
     /// Agent: the payload is not what was sent.
     BadPayload,
+    /// Agent: the event came with the trace slot of another one.
+    WrongSlot,
     /// Agent: the event came after a later one of its vector.
     OutOfOrder,
     /// Agent: the driver's socket did not take the reply.
@@ -48,6 +57,9 @@ impl Loss {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RingOverflow => "ring_overflow",
+            Self::DmaError => "dma_error",
+            Self::Discarded => "discarded",
+            Self::LeftInRing => "left_in_ring",
             Self::BadRecord => "bad_record",
             Self::NoListener => "no_listener",
             Self::SocketFull => "socket_full",
@@ -57,6 +69,7 @@ impl Loss {
             Self::SocketOverrun => "socket_overrun",
             Self::UnreadByDeadListener => "unread_by_dead_listener",
             Self::BadPayload => "bad_payload",
+            Self::WrongSlot => "wrong_slot",
             Self::OutOfOrder => "out_of_order",
             Self::ReplyUnsent => "reply_unsent",
             Self::ReplyRefused => "reply_refused",

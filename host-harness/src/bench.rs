@@ -2,11 +2,15 @@
 //! One benchmark: listeners, a calibrated clock, a run, and the account.
 
 mod accounts;
+mod faults;
 pub(crate) mod stamps;
 
 use std::{collections::BTreeMap, io};
 
-use device_model::event::DeviceCounters;
+use device_model::{
+    event::{DeviceCounters, Vector},
+    fault::{Fault, FaultError},
+};
 use irqbed_abi::{
     control::{Behaviour, ListenerReport, ListenerSpec, Load, ReplyBy},
     counters::Counters,
@@ -20,12 +24,13 @@ use crate::{
     pin::{Pin, Pinned, Placement},
     progress::Progress,
     qemu::{ClockKind, Machine, STEADY},
-    result::{Clock, Listener, Parameters, RunResult, Stages},
+    result::{Clock, FaultCounts, Listener, Parameters, RunResult, Stages},
     session::{Session, SessionError},
     turns::TurnError,
     units::Nanos,
 };
 
+pub use faults::refusal;
 use stamps::distributions;
 pub(crate) use stamps::sample;
 
@@ -59,6 +64,8 @@ pub struct Bench {
     pub load: Option<Load>,
     /// How the first listener replies to each event, where it does.
     pub reply: Option<ReplyBy>,
+    /// What goes wrong with the device while events are raised.
+    pub faults: Vec<Fault>,
 }
 
 impl Bench {
@@ -79,6 +86,7 @@ impl Bench {
             receive_buffer: None,
             load: None,
             reply: None,
+            faults: Vec::new(),
         }
     }
 }
@@ -103,6 +111,9 @@ pub enum BenchError {
     /// Threads could not be put on processors of the host.
     #[error("cannot pin the threads of a run: {0}; give --pin none")]
     Pin(#[source] io::Error),
+    /// The device cannot have a fault that was asked for.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
     /// The other side of the turns said what cannot be done.
     #[error(transparent)]
     Turns(#[from] TurnError),
@@ -131,8 +142,13 @@ pub struct Recorded {
     pub clock: Option<WallClock>,
 }
 
-/// What the device has counted at one moment, and the driver, if it is ours.
-type Counted = (DeviceCounters, Option<Counters>);
+/// What the device has counted at one moment, the driver, if it is ours, and how
+/// many records lie in the rings that it does not see.
+struct Counted {
+    device: DeviceCounters,
+    driver: Option<Counters>,
+    in_rings: u64,
+}
 
 impl Bench {
     /// Gives the device to the driver that the benchmark wants, and as it wants
@@ -176,7 +192,14 @@ impl Bench {
             Driver::Ours(_) => Some(session.flush()?),
             Driver::Vfio => None,
         };
-        Ok((session.source().counters(), driver))
+        let source = session.source();
+        Ok(Counted {
+            device: source.counters(),
+            driver,
+            in_rings: Vector::all()
+                .map(|vector| u64::from(source.in_flight(vector)))
+                .sum(),
+        })
     }
 
     /// Measures in a guest whose driver has the device, and ends its listeners
@@ -220,7 +243,8 @@ impl Bench {
             .as_ref()
             .map(|placement| Pinned::to(placement, qemu));
         let pinned = pinned.transpose().map_err(BenchError::Pin)?;
-        let run = measure(session, calibrated.as_ref())?;
+        let (run, faults) =
+            self.with_faults(session, |session| measure(session, calibrated.as_ref()))?;
         drop(pinned);
         session.disturb(None)?;
         let after = self.counted(session)?;
@@ -251,18 +275,19 @@ impl Bench {
             parameters: self.parameters(&run, placement),
             duration_ns: duration,
             account: self.account(&run, &reports, &before, &after),
+            faults: faults.iter().map(FaultCounts::from).collect(),
             replies: self.replies(&reports, &before, &after),
             listeners: specs
                 .iter()
                 .zip(&reports)
                 .map(|(spec, report)| Listener::new(spec, report))
                 .collect(),
-            driver: after.1,
+            driver: after.driver,
             saturation: None,
             stages: Stages::from(&histograms),
             timeline,
             turns: None,
-            notes: self.notes(),
+            notes: self.notes(&run),
         };
         Ok(Recorded {
             result,
@@ -271,7 +296,13 @@ impl Bench {
         })
     }
 
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, run: &Run) -> Vec<String> {
+        let mut notes = faults::notes(run);
+        notes.extend(self.notes_of_clock());
+        notes
+    }
+
+    fn notes_of_clock(&self) -> Vec<String> {
         if driver(self.pair.mechanism) == Driver::Vfio {
             return vec!["vfio is timed as a whole: vfio-pci stamps nothing on the way".to_owned()];
         }

@@ -16,6 +16,7 @@ use std::{
 use device_model::{
     GuestTsc, HostTsc,
     event::{EventSource, Payload, RaiseError, Seq, Vector},
+    fault::{Fault, FaultKind},
 };
 use irqbed_abi::{
     ring::MAX_PAYLOAD,
@@ -26,7 +27,7 @@ pub use pace::Rate;
 
 use crate::{
     clock::WallClock,
-    interrupt::Interrupted,
+    interrupt::{self, Interrupted},
     progress::Progress,
     session::{Session, SessionError},
     units::Nanos,
@@ -41,6 +42,11 @@ const POLL: Duration = Duration::from_millis(2);
 /// A chunk with no news for so long, and empty rings, is through: the events
 /// that did not arrive never will.
 const QUIET: Duration = Duration::from_secs(1);
+/// How long a driver may take to bring a device to work again whose faults made
+/// it stop.
+const RECOVERY: Duration = Duration::from_secs(5);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 /// Rings that are not drained for so long belong to a guest that hangs.
 const STUCK: Duration = Duration::from_secs(20);
 
@@ -119,6 +125,10 @@ pub struct Run {
     pub duration: Duration,
     /// The event at which a [`Limit`] ended it.
     pub stopped_by: Option<Seq>,
+    /// Why the device took no more events, where that is the doing of a fault.
+    pub refused: Option<RaiseError>,
+    /// Events that faults had kept back and that arrived when they were over.
+    pub late: u64,
 }
 
 impl Run {
@@ -126,6 +136,12 @@ impl Run {
     #[must_use]
     pub fn delivered(&self) -> u64 {
         self.count(|trace| trace.verdict == irqbed_abi::trace::VERDICT_OK)
+    }
+
+    /// Events that the measuring listener found good or bad.
+    #[must_use]
+    pub fn judged(&self) -> u64 {
+        self.count(|trace| trace.verdict != VERDICT_NONE)
     }
 
     /// Events whose payload was not what was sent.
@@ -193,16 +209,21 @@ pub fn run_until(
     let mut ended = started;
     let mut done = 0;
     let mut earlier = None;
-    while done < plan.events && pace.stopped_by().is_none() {
+    let mut refused = None;
+    while done < plan.events && pace.stopped_by().is_none() && refused.is_none() {
         let count = CHUNK.min(plan.events - done);
         session.alive()?;
-        let chunk = match raise_chunk(session.source(), plan, done, count, &mut pace, progress) {
+        let (chunk, why) = raise_chunk(session.source(), plan, done, count, &mut pace, progress)?;
+        if let Some(why) = why {
             // A device without a guest refuses too; then the guest is the news.
-            Err(error @ MeasureError::Raise(_)) => {
-                return Err(session.gone().map_or(error, MeasureError::Session));
+            if let Some(gone) = session.gone() {
+                return Err(gone.into());
             }
-            chunk => chunk?,
-        };
+            if !is_faulty(session.source()) {
+                return Err(why.into());
+            }
+            refused = Some(why);
+        }
         ended = Instant::now();
         done += count;
         let Some(chunk) = chunk else {
@@ -236,6 +257,8 @@ pub fn run_until(
         traces,
         duration: ended.duration_since(started),
         stopped_by: pace.stopped_by(),
+        refused,
+        late: 0,
     })
 }
 
@@ -256,8 +279,8 @@ impl Chunk {
     }
 }
 
-/// Raises events one after the other, fewer where a limit is exceeded; `None` for
-/// none at all.
+/// Raises events one after the other, fewer where a limit is exceeded or the
+/// device takes no more, and why; `None` for none at all.
 fn raise_chunk(
     source: &EventSource,
     plan: &Plan,
@@ -265,10 +288,11 @@ fn raise_chunk(
     count: u64,
     pace: &mut Pace,
     progress: &Progress,
-) -> Result<Option<Chunk>, MeasureError> {
+) -> Result<(Option<Chunk>, Option<RaiseError>), MeasureError> {
     let mut first = None;
     let mut last = 0;
     let mut index = done;
+    let mut refused = None;
     while index < done + count {
         let burst = u64::from(plan.burst).min(done + count - index);
         pace.wait(source, last, burst)?;
@@ -277,16 +301,50 @@ fn raise_chunk(
         }
         let turn = index / u64::from(plan.burst) % u64::from(plan.vectors);
         let vector = Vector::new(turn as u32).unwrap_or_default();
-        let raised = source.raise_burst(vector, Payload::Pattern(plan.payload), burst as u32)?;
-        if raised.overflows > 0 {
-            tracing::trace!(?raised, "ring overflow");
+        let known = source.last_seq().map_or(0, Seq::get);
+        match source.raise_burst(vector, Payload::Pattern(plan.payload), burst as u32) {
+            Ok(raised) => {
+                if raised.overflows > 0 {
+                    tracing::trace!(?raised, "ring overflow");
+                }
+                last = raised.last.get();
+                first.get_or_insert(raised.first.get());
+            }
+            Err(error) => {
+                // What has a number was raised.
+                let newest = source.last_seq().map_or(0, Seq::get);
+                if newest > known {
+                    last = newest;
+                    first.get_or_insert(known + 1);
+                }
+                if !recovers(source)? {
+                    refused = Some(error);
+                    break;
+                }
+            }
         }
-        last = raised.last.get();
-        first.get_or_insert(raised.first.get());
         index += burst;
         progress.at(index);
     }
-    Ok(first.map(|first| Chunk { first, last }))
+    Ok((first.map(|first| Chunk { first, last }), refused))
+}
+
+/// Whether something is to go wrong with the device.
+fn is_faulty(source: &EventSource) -> bool {
+    !source.faults().list().is_empty()
+}
+
+/// Whether the driver of a device with faults brings it to work again; it is
+/// waited for.
+fn recovers(source: &EventSource) -> Result<bool, Interrupted> {
+    let since = Instant::now();
+    while is_faulty(source) && since.elapsed() < RECOVERY {
+        interrupt::check()?;
+        if source.wait_ready(LOOK) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// One event of so many is looked at to see whether a chunk moves.
@@ -316,7 +374,8 @@ fn settle(session: &mut Session, chunk: Chunk) -> Result<(), MeasureError> {
             known = (arrived, waiting, replies);
             news = Instant::now();
         }
-        if waiting == 0 && news.elapsed() > QUIET {
+        // A record that a fault has spoilt may lie there for ever.
+        if news.elapsed() > QUIET && (waiting == 0 || is_faulty(session.source())) {
             return Ok(());
         }
         if news.elapsed() > STUCK {
@@ -324,6 +383,59 @@ fn settle(session: &mut Session, chunk: Chunk) -> Result<(), MeasureError> {
         }
         std::thread::sleep(POLL);
     }
+}
+
+/// What arrives late of a run whose faults are over. A record whose interrupt was
+/// lost gets another one, and events are waited for as long as any come. Returns
+/// how many did.
+///
+/// # Errors
+/// [`MeasureError`].
+pub(crate) fn take_late(session: &mut Session, run: &mut Run) -> Result<u64, MeasureError> {
+    let source = session.source().clone();
+    let is_missing = |trace: &&mut Trace| trace.verdict == VERDICT_NONE;
+    // The slots of those before are others' by now.
+    let missing: Vec<&mut Trace> = run
+        .traces
+        .iter_mut()
+        .rev()
+        .take(SLOTS as usize)
+        .filter(is_missing)
+        .collect();
+    if missing.is_empty() {
+        return Ok(0);
+    }
+    interrupt_for_what_waits(&source);
+    let (mut news, mut known) = (Instant::now(), 0);
+    while known < missing.len() && news.elapsed() < QUIET {
+        session.alive()?;
+        let arrived = missing
+            .iter()
+            .filter(|trace| has_verdict(&source, trace.seq));
+        let arrived = arrived.count();
+        if arrived != known {
+            known = arrived;
+            news = Instant::now();
+        }
+        std::thread::sleep(POLL);
+    }
+    for trace in missing {
+        *trace = Trace::of(&source, trace.seq);
+    }
+    Ok(known as u64)
+}
+
+/// Interrupts once more on each vector that has records waiting.
+fn interrupt_for_what_waits(source: &EventSource) {
+    let faults = source.faults();
+    let spurious = FaultKind::IrqSpurious { rate: None };
+    for vector in Vector::all().filter(|vector| source.in_flight(*vector) > 0) {
+        let fault = Fault::new(spurious).vector(vector.get()).build();
+        if let Err(error) = fault.and_then(|fault| faults.arm(fault)) {
+            tracing::debug!("no interrupt for vector {vector}: {error}");
+        }
+    }
+    faults.clear();
 }
 
 /// Events of a chunk that have a verdict. Verdicts come in order, so the last

@@ -34,6 +34,7 @@
 
 #[cfg(test)]
 pub(crate) mod examples;
+mod fault;
 mod file;
 mod histogram;
 #[cfg(test)]
@@ -49,6 +50,7 @@ use irqbed_abi::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use fault::FaultCounts;
 pub use file::{JsonTarget, ReadError, WriteError};
 pub use histogram::HistogramError;
 pub use stats::{StageStats, Stages};
@@ -125,6 +127,10 @@ pub struct RunResult {
     pub duration_ns: Nanos,
     /// What became of the events, as the measuring listener saw them.
     pub account: Account,
+    /// The faults of the device while events were raised, and how often each
+    /// happened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultCounts>,
     /// What became of the replies to them, where the measuring listener replied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replies: Option<Replies>,

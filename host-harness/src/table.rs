@@ -89,6 +89,9 @@ pub(crate) fn facts(result: &RunResult) -> Vec<(String, String)> {
         fact("pinned", placement.to_string());
     }
     fact("account", account(EVENTS, &result.account));
+    for fault in &result.faults {
+        fact("fault", fault.to_string());
+    }
     if let Some(replies) = &result.replies {
         fact("replies", account(REPLIES, &replies.account));
     }

@@ -24,22 +24,29 @@ impl Bench {
         after: &Counted,
     ) -> Account {
         let listeners = u64::from(self.listeners);
-        let device = after.0.since(&before.0);
+        let device = after.device.since(&before.device);
         let driver = |count| counted_by_driver(before, after, count);
         let others = reports.iter().skip(1);
         let intact =
             |report: &ListenerReport| report.received - report.bad_payload - report.out_of_order;
         let delivered = run.delivered() + others.clone().map(intact).sum::<u64>();
 
+        // What the first listener has seen, and no event's slot tells.
+        let seen = reports.first().map_or(0, |report| report.received);
+        let wrong_slot = seen.saturating_sub(run.judged());
+
         let mut account = Account::new(device.raised * listeners, delivered);
         account
             .lose(Loss::RingOverflow, device.ring_overflow * listeners)
+            .lose(Loss::DmaError, device.dma_errors * listeners)
+            .lose(Loss::LeftInRing, after.in_rings * listeners)
             .lose(Loss::BadRecord, driver(|c| c.bad_record) * listeners)
             .lose(Loss::NoListener, driver(|c| c.no_listener) * listeners)
             .lose(
                 Loss::BadPayload,
                 run.bad_payload() + others.clone().map(|r| r.bad_payload).sum::<u64>(),
             )
+            .lose(Loss::WrongSlot, wrong_slot)
             .lose(
                 Loss::OutOfOrder,
                 run.out_of_order() + others.map(|r| r.out_of_order).sum::<u64>(),
@@ -48,6 +55,7 @@ impl Bench {
             // One send serves all, and says only that somebody's buffer was
             // full; whose, the kernel counts at each socket.
             Mechanism::NetlinkBroadcast | Mechanism::GenetlinkMulticast => account
+                .lose(Loss::Discarded, device.discarded * listeners)
                 .lose(Loss::NoMemory, driver(|c| c.no_memory) * listeners)
                 .lose(
                     Loss::SocketOverrun,
@@ -62,6 +70,7 @@ impl Bench {
                 )
                 .lose(Loss::UnreadByDeadListener, device.discarded),
             _ => account
+                .lose(Loss::Discarded, device.discarded * listeners)
                 .lose(Loss::ListenerGone, driver(|c| c.listener_gone))
                 .lose(Loss::NoMemory, driver(|c| c.no_memory))
                 .lose(Loss::SocketFull, driver(|c| c.socket_full))
@@ -82,7 +91,7 @@ impl Bench {
         after: &Counted,
     ) -> Option<Replies> {
         let (by, report) = (self.reply?, reports.first()?);
-        let device = after.0.since(&before.0);
+        let device = after.device.since(&before.device);
         let refused = counted_by_driver(before, after, |c| c.bad_reply);
         let mut account = Account::new(report.replies, device.replies);
         account
@@ -98,7 +107,7 @@ impl Bench {
 
 /// What our driver counted between two moments; 0 where another had the device.
 fn counted_by_driver(before: &Counted, after: &Counted, count: fn(&Counters) -> u64) -> u64 {
-    let of = |counted: &Counted| counted.1.as_ref().map_or(0, count);
+    let of = |counted: &Counted| counted.driver.as_ref().map_or(0, count);
     of(after).saturating_sub(of(before))
 }
 

@@ -11,6 +11,7 @@ use clap::{
     error::ErrorKind,
     value_parser,
 };
+use device_model::fault::Fault;
 use irqbed_abi::{
     control::{Load, ReplyBy},
     netlink::MAX_BATCH,
@@ -20,7 +21,7 @@ use irqbed_abi::{
 
 use crate::{
     accel::{self, AccelRequest, Accelerator},
-    bench::{Bench, Scheduling},
+    bench::{self, Bench, Scheduling},
     measure::{Plan, Rate},
     mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
     pin::Pin,
@@ -87,6 +88,11 @@ pub(super) struct Options {
     /// from a timer, on each processor
     #[arg(long, value_name = "LOAD", value_parser = loads())]
     pub(super) load: Option<Load>,
+    /// What goes wrong with the device while events are raised, as
+    /// `irq-lost:chance=0.1`: `irqbed fault --kinds` says what there is; may be
+    /// given again
+    #[arg(long, value_name = "KIND:KEY=VALUE,...")]
+    pub(super) fault: Vec<Fault>,
     /// Parameter of the driver, as `delay_ns=20000`; may be given again
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     pub(super) module_parameter: Vec<(String, String)>,
@@ -212,6 +218,7 @@ impl Options {
             receive_buffer: self.receive_buffer,
             load: self.load,
             reply,
+            faults: self.fault.clone(),
         }
     }
 
@@ -224,6 +231,10 @@ impl Options {
                 "notifier" => "--module-parameter notifier: give --mechanism".to_owned(),
                 name => format!("--module-parameter {name}: give --{name} {value}"),
             });
+        }
+        let mut faults = self.fault.iter();
+        if let Some(why) = faults.find_map(|fault| bench::refusal(fault, self.clock)) {
+            return Some(format!("--fault {why}"));
         }
         let wall = self.clock == ClockKind::Wall;
         let last = self.vcpus - 1;

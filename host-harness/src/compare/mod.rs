@@ -370,6 +370,9 @@ fn obstacle(
     if let Some(name) = different(&old.parameters, &fresh.parameters, unit) {
         return Some(format!("{name} differs"));
     }
+    if !faults(old).eq(faults(fresh)) {
+        return Some("fault differs".to_owned());
+    }
     if base.guest_kernel != new.guest_kernel {
         return Some(format!(
             "the base was measured on Linux {}, the new one on {}",
@@ -453,6 +456,11 @@ fn different(base: &Parameters, new: &Parameters, unit: Unit) -> Option<&'static
     ];
     let different = pairs.into_iter().find(|(_, equal)| !equal);
     different.map(|(name, _)| name)
+}
+
+/// What went wrong with the device, as it was asked for.
+fn faults(result: &RunResult) -> impl Iterator<Item = &str> {
+    result.faults.iter().map(|fault| fault.fault.as_str())
 }
 
 /// Which of the threads shared a processor of the host.

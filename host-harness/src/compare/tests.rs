@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     account::{Account, Loss},
-    result::{Stages, examples},
+    result::{FaultCounts, Stages, examples},
     stages::{Sample, StageHistograms},
     units::Nanos,
 };
@@ -114,6 +114,27 @@ fn wall_time_needs_rounds_significance_and_size() {
     assert_eq!(verdict(&stalled), Verdict::Same);
     let why = obstacle_of(&base, &wall(&slower[..4]));
     assert!(why.contains("5 rounds"), "{why}");
+}
+
+#[test]
+fn runs_whose_devices_went_wrong_differently_are_not_compared() {
+    let with = |fault: &str, hits: u64| {
+        let mut document = instructions(6000);
+        let (fault, opportunities) = (fault.to_owned(), 1000);
+        document.results[0].faults.push(FaultCounts {
+            fault,
+            opportunities,
+            hits,
+        });
+        document
+    };
+    let base = with("irq-lost:chance=0.1", 97);
+    for other in [instructions(6000), with("irq-lost:chance=0.2", 97)] {
+        assert_eq!(obstacle_of(&base, &other), "fault differs");
+    }
+    // How often chance hit is what was found.
+    let same = with("irq-lost:chance=0.1", 103);
+    assert!(compare(&base, &same, &Thresholds::default()).says_anything());
 }
 
 #[test]

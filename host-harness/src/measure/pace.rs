@@ -8,7 +8,7 @@ use device_model::{
     event::{EventSource, Seq},
 };
 
-use super::{Limit, Plan, QUIET, has_verdict};
+use super::{Limit, Plan, QUIET, has_verdict, is_faulty};
 use crate::{
     idle::Processors,
     interrupt::{self, Interrupted},
@@ -22,6 +22,9 @@ const BACK_OFF: Duration = Duration::from_micros(50);
 /// A guest that has done nothing for so long finds each event in the same
 /// state.
 const IDLE: Duration = Duration::from_millis(2);
+/// How long an event is waited for that a fault may keep back: the next one
+/// brings it.
+const QUIET_OF_FAULTS: Duration = Duration::from_millis(50);
 
 /// How fast events are raised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,6 +78,8 @@ pub(super) struct Pace {
     due: Option<Instant>,
     /// Every event up to this one has a verdict, or never will.
     received: u64,
+    /// How long events may not come until they are not waited for.
+    patience: Duration,
     /// Looks out for an event that exceeds a limit.
     pub(super) watch: Option<Watch>,
 }
@@ -95,6 +100,12 @@ impl Pace {
             random: fastrand::Rng::with_seed(seed),
             due: None,
             received: 0,
+            patience: match plan.rate {
+                Rate::WhenIdle(_) | Rate::Max { .. } if is_faulty(session.source()) => {
+                    QUIET_OF_FAULTS
+                }
+                _ => QUIET,
+            },
             watch: None,
         })
     }
@@ -182,7 +193,7 @@ impl Pace {
                     self.received = newest;
                     news = Instant::now();
                 }
-                None if news.elapsed() > QUIET => self.received = last,
+                None if news.elapsed() > self.patience => self.received = last,
                 None if self.is_over(source, last)? => break,
                 None => {
                     interrupt::check()?;

@@ -118,6 +118,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
         },
         duration_ns: Nanos(1_000_250_000),
         account: Account::new(1000, 1000),
+        faults: Vec::new(),
         replies: None,
         listeners: vec![Listener {
             delivery: Delivery::Unicast,

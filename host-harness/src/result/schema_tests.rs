@@ -8,7 +8,7 @@
 use irqbed_abi::{control::Load, counters::Counters};
 use serde_json::{Map, Value};
 
-use super::{Document, Lossy, Saturation, examples};
+use super::{Document, FaultCounts, Lossy, Saturation, examples};
 use crate::{
     account::{Account, Loss},
     bench::Scheduling,
@@ -156,6 +156,11 @@ fn full() -> Document {
     });
     let medians = vec![Some(Nanos(75_000)), None];
     result.turns = Some([(Stage::RaiseToUser, medians)].into());
+    result.faults.push(FaultCounts {
+        fault: "irq-lost:chance=0.1".to_owned(),
+        opportunities: 1000,
+        hits: 97,
+    });
     result.notes.push("a note".to_owned());
     result.replies = examples::replied().replies;
     examples::document(result)

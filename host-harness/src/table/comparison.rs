@@ -46,6 +46,9 @@ pub(super) fn write(text: &mut String, results: &[&RunResult]) {
         if result.account.delivered != result.account.raised {
             paragraph(text, &label, &account(EVENTS, &result.account));
         }
+        for fault in &result.faults {
+            paragraph(text, &label, &fault.to_string());
+        }
         match &result.replies {
             Some(replies) if replies.account.delivered != replies.account.raised => {
                 paragraph(text, &label, &account(REPLIES, &replies.account));

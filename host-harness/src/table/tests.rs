@@ -2,7 +2,12 @@
 //! Whole tables, as they should look.
 
 use super::*;
-use crate::{account::Loss, result::examples, stages::Sample, units::Nanos};
+use crate::{
+    account::Loss,
+    result::{FaultCounts, examples},
+    stages::Sample,
+    units::Nanos,
+};
 
 /// Compares with what stands in the test, which begins with a line feed.
 fn shows(document: &Document, expected: &str) {
@@ -226,6 +231,26 @@ fn a_run_without_any_event_says_so() {
     let mut result = examples::wall();
     result.stages = crate::result::Stages::default();
     assert!(render(&examples::document(result)).contains("no event arrived at any stage"));
+}
+
+#[test]
+fn what_went_wrong_with_the_device_stands_under_the_account() {
+    let mut result = examples::wall();
+    result.faults.push(FaultCounts {
+        fault: "irq-lost:chance=0.1".to_owned(),
+        opportunities: 2000,
+        hits: 203,
+    });
+    let found = render(&examples::document(result.clone()));
+    let lines = "account: raised 1,000 = delivered 1,000 + lost 0\n\
+                 fault: irq-lost:chance=0.1 happened 203 of 2,000 times\n";
+    assert!(found.contains(lines), "{found}");
+    let mut document = examples::document(result.clone());
+    result.context = "bh".to_owned();
+    document.results.push(result);
+    let found = render(&document);
+    let line = "netlink in bh: irq-lost:chance=0.1 happened 203 of 2,000 times\n";
+    assert!(found.contains(line), "{found}");
 }
 
 #[test]

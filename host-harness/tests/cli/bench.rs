@@ -64,6 +64,48 @@ fn as_fast_as_the_guest_takes_them_every_event_is_accounted_for() {
 }
 
 #[test]
+fn lost_interrupts_are_counted_the_same_in_each_run_and_no_event_is_lost() {
+    let arguments = ["--events", "300", "--fault", "irq-lost:chance=0.2,seed=5"];
+    let counts = [(); 2].map(|()| {
+        let document = bench(&arguments, 300);
+        let result = &document["results"][0];
+        assert_eq!(result["account"]["delivered"], 300, "{result}");
+        let fault = &result["faults"][0];
+        assert_eq!(fault["fault"], "irq-lost:chance=0.2,seed=5");
+        assert_eq!(fault["opportunities"], 300);
+        fault["hits"].as_u64().expect("a number")
+    });
+    assert!((30..90).contains(&counts[0]), "{counts:?}");
+    assert_eq!(counts[0], counts[1]);
+}
+
+#[test]
+fn what_a_fault_destroys_is_lost_by_name_and_the_run_ends() {
+    for (fault, names) in [
+        // The driver does not see the record, or passes it over.
+        (
+            "dma-misplaced:place=outside,length=4,after=200,count=1",
+            &["left_in_ring", "bad_record"][..],
+        ),
+        // The payload is not what was sent.
+        ("dma-corrupted:length=16,chance=0.1", &["bad_payload"]),
+        // The device stops.
+        ("dma-failed:after=100,count=1", &["dma_error"]),
+    ] {
+        let sandbox = Sandbox::with_guest();
+        let arguments = ["bench", "--accel", "tcg", "--json", "-", "--events", "300"];
+        let ended = run(&sandbox, &[&arguments[..], &["--fault", fault]].concat());
+        ended.assert_measured();
+        let document: Value = serde_json::from_str(&ended.stdout).expect("a document");
+        let account = &document["results"][0]["account"];
+        let lost = account["lost"].as_object().expect("losses by name");
+        let named = names.iter().any(|name| lost.contains_key(*name));
+        assert!(named, "{fault}: {account}");
+        assert_eq!(account["unexplained"], 0, "{fault}: {account}");
+    }
+}
+
+#[test]
 fn counted_in_instructions_every_event_arrives() {
     let document = bench(&["--events", "200", "--clock", "instructions"], 200);
     let result = &document["results"][0];

@@ -95,7 +95,12 @@ fn a_rate_of_no_sense_is_refused_with_what_makes_sense() {
 
 #[test]
 fn options_that_cannot_go_together_say_why() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 9] = [
+        (&["--fault", "removed:delay=1s"], "irqbed test"),
+        (
+            &["--fault", "irq-delayed", "--clock", "instructions"],
+            "--clock wall",
+        ),
         (&["--saturate", "--clock", "instructions"], "events in time"),
         (&["--saturate", "--events", "5"], "--saturate"),
         (
