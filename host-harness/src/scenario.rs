@@ -7,6 +7,7 @@
 mod device;
 mod error;
 mod file;
+mod given;
 mod module;
 mod process;
 mod program;
@@ -21,6 +22,7 @@ use std::{
 pub(crate) use device::reach;
 pub use device::{Builtin, Device, SOCKET};
 pub use error::ScenarioError;
+pub use given::GivenDevice;
 pub use module::{GivenModule, Module};
 pub(crate) use process::DeviceProcess;
 
@@ -53,12 +55,12 @@ pub struct GivenFile {
 }
 
 /// A scenario as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Description {
     /// What it is called.
     pub name: String,
     /// The guest's devices, in the order in which it finds them.
-    pub devices: Vec<Device>,
+    pub devices: Vec<GivenDevice>,
     /// The modules, in the order in which they are loaded.
     pub modules: Vec<GivenModule>,
     /// Files that program and modules need.
@@ -114,7 +116,7 @@ pub struct Scenario {
     /// The parts of its guest.
     pub artefacts: Artefacts,
     /// Its devices.
-    pub devices: Vec<Device>,
+    pub devices: Vec<GivenDevice>,
     /// Its modules, in order.
     pub modules: Vec<Module>,
     /// Everything that the guest gets: modules, files, program.
@@ -157,12 +159,9 @@ impl Description {
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<Scenario, ScenarioError> {
         self.check_numbers()?;
-        if self.devices.len() > MAX_DEVICES {
-            return Err(ScenarioError::TooManyDevices(self.devices.len()));
-        }
         let artefacts = Artefacts::locate()?.or_of_kernel(self.kernel.as_deref())?;
         artefacts.check()?;
-        self.devices.iter().try_for_each(Device::check)?;
+        self.check_devices()?;
         let release = artefacts.kernel_release()?;
         let initramfs = read("initramfs", &artefacts.initramfs)?;
         let mut cargo = Cargo::new(&initramfs, &artefacts)?;
@@ -212,6 +211,23 @@ impl Description {
         })
     }
 
+    /// Whether there are such devices, and each can have its faults.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check_devices(&self) -> Result<(), ScenarioError> {
+        if self.devices.len() > MAX_DEVICES {
+            return Err(ScenarioError::TooManyDevices(self.devices.len()));
+        }
+        self.devices.iter().try_for_each(GivenDevice::check)
+    }
+
+    /// Whether it has a device of ours, which a control socket can ask.
+    #[must_use]
+    pub fn has_builtin(&self) -> bool {
+        has_builtin(&self.devices)
+    }
+
     fn check_numbers(&self) -> Result<(), ScenarioError> {
         let out_of_range = |key, value, range| Err(ScenarioError::OutOfRange { key, value, range });
         if !(1..=MAX_LIMIT).contains(&self.limit) {
@@ -229,6 +245,18 @@ impl Description {
         }
         Ok(())
     }
+}
+
+impl Scenario {
+    /// Whether it has a device of ours, which a control socket can ask.
+    #[must_use]
+    pub fn has_builtin(&self) -> bool {
+        has_builtin(&self.devices)
+    }
+}
+
+fn has_builtin(devices: &[GivenDevice]) -> bool {
+    devices.iter().any(|given| given.builtin().is_some())
 }
 
 /// The files that the guest gets.

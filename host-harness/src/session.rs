@@ -22,7 +22,7 @@ mod trace;
 use std::{process::ExitStatus, time::Duration};
 
 use device_model::{
-    ServerEnd, ServerHandle,
+    Fault, ServerEnd, ServerHandle,
     event::{EventDevice, EventSource},
 };
 use irqbed_abi::{
@@ -87,7 +87,28 @@ impl Session {
         machine: &Machine,
         beside: Beside,
     ) -> Result<Self, SessionError> {
-        Self::start(artefacts, machine, &ConsoleTo::Kept, None, Some(beside))
+        Self::start(
+            artefacts,
+            machine,
+            &ConsoleTo::Kept,
+            None,
+            Some(beside),
+            &[],
+        )
+    }
+
+    /// [`Session::boot`] with a device that goes wrong as soon as it is served,
+    /// and the console where the caller wants it.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is left running.
+    pub fn boot_faulty(
+        artefacts: &Artefacts,
+        machine: &Machine,
+        console: &ConsoleTo,
+        faults: &[Fault],
+    ) -> Result<Self, SessionError> {
+        Self::start(artefacts, machine, console, None, None, faults)
     }
 
     /// [`Session::boot`] with the console where the caller wants it, and
@@ -101,7 +122,7 @@ impl Session {
         console: &ConsoleTo,
         log: Option<&ExecutionLog>,
     ) -> Result<Self, SessionError> {
-        Self::start(artefacts, machine, console, log, None)
+        Self::start(artefacts, machine, console, log, None, &[])
     }
 
     fn start(
@@ -110,11 +131,14 @@ impl Session {
         console: &ConsoleTo,
         log: Option<&ExecutionLog>,
         beside: Option<Beside>,
+        faults: &[Fault],
     ) -> Result<Self, SessionError> {
         let device = EventDevice::new().map_err(|error| SessionError::Device(error.to_string()))?;
         let source = device.source();
         let (server, socket) = device_model::serve_with(device, machine.options())
             .map_err(|error| SessionError::Device(error.to_string()))?;
+        let armed = source.faults().arm_all(faults);
+        armed.map_err(|error| SessionError::Device(error.to_string()))?;
         let setup = Setup {
             console,
             devices: vec![socket],

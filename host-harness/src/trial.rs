@@ -3,6 +3,7 @@
 //! unloads the modules again, and says whether driver, program and devices did
 //! well.
 
+mod fault;
 mod findings;
 mod junit;
 mod outcome;
@@ -14,9 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use device_model::{ServerEnd, ServerHandle, event::EventSource};
+use device_model::{ServerEnd, ServerHandle, control::Target, event::EventSource};
 use irqbed_abi::control::{Ending, KernelMessage, Reply, Request, Stream};
 
+pub use fault::DeviceFault;
 pub use findings::{Finding, findings};
 pub use junit::{Case, junit};
 pub use outcome::{Failure, Outcome};
@@ -27,7 +29,7 @@ use crate::{
     agent::AgentError,
     initramfs,
     qemu::{ClockKind, ConsoleTo, Machine},
-    scenario::{DeviceProcess, FOLDER, Module, Scenario},
+    scenario::{Builtin, DeviceProcess, FOLDER, Module, Scenario},
     session::{Guest, SessionError, Setup},
 };
 
@@ -55,9 +57,10 @@ const WATCHFUL: [&str; 3] = [
 pub struct Trial {
     // QEMU goes before the devices it is connected to.
     guest: Guest,
-    servers: Vec<ServerHandle>,
+    servers: Vec<(Builtin, ServerHandle)>,
     _processes: Vec<DeviceProcess>,
     source: Option<EventSource>,
+    target: Option<Target>,
     started: Instant,
 }
 
@@ -72,7 +75,8 @@ impl Trial {
         console: &ConsoleTo,
     ) -> Result<Self, SessionError> {
         let started = Instant::now();
-        let (mut servers, mut processes, mut source) = (Vec::new(), Vec::new(), None);
+        let (mut servers, mut processes) = (Vec::new(), Vec::new());
+        let (mut source, mut target) = (None, None);
         let mut devices: Vec<OwnedFd> = Vec::new();
         let own = match console {
             ConsoleTo::Kept => WATCHFUL.map(str::to_owned).to_vec(),
@@ -90,7 +94,8 @@ impl Trial {
         };
         for device in &scenario.devices {
             let served = device.serve(machine.options())?;
-            servers.extend(served.server);
+            target = target.or(served.target());
+            servers.extend(device.builtin().zip(served.server));
             processes.extend(served.process);
             source = source.or(served.source);
             devices.push(served.handle);
@@ -106,6 +111,7 @@ impl Trial {
             guest: Guest::boot(&scenario.artefacts, &machine, setup)?,
             servers,
             _processes: processes,
+            target: source.clone().map(Target::Event).or(target),
             source,
             started,
         })
@@ -115,6 +121,21 @@ impl Trial {
     #[must_use]
     pub fn source(&self) -> Option<&EventSource> {
         self.source.as_ref()
+    }
+
+    /// What a control socket asks: the event device, else the first one of ours.
+    #[must_use]
+    pub fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    /// The faults that are armed, and what each did.
+    #[must_use]
+    pub fn faults(&self) -> Vec<DeviceFault> {
+        let servers = self.servers.iter();
+        servers
+            .flat_map(|(device, server)| DeviceFault::all(*device, server.faults()))
+            .collect()
     }
 
     /// The guest.
@@ -174,6 +195,7 @@ impl Trial {
     ) -> Result<Outcome, SessionError> {
         let mut outcome = Outcome::default();
         let went = self.go(scenario, say, &mut outcome);
+        outcome.faults = self.faults();
         let console = self.guest.console(LAST_WORDS);
         let started = self.started;
         let went = went.and_then(|()| self.guest.power_off());
@@ -402,10 +424,10 @@ impl Trial {
 
 /// `Err` once a device is gone. `qemu_said` finds a message of QEMU's.
 fn devices_work(
-    servers: &[ServerHandle],
+    servers: &[(Builtin, ServerHandle)],
     qemu_said: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), SessionError> {
-    for server in servers {
+    for (_, server) in servers {
         if let Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) = server.ended() {
             return Err(SessionError::Device(why));
         }

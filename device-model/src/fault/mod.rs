@@ -129,7 +129,7 @@ impl Faults {
     /// When the device has no such vector, BAR or register, or there are
     /// [`MAX_FAULTS`] already.
     pub fn arm(&self, fault: Fault) -> Result<FaultId, FaultError> {
-        self.check(&fault)?;
+        self.check(&[fault])?;
         let id = self.table().add(fault)?;
         self.refresh();
         self.begin(id, &fault);
@@ -141,7 +141,7 @@ impl Faults {
     /// # Errors
     /// As [`Faults::arm`].
     pub fn arm_all(&self, faults: &[Fault]) -> Result<Vec<FaultId>, FaultError> {
-        faults.iter().try_for_each(|fault| self.check(fault))?;
+        self.check(faults)?;
         let ids = self.table().add_all(faults)?;
         self.refresh();
         for (id, fault) in ids.iter().zip(faults) {
@@ -150,10 +150,14 @@ impl Faults {
         Ok(ids)
     }
 
-    /// Whether the function can have a fault.
-    fn check(&self, fault: &Fault) -> Result<(), FaultError> {
+    /// Whether the function can have these faults. Nothing is armed.
+    ///
+    /// # Errors
+    /// As [`Faults::arm`].
+    pub fn check(&self, faults: &[Fault]) -> Result<(), FaultError> {
         let board = self.inner.board.get().ok_or(FaultError::NoDevice)?;
-        board.check(fault)
+        faults.iter().try_for_each(|fault| board.check(fault))?;
+        self.table().has_room(faults.len())
     }
 
     /// The faults that are armed, in order.

@@ -118,10 +118,16 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub fn add(&mut self, fault: Fault) -> Result<FaultId, FaultError> {
-        if self.armed.len() >= MAX_FAULTS {
+    /// Whether so many more can be armed.
+    pub fn has_room(&self, more: usize) -> Result<(), FaultError> {
+        if self.armed.len() + more > MAX_FAULTS {
             return Err(FaultError::TooMany);
         }
+        Ok(())
+    }
+
+    pub fn add(&mut self, fault: Fault) -> Result<FaultId, FaultError> {
+        self.has_room(1)?;
         self.last_id = self.last_id.wrapping_add(1);
         let id = FaultId(self.last_id);
         self.armed.push(Armed {
@@ -137,9 +143,7 @@ impl Table {
 
     /// Adds several, or none.
     pub fn add_all(&mut self, faults: &[Fault]) -> Result<Vec<FaultId>, FaultError> {
-        if self.armed.len() + faults.len() > MAX_FAULTS {
-            return Err(FaultError::TooMany);
-        }
+        self.has_room(faults.len())?;
         faults.iter().map(|fault| self.add(*fault)).collect()
     }
 

@@ -5,11 +5,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, value_parser};
+use device_model::Fault;
 
 use super::options::MAX_POLL_US;
 use crate::{
     accel::AccelRequest,
-    scenario::{Builtin, Description, Device, GivenFile, GivenModule, ScenarioError},
+    scenario::{Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, ScenarioError},
 };
 
 #[derive(Debug, Args)]
@@ -21,6 +22,11 @@ pub(super) struct GuestArguments {
     /// given again, these devices come behind those of --device
     #[arg(long, value_name = "PATH")]
     socket: Vec<PathBuf>,
+    /// What goes wrong with the device of this project from the boot on, as
+    /// `irq-lost:chance=0.1`: `irqbed fault --kinds` says what there is; may be
+    /// given again
+    #[arg(long, value_name = "KIND:KEY=VALUE,...")]
+    fault: Vec<Fault>,
     /// A kernel module to load; may be given again, they are loaded in order
     #[arg(long, value_name = "PATH")]
     module: Vec<PathBuf>,
@@ -104,10 +110,44 @@ impl GuestArguments {
         self.module.first()
     }
 
+    /// The devices, each with its faults.
+    fn devices(&self) -> Result<Vec<GivenDevice>, ScenarioError> {
+        let mut builtin: Vec<GivenDevice> = self
+            .device
+            .iter()
+            .map(|device| Device::Builtin(*device).into())
+            .collect();
+        match &mut *builtin {
+            _ if self.fault.is_empty() => {}
+            [one] => one.faults.clone_from(&self.fault),
+            [] => return Err(ScenarioError::FaultOfNone),
+            _ => {
+                let names = self.device.iter().map(|device| device.as_str());
+                let names = names.collect::<Vec<_>>().join(", ");
+                return Err(ScenarioError::FaultOfSeveral(names));
+            }
+        }
+        let sockets = self.socket.iter().cloned().map(Device::Socket);
+        Ok(builtin
+            .into_iter()
+            .chain(sockets.map(GivenDevice::from))
+            .collect())
+    }
+
     /// The guest that they describe.
     pub(super) fn description(&self) -> Result<Description, ScenarioError> {
-        let builtin = self.device.iter().copied().map(Device::Builtin);
-        let sockets = self.socket.iter().cloned().map(Device::Socket);
+        self.description_with(self.devices()?)
+    }
+
+    /// The guest with the event device and no other one, which may have faults.
+    pub(super) fn description_of_ours(&self) -> Result<Description, ScenarioError> {
+        self.description_with(vec![GivenDevice {
+            device: Device::Builtin(Builtin::Event),
+            faults: self.fault.clone(),
+        }])
+    }
+
+    fn description_with(&self, devices: Vec<GivenDevice>) -> Result<Description, ScenarioError> {
         let mut modules: Vec<GivenModule> = self
             .module
             .iter()
@@ -122,7 +162,7 @@ impl GuestArguments {
                 .push((parameter.name.clone(), parameter.value.clone()));
         }
         Ok(Description {
-            devices: builtin.chain(sockets).collect(),
+            devices,
             modules,
             files: self.file.clone(),
             kernel: self.kernel.clone(),

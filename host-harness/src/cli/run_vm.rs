@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `irqbed run-vm`: a shell in the guest, with the driver loaded, a listener
-//! running, and a device that `irqbed raise` makes interrupt; or with devices,
+//! running, and a device that `irqbed raise` makes interrupt and `irqbed fault` go
+//! wrong; or with devices,
 //! drivers and files of the user's own.
 
 use std::{
@@ -22,9 +23,9 @@ use crate::{
     accel::{self, Accelerator},
     artefacts::Artefacts,
     qemu::{ClockKind, ConsoleTo, Machine},
-    scenario::{Builtin, Description, Device, Scenario, ScenarioError},
+    scenario::{Builtin, Description, Scenario, ScenarioError},
     session::Session,
-    trial::Trial,
+    trial::{DeviceFault, Trial},
 };
 
 #[derive(Debug, Args)]
@@ -52,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => default_socket()?,
     };
     ensure!(
-        !guest.has_event_device() || UnixStream::connect(&socket).is_err(),
+        !guest.is_asked() || UnixStream::connect(&socket).is_err(),
         "a guest is running already, with its socket at {}: leave it, or give --control SOCKET",
         socket.display()
     );
@@ -86,22 +87,26 @@ enum Visited {
 impl Visited {
     /// The guest that options ask for; what is wrong with them is the inner error.
     fn new(arguments: &GuestArguments) -> anyhow::Result<Result<Self, ScenarioError>> {
-        let description = match arguments.description() {
+        if arguments.are_own() {
+            let scenario = arguments.description();
+            let scenario = scenario.and_then(|description| description.check());
+            return Ok(scenario.map(|scenario| Self::Own(Box::new(scenario))));
+        }
+        let description = arguments.description_of_ours();
+        let description = match description.and_then(|given| given.check_devices().map(|()| given))
+        {
             Ok(description) => description,
             Err(error) => return Ok(Err(error)),
         };
-        if arguments.are_own() {
-            let scenario = description.check();
-            return Ok(scenario.map(|scenario| Self::Own(Box::new(scenario))));
-        }
         let artefacts = super::artefacts(description.kernel.as_deref())?;
         Ok(Ok(Self::Ours(Box::new((artefacts, description)))))
     }
 
-    fn has_event_device(&self) -> bool {
+    /// Whether it has a device that listens at a control socket.
+    fn is_asked(&self) -> bool {
         match self {
             Self::Ours(..) => true,
-            Self::Own(scenario) => scenario.devices.contains(&Device::Builtin(Builtin::Event)),
+            Self::Own(scenario) => scenario.has_builtin(),
         }
     }
 }
@@ -121,9 +126,25 @@ fn visit(
         kernel_parameters: description.kernel_parameters.clone(),
         poll: description.poll,
     };
-    let mut session = Session::boot_with(artefacts, &machine, &ConsoleTo::Terminal, None)?;
+    let faults: Vec<_> = description
+        .devices
+        .iter()
+        .flat_map(|given| given.faults.clone())
+        .collect();
+    let mut session = Session::boot_faulty(artefacts, &machine, &ConsoleTo::Terminal, &faults)?;
     let _control = listen(socket, session.source().clone().into())?;
-    Ok(session.wait_for_end()?)
+    let status = session.wait_for_end()?;
+    say_faults(&DeviceFault::all(
+        Builtin::Event,
+        &session.source().faults(),
+    ));
+    Ok(status)
+}
+
+fn say_faults(faults: &[DeviceFault]) {
+    for fault in faults {
+        eprintln!("irqbed: fault: {fault}");
+    }
 }
 
 fn visit_own(
@@ -132,11 +153,12 @@ fn visit_own(
     socket: &Path,
 ) -> anyhow::Result<ExitStatus> {
     let mut trial = Trial::boot(scenario, accelerator, &ConsoleTo::Terminal)?;
-    let control = trial
-        .source()
-        .map(|source| listen(socket, source.clone().into()));
+    let target = trial.target().cloned();
+    let control = target.map(|target| listen(socket, target));
     let _control = control.transpose()?;
-    Ok(trial.visit(scenario)?)
+    let status = trial.visit(scenario)?;
+    say_faults(&trial.faults());
+    Ok(status)
 }
 
 /// QEMU puts the terminal into raw mode; if it dies it cannot take it back.

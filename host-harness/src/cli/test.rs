@@ -17,15 +17,16 @@ use crate::{
     accel::{self, Accelerator},
     qemu::ConsoleTo,
     result::JsonTarget,
-    scenario::{Builtin, DEFAULT_LIMIT, Description, Device, MAX_LIMIT, Scenario, ScenarioError},
+    scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError},
     session::SessionError,
     trial::{Case, Outcome, Trial, junit},
 };
 
 /// The options that a scenario's file has in its place.
-const OF_A_SCENARIO: [&str; 15] = [
+const OF_A_SCENARIO: [&str; 16] = [
     "device",
     "socket",
+    "fault",
     "module",
     "module_parameter",
     "file",
@@ -100,10 +101,9 @@ impl Arguments {
     fn scenarios(&self) -> Result<Vec<Scenario>, ScenarioError> {
         // All of them before the first is run.
         let descriptions = self.descriptions()?;
-        let event = Device::Builtin(Builtin::Event);
-        let silent = |description: &&Description| !description.devices.contains(&event);
+        let silent = |description: &&Description| !description.has_builtin();
         if let (Some(path), Some(description)) = (&self.control, descriptions.iter().find(silent)) {
-            return Err(ScenarioError::NothingToRaise {
+            return Err(ScenarioError::NothingToAsk {
                 control: path.clone(),
                 name: description.name.clone(),
             });
@@ -155,8 +155,8 @@ fn run_one(
     shown: bool,
 ) -> Result<Outcome, SessionError> {
     let trial = Trial::boot(scenario, accelerator, &ConsoleTo::Kept)?;
-    let control = control.zip(trial.source());
-    let control = control.map(|(socket, source)| listen(socket, source.clone().into()));
+    let control = control.zip(trial.target());
+    let control = control.map(|(socket, target)| listen(socket, target.clone()));
     let _control = control
         .transpose()
         .map_err(|error| SessionError::Device(format!("{error:#}")))?;
@@ -188,6 +188,9 @@ fn say_verdict(name: &str, outcome: &Result<Outcome, SessionError>) {
     for failure in &outcome.failures {
         eprintln!("irqbed: failed: {name}: {failure}");
         say_lines(failure.details());
+    }
+    for fault in &outcome.faults {
+        eprintln!("irqbed: fault: {fault}");
     }
     for note in &outcome.notes {
         eprintln!("irqbed: note: {note}");

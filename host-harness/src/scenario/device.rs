@@ -3,13 +3,15 @@
 //! process, and those of others at a socket.
 
 use std::{
+    fmt,
     os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use clap::ValueEnum;
 use device_model::{
-    Options, PciDevice, ServerHandle,
+    Fault, Function, Options, PciDevice, ServerHandle,
+    control::Target,
     edu::EduDevice,
     event::{EventDevice, EventSource},
     nic_lite::NicLite,
@@ -61,6 +63,18 @@ impl Builtin {
         })
     }
 
+    /// Whether it can have faults; `Err` with the reason.
+    pub(super) fn can_have(self, faults: &[Fault]) -> Result<(), String> {
+        let device: Box<dyn PciDevice> = match self {
+            Self::Event => Box::new(EventDevice::new().map_err(|error| error.to_string())?),
+            Self::Edu => Box::new(EduDevice::new()),
+            Self::NicLite => Box::new(NicLite::new()),
+        };
+        let function = Function::new(device).map_err(|error| error.to_string())?;
+        let checked = function.faults().check(faults);
+        checked.map_err(|error| error.to_string())
+    }
+
     pub(crate) fn serve(self, options: Options) -> Result<Served, SessionError> {
         match self {
             Self::Event => {
@@ -88,11 +102,11 @@ fn serve(device: impl PciDevice, options: Options) -> Result<Served, SessionErro
     })
 }
 
-fn failed(error: &dyn std::error::Error) -> SessionError {
+pub(super) fn failed(error: &dyn std::error::Error) -> SessionError {
     SessionError::Device(error.to_string())
 }
 
-/// A device of a scenario.
+/// Where a device of a scenario comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Device {
     /// One of ours.
@@ -102,6 +116,16 @@ pub enum Device {
     /// One that a device model serves which we start for it: program and
     /// arguments, with [`SOCKET`] where the socket is to be named.
     Command(Vec<String>),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin(device) => f.write_str(device.as_str()),
+            Self::Socket(path) => write!(f, "at {}", path.display()),
+            Self::Command(words) => write!(f, "of {}", words.join(" ")),
+        }
+    }
 }
 
 /// Stands for the path of the socket in a device model's command.
@@ -120,6 +144,14 @@ pub(crate) struct Served {
     pub(crate) source: Option<EventSource>,
 }
 
+impl Served {
+    /// What a control socket asks, where it is one of ours.
+    pub(crate) fn target(&self) -> Option<Target> {
+        let source = self.source.clone().map(Target::Event);
+        source.or_else(|| Some(Target::Other(self.server.as_ref()?.faults().clone())))
+    }
+}
+
 impl Device {
     /// Makes sure that there is one.
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
@@ -134,7 +166,7 @@ impl Device {
     }
 
     /// Serves it, where it is one of ours in this way, or finds who does.
-    pub(crate) fn serve(&self, options: Options) -> Result<Served, SessionError> {
+    pub(super) fn serve(&self, options: Options) -> Result<Served, SessionError> {
         match self {
             Self::Builtin(device) => device.serve(options),
             Self::Socket(path) => Ok(Served {

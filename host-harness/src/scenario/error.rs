@@ -131,12 +131,35 @@ pub enum ScenarioError {
         /// What can be given.
         range: &'static str,
     },
+    /// A device cannot have a fault that it was given.
+    #[error("the device {device} cannot have the fault {why}")]
+    Fault {
+        /// The device.
+        device: &'static str,
+        /// Which fault, and why not.
+        why: String,
+    },
+    /// A device of somebody else's was given faults.
+    #[error(
+        "the device {0} cannot be given faults: only one that is built in can (event, edu, nic-lite)"
+    )]
+    NoFaults(String),
+    /// Faults, and no device to have them.
+    #[error("--fault: the guest has no device that is built in: give --device NAME")]
+    FaultOfNone,
+    /// Faults, and several devices that could have them.
+    #[error(
+        "--fault: the guest has several devices that are built in ({0}): say whose by \
+         `faults = [\"KIND\"]` in a scenario's [[device]]"
+    )]
+    FaultOfSeveral(String),
     /// Nobody would listen at the control socket.
     #[error(
-        "nothing can be raised at {control} in {name:?}: its guest has not the device `event`",
+        "nobody would listen at {control} in {name:?}: its guest has no device that is built in \
+         (event, edu, nic-lite)",
         control = .control.display()
     )]
-    NothingToRaise {
+    NothingToAsk {
         /// The socket.
         control: PathBuf,
         /// The scenario.

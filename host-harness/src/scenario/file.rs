@@ -7,9 +7,12 @@ use std::{
     time::Duration,
 };
 
+use device_model::Fault;
 use serde::Deserialize;
 
-use super::{Builtin, Description, Device, GivenFile, GivenModule, ScenarioError, read};
+use super::{
+    Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, ScenarioError, read,
+};
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
@@ -45,6 +48,8 @@ struct DeviceTable {
     name: Option<String>,
     socket: Option<PathBuf>,
     command: Option<Vec<String>>,
+    #[serde(default)]
+    faults: Vec<Fault>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,11 +114,15 @@ impl Description {
     fn of(document: Document, name: &str, folder: &Path) -> Result<Self, ScenarioError> {
         let default = Self::default();
         let devices = document.device.into_iter();
-        let devices = devices.map(|table| match (table.name, table.socket, table.command) {
-            (Some(name), None, None) => Builtin::named(&name).map(Device::Builtin),
-            (None, Some(socket), None) => Ok(Device::Socket(folder.join(socket))),
-            (None, None, Some(words)) => Ok(Device::Command(located(words, folder))),
-            _ => Err(ScenarioError::OneOf),
+        let devices = devices.map(|table| {
+            let device = match (table.name, table.socket, table.command) {
+                (Some(name), None, None) => Device::Builtin(Builtin::named(&name)?),
+                (None, Some(socket), None) => Device::Socket(folder.join(socket)),
+                (None, None, Some(words)) => Device::Command(located(words, folder)),
+                _ => return Err(ScenarioError::OneOf),
+            };
+            let faults = table.faults;
+            Ok(GivenDevice { device, faults })
         });
         let description = Self {
             name: document.name.unwrap_or_else(|| name.to_owned()),
@@ -179,7 +188,8 @@ mod tests {
         let description = parse(
             "agent = 'check.sh'\narguments = ['-v']\nlimit = 5\nexit = 3\nallow = ['x']\n\
              memory = 256\npoll-us = 50\n\
-             [[device]]\nname = 'event'\n[[device]]\nsocket = 'run/dev'\n\
+             [[device]]\nname = 'event'\nfaults = ['irq-lost:chance=0.1']\n\
+             [[device]]\nsocket = 'run/dev'\n\
              [[device]]\ncommand = ['./dev', '{socket}']\n\
              [[module]]\npath = '/m.ko'\nparameters = { n = 1, on = true, text = 'a b' }\n\
              [[file]]\npath = 'data'\nto = '/etc/data'\n",
@@ -187,7 +197,12 @@ mod tests {
         .expect("a scenario");
         assert_eq!(description.name, "mine");
         assert!(description.agent.expect("one").ends_with("check.sh"));
-        assert_eq!(description.devices.len(), 3);
+        let faults: Vec<usize> = description
+            .devices
+            .iter()
+            .map(|given| given.faults.len())
+            .collect();
+        assert_eq!(faults, [1, 0, 0]);
         assert_eq!(
             (
                 description.limit,
@@ -228,6 +243,10 @@ mod tests {
             (
                 "agent = 'x'\n[[device]]\nname = 'event'\nsocket = 'x'\n",
                 &["one of"],
+            ),
+            (
+                "agent = 'x'\n[[device]]\nname = 'edu'\nfaults = ['irq-last']\n",
+                &[":4:", "no fault `irq-last`"],
             ),
             ("", &["nothing to test"]),
         ] {

@@ -3,7 +3,7 @@
 
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::Outcome;
+use super::{DeviceFault, Outcome};
 
 /// A trial, and how it ended; `Err` with the reason when its guest did not boot.
 pub type Case = (String, Result<Outcome, String>);
@@ -46,6 +46,11 @@ fn case((name, outcome): &Case) -> TestCase {
     let mut case = TestCase::new(name.clone(), status);
     case.set_classname("irqbed");
     case.set_time(outcome.duration);
+    for DeviceFault { device, counts } in &outcome.faults {
+        let name = format!("fault {} {}", device.as_str(), counts.fault);
+        let value = format!("{} of {}", counts.hits, counts.opportunities);
+        case.add_property((name, value));
+    }
     case.set_system_out(outcome.stdout.text());
     let log = outcome.kernel_log.join("\n");
     let notes: String = outcome
@@ -66,6 +71,7 @@ mod tests {
 
     use super::super::Failure;
     use super::*;
+    use crate::{result::FaultCounts, scenario::Builtin};
 
     #[test]
     fn a_case_says_why_it_failed_and_what_was_said() {
@@ -75,6 +81,14 @@ mod tests {
                 Failure::Device("x".into()),
             ],
             kernel_log: vec!["[    1.000000] <hello>".into()],
+            faults: vec![DeviceFault {
+                device: Builtin::Edu,
+                counts: FaultCounts {
+                    fault: "irq-lost:chance=0.1".to_owned(),
+                    opportunities: 2000,
+                    hits: 203,
+                },
+            }],
             duration: Duration::from_millis(1500),
             ..Outcome::default()
         };
@@ -95,6 +109,7 @@ mod tests {
             "&amp; b",
             r#"time="1.500""#,
             r#"message="no QEMU""#,
+            r#"<property name="fault edu irq-lost:chance=0.1" value="203 of 2000"/>"#,
         ] {
             assert!(text.contains(part), "no {part:?} in:\n{text}");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use irqbed_abi::control::Ending;
 
-use super::{Finding, output::Output};
+use super::{DeviceFault, Finding, output::Output};
 
 /// Why a trial failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +109,8 @@ pub struct Outcome {
     pub stderr: Output,
     /// The kernel's log since before the first module, as `dmesg` shows it.
     pub kernel_log: Vec<String>,
+    /// The faults that were armed at the end, and what each did.
+    pub faults: Vec<DeviceFault>,
     /// What is to be known of the verdict: what was not checked.
     pub notes: Vec<String>,
     /// From the start of QEMU to the verdict.

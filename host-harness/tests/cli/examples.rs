@@ -47,3 +47,13 @@ fn edu_interrupts_by_message_and_by_line_and_moves_memory_both_ways() {
         assert!(ended.stdout.contains(part), "no {part:?}: {ended:#?}");
     }
 }
+
+#[test]
+fn the_driver_of_edu_gives_up_a_transfer_whose_interrupt_is_lost() {
+    let ended = try_example("examples/edu", &["lost.toml"]);
+    for part in ["Connection timed out", "the next one works"] {
+        assert!(ended.stdout.contains(part), "no {part:?}: {ended:#?}");
+    }
+    let fault = "fault: edu: irq-lost:after=1,count=1 happened 1 of 4 times";
+    assert!(ended.stderr.contains(fault), "{ended:#?}");
+}

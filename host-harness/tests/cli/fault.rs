@@ -2,11 +2,15 @@
 //! `irqbed fault` on a device that `device-model` serves, and where there is
 //! none; with a guest it is in `run_vm` and `test`.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use device_model::{control::ControlServer, edu::EduDevice};
 
-use crate::{program::run, sandbox::Sandbox};
+use crate::{
+    program::{Running, irqbed, run},
+    sandbox::Sandbox,
+    test::script,
+};
 
 /// `edu` with a control socket, and nobody who drives it.
 struct Served {
@@ -87,4 +91,53 @@ fn the_kinds_are_shown_without_a_guest() {
     for words in ["irq-lost", "dma-torn", "chance=NUMBER", "[vector gap]"] {
         assert!(ended.stdout.contains(words), "{}", ended.stdout);
     }
+}
+
+/// Waits until the first register of a device reads so.
+fn until_it_reads(value: &str) -> String {
+    format!(
+        "device=/sys/bus/pci/devices/0000:00:01.0\necho 1 >$device/enable\n\
+         read bar rest <$device/resource\necho begun >&2\n\
+         until [ $(devmem $bar) = {value} ]; do sleep 0.1; done"
+    )
+}
+
+#[test]
+fn a_fault_is_armed_from_outside_while_a_test_runs() {
+    let sandbox = Sandbox::with_guest();
+    let agent = script(&sandbox, "agent.sh", &until_it_reads("0x12345678"));
+    let control = sandbox.run().join("control");
+    let control = control.to_str().expect("UTF-8");
+    let mut arguments = vec!["test", "--accel=tcg", "--device=edu", "--agent", &agent];
+    arguments.extend(["--control", control]);
+    let mut running = Running::start(&sandbox, irqbed(&sandbox, &arguments));
+    running.wait_for_message("begun");
+    let stuck = "bits-stuck:bar=0,offset=0x0,mask=0xffffffff,value=0x12345678";
+    run(&sandbox, &["fault", "--control", control, stuck]).assert_good();
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    let said = format!("irqbed: fault: edu: {stuck} happened ");
+    assert!(ended.stderr.contains(&said), "{ended:#?}");
+    sandbox.assert_nothing_left();
+}
+
+#[test]
+fn the_faults_of_a_scenario_and_what_they_did_stand_in_its_report() {
+    let sandbox = Sandbox::with_guest();
+    script(&sandbox, "agent.sh", &until_it_reads("0x010000ED"));
+    let scenario = sandbox.own("ones.toml");
+    let text = "agent = 'agent.sh'\nlimit = 30\n[[device]]\nname = 'edu'\n\
+                faults = ['reads-ones:bar=0,size=4,count=2', 'irq-lost']\n";
+    fs::write(&scenario, text).expect("a file");
+    let arguments = ["test", "--accel=tcg", "--junit=-"];
+    let scenario = scenario.to_str().expect("UTF-8");
+    let ended = run(&sandbox, &[&arguments[..], &[scenario]].concat());
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    for property in [
+        r#"<property name="fault edu reads-ones:bar=0,size=0x4,count=2" value="2 of 3"/>"#,
+        r#"<property name="fault edu irq-lost" value="0 of 0"/>"#,
+    ] {
+        assert!(ended.stdout.contains(property), "{}", ended.stdout);
+    }
+    sandbox.assert_nothing_left();
 }

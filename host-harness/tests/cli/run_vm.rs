@@ -73,6 +73,9 @@ impl Visit {
 #[test]
 fn what_is_raised_in_another_terminal_shows_in_the_guest() {
     let mut visit = Visit::begin();
+    // The second interrupt brings both events.
+    let armed = run(&visit.sandbox, &["fault", "irq-lost:count=1,vector=3"]);
+    armed.assert_good();
     let ended = run(
         &visit.sandbox,
         &[
@@ -98,6 +101,8 @@ fn what_is_raised_in_another_terminal_shows_in_the_guest() {
     assert_eq!(status.code(), Some(0), "{shown}");
     assert_eq!(shown.matches(event).count(), 2, "{shown}");
     assert!(shown.contains("./just raise"), "{shown}");
+    let fault = "irqbed: fault: event: irq-lost:vector=3,count=1 happened 1 of 2 times";
+    assert!(shown.contains(fault), "{shown}");
 }
 
 #[test]

@@ -21,7 +21,8 @@ fn own(sandbox: &Sandbox, name: &str, content: impl AsRef<[u8]>) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
-fn script(sandbox: &Sandbox, name: &str, lines: &str) -> String {
+/// A script for the guest.
+pub fn script(sandbox: &Sandbox, name: &str, lines: &str) -> String {
     own(sandbox, name, format!("#!/bin/sh\n{lines}\n"))
 }
 
@@ -109,8 +110,35 @@ fn what_the_guest_cannot_run_is_refused_in_one_line() {
         &["/dev/x", "mounted"],
     );
     check(
-        &["--agent", &good, "--device=edu", "--control", "x.sock"],
-        &["x.sock", "event"],
+        &["--agent", &good, "--control", "x.sock"],
+        &["x.sock", "nobody would listen", "event"],
+    );
+    let lost = "--fault=irq-lost";
+    check(
+        &["--agent", &good, lost],
+        &["no device that is built in", "--device"],
+    );
+    check(
+        &["--agent", &good, "--device=edu", "--device=event", lost],
+        &["(edu, event)", "[[device]]"],
+    );
+    check(
+        &[
+            "--agent",
+            &good,
+            "--device=edu",
+            "--fault=irq-lost:vector=9",
+        ],
+        &[
+            "edu cannot have the fault irq-lost: vector=9",
+            "vector 0 alone",
+        ],
+    );
+    let theirs = "agent = 'good.sh'\n[[device]]\ncommand = ['/bin/true', '{socket}']\n\
+                  faults = ['irq-lost']\n";
+    check(
+        &[&own(&sandbox, "theirs.toml", theirs)],
+        &["/bin/true", "cannot be given faults", "edu"],
     );
     check(
         &["--agent", &good, "--kernel", "7.0"],
