@@ -32,6 +32,7 @@ pub mod path;
 pub mod pin;
 pub mod progress;
 pub mod qemu;
+pub mod qmp;
 pub mod ratio;
 pub mod report;
 pub mod result;

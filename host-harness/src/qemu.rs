@@ -6,6 +6,7 @@
 //! however it ends.
 
 mod child;
+mod slot;
 mod threads;
 
 use std::{
@@ -24,6 +25,9 @@ use std::{
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::Signal;
 
+pub use slot::Port;
+pub(crate) use slot::{HOLDS, hold};
+
 pub(crate) use child::die_with_parent;
 pub(crate) use threads::{Role, threads};
 
@@ -35,8 +39,9 @@ const CONTROL_FD: i32 = 4;
 const LOG_FD: i32 = 5;
 const INITRAMFS_FD: i32 = 6;
 const BESIDE_FD: i32 = 7;
+const QMP_FD: i32 = 8;
 /// That of the first device; the others follow.
-const DEVICE_FD: i32 = 8;
+const DEVICE_FD: i32 = 9;
 
 /// Parts of a stock kernel that take long to set up and that the guest never
 /// uses: a random number generator that tests itself, certificates for
@@ -77,6 +82,10 @@ pub struct Machine {
     /// Whether an IOMMU stands between the devices and the memory, by which
     /// the guest can give a device to a process.
     pub iommu: bool,
+    /// Ports for devices that are plugged in while the guest runs, 0 to 14. Where
+    /// there are some QEMU takes commands, and where there are none it is the same
+    /// machine as ever.
+    pub ports: u32,
     /// Put behind our own kernel parameters.
     pub kernel_parameters: Vec<String>,
     /// How long the thread of a device of ours spins for QEMU's next message
@@ -144,6 +153,7 @@ impl Machine {
             vcpus: 1,
             memory_mib: 256,
             iommu: false,
+            ports: 0,
             kernel_parameters: Vec::new(),
             poll: Duration::ZERO,
         }
@@ -222,6 +232,15 @@ impl Machine {
             line.words("-device").word(format!(
                 r#"{{"driver":"vfio-user-pci","socket":{{"type":"unix","path":"{path}"}}}}"#
             ));
+        }
+        for port in Port::all(self.ports) {
+            line.words("-device").word(port.device());
+        }
+        if self.ports > 0 {
+            line.words("-device").word(slot::holder());
+            line.words("-chardev")
+                .word(format!("socket,id=qmp,fd={QMP_FD}"));
+            line.words("-qmp chardev:qmp");
         }
         if connections.log.is_some() {
             line.words("-plugin").0.push(plugin(artefacts));
@@ -305,6 +324,8 @@ pub struct Qemu {
     pub console: Console,
     /// What QEMU itself says.
     pub messages: Console,
+    /// Our end of the channel on which it takes commands, of a machine with ports.
+    pub qmp: Option<UnixStream>,
 }
 
 impl Qemu {
@@ -325,6 +346,12 @@ impl Qemu {
                 .args(machine.arguments(artefacts, console_to, &connections))
                 .stderr(Stdio::piped());
             let mut descriptors = vec![(control_theirs.into(), CONTROL_FD)];
+            let mut qmp = None;
+            if machine.ports > 0 {
+                let (ours, theirs) = UnixStream::pair()?;
+                descriptors.push((theirs.into(), QMP_FD));
+                qmp = Some(ours);
+            }
             if let Some(log) = connections.log {
                 descriptors.push((log.share()?.into(), LOG_FD));
             }
@@ -369,6 +396,7 @@ impl Qemu {
                     child,
                     console,
                     messages,
+                    qmp,
                 },
                 control,
             ))

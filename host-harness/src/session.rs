@@ -17,6 +17,8 @@
 mod boot;
 mod error;
 mod guest;
+mod hotplug;
+mod plug;
 mod trace;
 
 use std::{process::ExitStatus, time::Duration};
@@ -32,6 +34,7 @@ use irqbed_abi::{
 
 pub use error::SessionError;
 pub use guest::{Guest, Setup};
+pub use hotplug::PlugError;
 
 use crate::{
     artefacts::Artefacts,
@@ -51,7 +54,8 @@ pub struct Session {
     // QEMU goes before the device it is connected to.
     guest: Guest,
     source: EventSource,
-    server: ServerHandle,
+    /// None of a session that was booted without a device.
+    server: Option<ServerHandle>,
     /// Parameters that the driver has.
     parameters: Vec<String>,
 }
@@ -125,6 +129,31 @@ impl Session {
         Self::start(artefacts, machine, console, log, None, &[])
     }
 
+    /// [`Session::boot`] of a machine without a device, for one to be [plugged
+    /// in](Session::plug). Until then [`Session::source`] is of a device that nobody
+    /// drives.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is left running.
+    pub fn boot_without_device(
+        artefacts: &Artefacts,
+        machine: &Machine,
+    ) -> Result<Self, SessionError> {
+        let setup = Setup {
+            console: &ConsoleTo::Kept,
+            devices: Vec::new(),
+            initramfs: None,
+            log: None,
+            beside: None,
+        };
+        Ok(Self {
+            guest: Guest::boot(artefacts, machine, setup)?,
+            source: new_device()?.source(),
+            server: None,
+            parameters: artefacts.module_parameters()?,
+        })
+    }
+
     fn start(
         artefacts: &Artefacts,
         machine: &Machine,
@@ -133,7 +162,7 @@ impl Session {
         beside: Option<Beside>,
         faults: &[Fault],
     ) -> Result<Self, SessionError> {
-        let device = EventDevice::new().map_err(|error| SessionError::Device(error.to_string()))?;
+        let device = new_device()?;
         let source = device.source();
         let (server, socket) = device_model::serve_with(device, machine.options())
             .map_err(|error| SessionError::Device(error.to_string()))?;
@@ -149,9 +178,14 @@ impl Session {
         Ok(Self {
             guest: Guest::boot(artefacts, machine, setup)?,
             source,
-            server,
+            server: Some(server),
             parameters: artefacts.module_parameters()?,
         })
+    }
+
+    /// The guest, whatever devices it has.
+    pub fn guest(&mut self) -> &mut Guest {
+        &mut self.guest
     }
 
     /// The device.
@@ -184,7 +218,7 @@ impl Session {
     /// [`SessionError`] that says why.
     pub fn alive(&mut self) -> Result<(), SessionError> {
         self.guest.alive()?;
-        device_works(&self.server)
+        self.server.iter().try_for_each(device_works)
     }
 
     /// Why the guest is gone, if it is: the device notices a moment before
@@ -202,7 +236,7 @@ impl Session {
     /// [`SessionError`] when it does not end well.
     pub fn wait_for_end(&mut self) -> Result<ExitStatus, SessionError> {
         let Self { guest, server, .. } = self;
-        guest.wait_for_end(|| device_works(server))
+        guest.wait_for_end(|| server.iter().try_for_each(device_works))
     }
 
     /// Takes away what makes the same path take different numbers of
@@ -242,7 +276,7 @@ impl Session {
         self.guest.ask(request)
     }
 
-    /// Loads the driver and waits until it has enabled the device.
+    /// Loads the driver and waits until it has enabled the device, if there is one.
     ///
     /// # Errors
     /// [`SessionError::NoParameter`]; [`SessionError::Agent`] with the driver's
@@ -267,7 +301,8 @@ impl Session {
         }
         let parameters = parameters.into_iter().collect();
         self.guest.expect_done(Request::LoadModule { parameters })?;
-        if self.source.wait_ready(READY_LIMIT) {
+        let has_device = self.server.is_some() || self.guest.ports.servers().next().is_some();
+        if !has_device || self.source.wait_ready(READY_LIMIT) {
             Ok(())
         } else {
             Err(SessionError::Device(format!(
@@ -443,6 +478,10 @@ impl Session {
     pub fn power_off(self) -> Result<(), SessionError> {
         self.guest.power_off()
     }
+}
+
+fn new_device() -> Result<EventDevice, SessionError> {
+    EventDevice::new().map_err(|error| SessionError::Device(error.to_string()))
 }
 
 fn device_works(server: &ServerHandle) -> Result<(), SessionError> {

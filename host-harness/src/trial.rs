@@ -89,6 +89,7 @@ impl Trial {
             vcpus: scenario.vcpus,
             memory_mib: scenario.memory_mib,
             iommu: false,
+            ports: 0,
             kernel_parameters: [own, scenario.kernel_parameters.clone()].concat(),
             poll: scenario.poll,
         };

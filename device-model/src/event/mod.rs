@@ -128,6 +128,7 @@ const MSIX: BarIndex = bar(pci::MSIX_BAR);
 #[derive(Debug)]
 pub struct EventDevice {
     source: EventSource,
+    msix: bool,
 }
 
 impl EventDevice {
@@ -138,7 +139,22 @@ impl EventDevice {
     pub fn new() -> Result<Self, InstrumentError> {
         Ok(Self {
             source: EventSource::new(Instrument::new()?),
+            msix: true,
         })
+    }
+
+    /// The same device without MSI-X and its BAR: it interrupts by MSI or INTx.
+    /// QEMU cannot let go of a device that has MSI-X, and of this one it can.
+    ///
+    /// It has 32 vectors by MSI all the same, of which a guest on x86 takes one,
+    /// unless its interrupts are remapped by an IOMMU. The driver is loaded with
+    /// `irq=msi` or `irq=intx`.
+    #[must_use]
+    pub fn without_msix(self) -> Self {
+        Self {
+            msix: false,
+            ..self
+        }
     }
 
     /// Its control registers, as a table in Markdown.
@@ -157,7 +173,7 @@ impl EventDevice {
 impl PciDevice for EventDevice {
     fn spec(&self) -> DeviceSpec {
         let file = self.source.instrument().file();
-        DeviceSpec::new(Identity {
+        let spec = DeviceSpec::new(Identity {
             vendor: pci::PCI_VENDOR_ID,
             device: pci::PCI_DEVICE_ID,
             revision: pci::PCI_REVISION,
@@ -174,17 +190,19 @@ impl PciDevice for EventDevice {
                 .wide()
                 .prefetchable(),
         )
-        .bar(MSIX, Bar::trapped(pci::MSIX_BAR_SIZE))
-        .msix(Msix {
+        .msi(Msi {
+            vectors: pci::VECTORS,
+        })
+        .intx(IntxPin::A);
+        if !self.msix {
+            return spec;
+        }
+        spec.bar(MSIX, Bar::trapped(pci::MSIX_BAR_SIZE)).msix(Msix {
             bar: MSIX,
             vectors: pci::VECTORS,
             table_offset: pci::MSIX_TABLE_OFFSET,
             pba_offset: pci::MSIX_PBA_OFFSET,
         })
-        .msi(Msi {
-            vectors: pci::VECTORS,
-        })
-        .intx(IntxPin::A)
     }
 
     fn attach(&mut self, bus: Bus) {

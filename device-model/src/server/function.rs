@@ -84,6 +84,12 @@ impl Function {
         })
     }
 
+    /// How the function presents itself.
+    #[must_use]
+    pub const fn spec(&self) -> &DeviceSpec {
+        &self.spec
+    }
+
     /// What goes wrong with the function.
     #[must_use]
     pub fn faults(&self) -> Faults {

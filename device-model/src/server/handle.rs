@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{ServerEnd, Stopper};
-use crate::fault::Faults;
+use crate::{fault::Faults, spec::DeviceSpec};
 
 /// How long a dropped [`ServerHandle`] waits for its thread.
 const DROP_BOUND: Duration = Duration::from_secs(2);
@@ -57,6 +57,7 @@ impl Outcome {
 pub struct ServerHandle {
     pub(super) outcome: Arc<Outcome>,
     pub(super) stopper: Stopper,
+    pub(super) spec: DeviceSpec,
     pub(super) faults: Faults,
     pub(super) thread: Option<JoinHandle<()>>,
 }
@@ -91,6 +92,12 @@ impl ServerHandle {
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
+    }
+
+    /// How the device presents itself.
+    #[must_use]
+    pub const fn spec(&self) -> &DeviceSpec {
+        &self.spec
     }
 
     /// What goes wrong with the device.

@@ -148,7 +148,7 @@ fn start(
     options: Options,
 ) -> Result<ServerHandle, ServeError> {
     let function = Function::new(device)?;
-    let faults = function.faults();
+    let (spec, faults) = (function.spec().clone(), function.faults());
     let outcome = Arc::new(Outcome::default());
     let stopper = Stopper::new(listener, Arc::clone(&outcome));
     let for_thread = (Arc::clone(&outcome), stopper.clone());
@@ -165,6 +165,7 @@ fn start(
     Ok(ServerHandle {
         outcome,
         stopper,
+        spec,
         faults,
         thread: Some(thread),
     })

@@ -171,6 +171,7 @@ impl Options {
             vcpus: self.vcpus,
             memory_mib: self.memory,
             iommu: false,
+            ports: 0,
             kernel_parameters: self.kernel_parameter.clone(),
             poll: Duration::from_micros(self.poll_us),
         }

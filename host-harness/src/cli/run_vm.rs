@@ -123,6 +123,7 @@ fn visit(
         vcpus: description.vcpus,
         memory_mib: description.memory_mib,
         iommu: false,
+        ports: 0,
         kernel_parameters: description.kernel_parameters.clone(),
         poll: description.poll,
     };

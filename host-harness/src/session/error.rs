@@ -3,9 +3,10 @@
 
 use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
-use super::boot;
+use super::{PlugError, boot};
 use crate::{
     agent::AgentError, artefacts::ArtefactError, interrupt::Interrupted, qemu::StartError,
+    qmp::QmpError,
 };
 
 /// Why a session could not go on.
@@ -81,6 +82,12 @@ pub enum SessionError {
     /// The agent refused, or said something odd.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// A device cannot be plugged in or pulled.
+    #[error(transparent)]
+    Plug(#[from] PlugError),
+    /// QEMU did not do as it was told.
+    #[error(transparent)]
+    Qmp(#[from] QmpError),
     /// A child or a line failed.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -13,7 +13,7 @@ use std::{
 
 use irqbed_abi::control::{Accesses, Hello, Reply, Request};
 
-use super::{SessionError, boot};
+use super::{SessionError, boot, device_works, hotplug::Ports};
 use crate::{
     agent::{AgentError, AgentLine},
     artefacts::Artefacts,
@@ -52,6 +52,8 @@ pub struct Guest {
     agent: AgentLine,
     hello: Hello,
     boot_time: Duration,
+    // QEMU goes before the devices it is connected to.
+    pub(super) ports: Ports,
 }
 
 impl Guest {
@@ -81,12 +83,14 @@ impl Guest {
             .map_err(|error| in_words(error, boot::WAIT, &mut qemu))
             .map_err(|error| boot::in_words(error, &artefacts.qemu))?;
         let boot_time = started.elapsed();
+        let ports = Ports::new(qemu.qmp.take(), machine.ports, machine.options())?;
         tracing::info!(?boot_time, kernel = hello.kernel, "guest is up");
         Ok(Self {
             qemu,
             agent,
             hello,
             boot_time,
+            ports,
         })
     }
 
@@ -120,12 +124,14 @@ impl Guest {
         self.qemu.console.tail(lines)
     }
 
-    /// `Err` when the guest is gone, or the user wants to stop.
+    /// `Err` when the guest is gone, a device in a port has failed, or the user
+    /// wants to stop.
     ///
     /// # Errors
     /// [`SessionError`] that says why.
     pub fn alive(&mut self) -> Result<(), SessionError> {
-        alive(&mut self.qemu)
+        alive(&mut self.qemu)?;
+        self.ports.servers().try_for_each(device_works)
     }
 
     /// Asks the agent.

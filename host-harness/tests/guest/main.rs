@@ -8,6 +8,7 @@ mod failures;
 mod family;
 mod faults;
 mod genetlink;
+mod hotplug;
 mod interrupts;
 mod io_uring;
 mod lifecycle;

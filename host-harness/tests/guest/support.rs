@@ -64,6 +64,17 @@ impl Guest {
         Self::boot_by(machine, || Session::boot(artefacts, machine))
     }
 
+    /// Boots with empty ports and no device, without the driver.
+    pub fn boot_ports(ports: u32) -> Self {
+        let machine = Machine {
+            ports,
+            ..machine(ClockKind::Wall)
+        };
+        Self::boot_by(&machine, || {
+            Session::boot_without_device(&artefacts(), &machine)
+        })
+    }
+
     /// The same with a log of what the guest executes.
     pub fn boot_logged(machine: &Machine, log: &ExecutionLog) -> Self {
         Self::boot_by(machine, || Session::boot_logged(&artefacts(), machine, log))

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Devices that come and go while the guest runs. Each is served by this process
+//! and plugged into a port of the machine; QEMU reaches its socket by the handle that
+//! this process has open, so that nothing lies on a disk.
+
+use std::{
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    process,
+    time::{Duration, Instant},
+};
+
+use device_model::{Options, PciDevice, ServeError, ServerEnd, ServerHandle};
+use serde_json::{Value, json};
+
+use super::SessionError;
+use crate::{
+    qemu::{self, Port},
+    qmp::{Event, Qmp, QmpError},
+};
+
+/// How long a guest may take to let a device go. Its kernel gives a person 5 s to
+/// change their mind where it does not use ACPI for it.
+const LET_GO: Duration = Duration::from_secs(30);
+/// Between two looks at whether it has.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long QEMU may take from the end of a device to that of its connection.
+const HUNG_UP: Duration = Duration::from_secs(10);
+/// Where QEMU has the devices that were given a name.
+const NAMED: &str = "/machine/peripheral";
+
+/// Why a device cannot be plugged in or pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum PlugError {
+    /// The machine has no such port.
+    #[error("there is no port {port}: {}", has(.ports))]
+    NoPort {
+        /// The port.
+        port: Port,
+        /// How many the machine has.
+        ports: usize,
+    },
+    /// A port takes one device.
+    #[error("port {0} has a device in it: unplug it first, or take another port")]
+    Taken(Port),
+    /// There is nothing to pull.
+    #[error("port {0} has no device in it")]
+    Empty(Port),
+    /// Pulling this device would end the guest.
+    #[error(
+        "the device in port {port} stays: it has MSI-X, and QEMU 11.1.3 aborts when it frees a \
+         vfio-user device that has (`subregion->container == mr`). It keeps {holds} such devices \
+         unfreed, and there were more: boot another guest, or plug in a device without MSI-X \
+         (EventDevice::without_msix)"
+    )]
+    MsixStays {
+        /// The port.
+        port: Port,
+        /// How many devices with MSI-X a guest can let go of.
+        holds: u32,
+    },
+    /// The guest does not give the device back.
+    #[error(
+        "the guest does not let go of the device in port {port} within {LET_GO:?}: its driver \
+         hangs, or its kernel cannot unplug"
+    )]
+    Kept {
+        /// The port.
+        port: Port,
+    },
+    /// The guest says that it does not give the device back.
+    #[error("the guest refuses to let go of the device in port {0}")]
+    GuestRefuses(Port),
+    /// QEMU has let go of the device, but not of its connection.
+    #[error("QEMU does not hang up on the device from port {port} within {HUNG_UP:?}")]
+    StillConnected {
+        /// The port.
+        port: Port,
+    },
+    /// The session is about one event device, and has it.
+    #[error(
+        "the session has an event device already: boot it by Session::boot_without_device() to \
+         plug one in"
+    )]
+    HasDevice,
+    /// The device cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+fn has(ports: &usize) -> String {
+    match ports {
+        0 => "the machine was started without any, give it some by Machine::ports".to_owned(),
+        1 => "the machine has port 0 alone".to_owned(),
+        count => format!("the machine has ports 0 to {}", count - 1),
+    }
+}
+
+/// A device in a port.
+#[derive(Debug)]
+struct Card {
+    /// QEMU's name of it; no other one ever has it.
+    id: String,
+    server: ServerHandle,
+    /// Whether QEMU will never free it.
+    held: bool,
+}
+
+impl Card {
+    /// Whether the guest has let go of it.
+    fn is_gone(&self, qmp: &mut Qmp) -> Result<bool, QmpError> {
+        let named = qmp.execute("qom-list", json!({ "path": NAMED }))?;
+        let mut named = named.as_array().into_iter().flatten();
+        let is_this = |entry: &Value| entry.get("name").and_then(Value::as_str) == Some(&self.id);
+        Ok(!named.any(is_this))
+    }
+
+    /// Waits until the guest has.
+    fn wait(&self, port: Port, qmp: &mut Qmp) -> Result<(), SessionError> {
+        let refused = |event: &Event| event.is_of("DEVICE_UNPLUG_GUEST_ERROR", &self.id);
+        // Of a device that is held this never comes.
+        let deleted = |event: &Event| event.is_of("DEVICE_DELETED", &self.id);
+        let deadline = Instant::now() + LET_GO;
+        loop {
+            let came = |event: &Event| refused(event) || deleted(event);
+            match qmp.wait_for("DEVICE_DELETED", LOOK, came) {
+                Ok(event) if refused(&event) => return Err(PlugError::GuestRefuses(port).into()),
+                Ok(_) => return Ok(()),
+                Err(QmpError::Silent { .. }) if self.is_gone(qmp)? => return Ok(()),
+                Err(QmpError::Silent { .. }) if Instant::now() < deadline => {}
+                Err(QmpError::Silent { .. }) => return Err(PlugError::Kept { port }.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The ports of a guest, and what is in them.
+#[derive(Debug)]
+pub(super) struct Ports {
+    /// None without ports.
+    qmp: Option<Qmp>,
+    cards: Vec<Option<Card>>,
+    /// How devices are served.
+    options: Options,
+    /// How many were ever plugged in.
+    count: u64,
+    /// How many QEMU was asked to hold.
+    holds: u32,
+}
+
+impl Ports {
+    pub(super) fn new(
+        channel: Option<UnixStream>,
+        count: u32,
+        options: Options,
+    ) -> Result<Self, QmpError> {
+        Ok(Self {
+            qmp: channel.map(Qmp::new).transpose()?,
+            cards: Port::all(count).map(|_| None).collect(),
+            options,
+            count: 0,
+            holds: 0,
+        })
+    }
+
+    pub(super) fn qmp(&mut self) -> Option<&mut Qmp> {
+        self.qmp.as_mut()
+    }
+
+    /// The channel to QEMU and what is in a port.
+    fn at(&mut self, port: Port) -> Result<(&mut Qmp, &mut Option<Card>), PlugError> {
+        let ports = self.cards.len();
+        let card = self.cards.get_mut(port.0 as usize);
+        match (&mut self.qmp, card) {
+            (Some(qmp), Some(card)) => Ok((qmp, card)),
+            _ => Err(PlugError::NoPort { port, ports }),
+        }
+    }
+
+    pub(super) fn plug(&mut self, port: Port, device: impl PciDevice) -> Result<(), SessionError> {
+        let (qmp, place) = self.at(port)?;
+        if let Some(card) = place {
+            // The guest can let go of one by itself.
+            if !card.is_gone(qmp)? {
+                return Err(PlugError::Taken(port).into());
+            }
+            self.take_out(port)?;
+        }
+        let served = device_model::serve_with(device, self.options);
+        let (server, socket) = served.map_err(PlugError::Serve)?;
+        let id = format!("card{}", self.count);
+        let number = self.holds;
+        let (qmp, place) = self.at(port)?;
+        // A descriptor that is there when QEMU starts is inherited. This one is not,
+        // and QEMU takes none of its kind later, so it opens ours.
+        let path = format!("/proc/{}/fd/{}", process::id(), socket.as_raw_fd());
+        let socket = json!({ "type": "unix", "path": path });
+        let (driver, bus) = ("vfio-user-pci", port.id());
+        let arguments = json!({ "driver": driver, "id": id, "bus": bus, "socket": socket });
+        qmp.execute("device_add", arguments)?;
+        let held = server.spec().msix.is_some() && number < qemu::HOLDS;
+        let link = format!("{NAMED}/{id}");
+        let card = place.insert(Card {
+            id,
+            server,
+            held: false,
+        });
+        if held {
+            // At once: the guest may let go of it at any time.
+            let (path, property) = qemu::hold(number);
+            let arguments = json!({ "path": path, "property": property, "value": link });
+            qmp.execute("qom-set", arguments)?;
+            card.held = true;
+        }
+        self.count += 1;
+        self.holds += u32::from(held);
+        Ok(())
+    }
+
+    pub(super) fn unplug(&mut self, port: Port) -> Result<(), SessionError> {
+        let (qmp, place) = self.at(port)?;
+        let card = place.as_ref().ok_or(PlugError::Empty(port))?;
+        if !card.is_gone(qmp)? {
+            if card.server.spec().msix.is_some() && !card.held {
+                let holds = qemu::HOLDS;
+                return Err(PlugError::MsixStays { port, holds }.into());
+            }
+            qmp.execute("device_del", json!({ "id": card.id }))?;
+            card.wait(port, qmp)?;
+        }
+        self.take_out(port)
+    }
+
+    /// Has a port empty whose device the guest has let go of.
+    fn take_out(&mut self, port: Port) -> Result<(), SessionError> {
+        let (_, place) = self.at(port)?;
+        let Some(card) = place.take() else {
+            return Ok(());
+        };
+        if card.held {
+            // QEMU would stay connected, and lend it the guest's memory.
+            card.server.stop(HUNG_UP);
+            return Ok(());
+        }
+        match card.server.wait(HUNG_UP) {
+            None => Err(PlugError::StillConnected { port }.into()),
+            Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => {
+                Err(SessionError::Device(why))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn server(&self, port: Port) -> Option<&ServerHandle> {
+        let card = self.cards.get(port.0 as usize)?.as_ref()?;
+        Some(&card.server)
+    }
+
+    pub(super) fn servers(&self) -> impl Iterator<Item = &ServerHandle> {
+        self.cards.iter().flatten().map(|card| &card.server)
+    }
+}

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Devices that come and go while the guest runs, and the driver that is there
+//! before and after them.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use device_model::{
+    edu::EduDevice,
+    event::{DeviceCounters, EventDevice, Payload, RaiseError, Vector},
+};
+use host_harness::{
+    mechanism::InterruptType,
+    qemu::Port,
+    session::{PlugError, SessionError},
+};
+use serde_json::json;
+
+use crate::support::{Guest, unicast};
+
+const FIRST: Port = Port(0);
+const SECOND: Port = Port(1);
+
+fn event_device() -> EventDevice {
+    EventDevice::new().expect("there is memory")
+}
+
+/// A guest with two ports and the driver, which waits for a device.
+fn boot(irq: InterruptType) -> Guest {
+    let mut guest = Guest::boot_ports(2);
+    load(&mut guest, irq);
+    guest
+}
+
+fn load(guest: &mut Guest, irq: InterruptType) {
+    let parameters = [("irq", irq.as_str().to_owned())];
+    let loaded = guest.session.load_module(parameters);
+    loaded.expect("the driver loads");
+}
+
+/// Plugs an event device in and waits until it is driven.
+fn plug(guest: &mut Guest, device: EventDevice) {
+    guest.session.plug(FIRST, device).expect("it is plugged in");
+    guest
+        .session
+        .wait_until_driven(FIRST)
+        .expect("it is driven");
+}
+
+/// The output of a script that must not fail.
+#[track_caller]
+fn sh(guest: &mut Guest, script: &str) -> String {
+    let ran = guest.session.run(&["sh", "-ec", script]);
+    let (status, output, error) = ran.expect("a shell runs");
+    assert_eq!((status, &*error), (0, ""), "{script}");
+    output
+}
+
+fn pci_devices(guest: &mut Guest) -> Vec<String> {
+    let listed = sh(guest, "ls /sys/bus/pci/devices");
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn serves(guest: &mut Guest, events: u64) {
+    let number = guest.session.listen(unicast()).expect("a listener");
+    assert_eq!(guest.raise(events, 64).delivered(), events);
+    let report = guest.session.end_listener(number, false).expect("a report");
+    assert_eq!((report.received, report.bad_payload), (events, 0));
+}
+
+/// Pulls the device while events are on their way to a listener, and closes its
+/// account.
+fn pull_under_load(guest: &mut Guest) {
+    let listener = guest.session.listen(unicast()).expect("a listener");
+    let source = guest.session.source().clone();
+    let before = guest.flush();
+    let (started, stop) = (source.counters(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                match source.raise(Vector::default(), Payload::Pattern(64)) {
+                    Ok(_) | Err(RaiseError::NotEnabled) => {}
+                    Err(error) => panic!("the device broke: {error}"),
+                }
+                thread::sleep(Duration::from_micros(200));
+            }
+        });
+        thread::sleep(Duration::from_millis(200));
+        let unplugged = guest.session.unplug(FIRST);
+        stop.store(true, Ordering::Relaxed);
+        unplugged.expect("it is pulled");
+        load.join().expect("the load ends");
+    });
+    let driver = guest.flush();
+    let DeviceCounters {
+        raised,
+        published,
+        ring_overflow,
+        dma_errors,
+        discarded,
+        ..
+    } = source.counters().since(&started);
+    assert!(raised > 0);
+    assert_eq!(raised, published + ring_overflow + dma_errors);
+    // Of what the driver had not seen when it reset the device it still finds some
+    // in its memory; the rest is lost by that name.
+    let events = driver.events - before.events;
+    assert!(
+        (events..=events + discarded).contains(&published),
+        "{published} published, {events} seen, {discarded} discarded"
+    );
+    let sent = driver.sent - before.sent;
+    let lost = driver.socket_full - before.socket_full;
+    assert_eq!(events, sent + lost);
+    let report = guest.session.end_listener(listener, false);
+    let report = report.expect("a report");
+    assert_eq!(
+        (report.received, report.bad_payload, report.out_of_order),
+        (sent, 0, 0)
+    );
+}
+
+#[test]
+fn the_driver_drives_a_device_that_is_plugged_in_and_the_next_one() {
+    let mut guest = boot(InterruptType::Msix);
+    let empty = pci_devices(&mut guest);
+    for events in [1000, 100] {
+        plug(&mut guest, event_device());
+        assert_eq!(guest.session.source().armed_vectors(), u32::MAX);
+        assert_eq!(pci_devices(&mut guest).len(), empty.len() + 1);
+        serves(&mut guest, events);
+        guest.session.unplug(FIRST).expect("it is pulled");
+        assert_eq!(pci_devices(&mut guest), empty);
+        let raised = guest
+            .session
+            .source()
+            .raise(Vector::default(), Payload::Pattern(16));
+        assert_eq!(raised, Err(RaiseError::NotEnabled));
+    }
+    guest.session.unload_module().expect("nothing is left");
+    guest.assert_quiet();
+}
+
+#[test]
+fn a_device_pulled_in_the_middle_of_its_events_leaves_an_account_that_balances() {
+    let mut guest = Guest::boot_ports(1);
+    for &irq in InterruptType::ALL {
+        load(&mut guest, irq);
+        let device = || match irq {
+            InterruptType::Msix => event_device(),
+            InterruptType::Msi | InterruptType::Intx => event_device().without_msix(),
+        };
+        plug(&mut guest, device());
+        serves(&mut guest, 100);
+        pull_under_load(&mut guest);
+        plug(&mut guest, device());
+        serves(&mut guest, 100);
+        guest.session.unplug(FIRST).expect("it is pulled idle");
+        guest.session.unload_module().expect("nothing is left");
+    }
+    guest.assert_quiet();
+}
+
+#[test]
+fn a_device_that_fell_silent_is_pulled_and_another_takes_its_place() {
+    let mut guest = boot(InterruptType::Msix);
+    plug(&mut guest, event_device());
+    let listener = guest.session.listen(unicast()).expect("a listener");
+    let faults = guest.session.source().faults();
+    let removed = "removed:when=interrupt,after=10".parse();
+    faults.arm(removed.expect("a fault")).expect("it is armed");
+    let source = guest.session.source().clone();
+    for _ in 0..20 {
+        // From the eleventh on nobody hears of it.
+        let _ = source.raise(Vector::default(), Payload::Pattern(16));
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert!(faults.is_removed());
+    guest.session.unplug(FIRST).expect("it is pulled");
+    let report = guest.session.end_listener(listener, false);
+    assert_eq!(report.expect("a report").received, 10);
+    plug(&mut guest, event_device());
+    serves(&mut guest, 100);
+    guest.assert_quiet();
+}
+
+#[test]
+fn any_device_is_plugged_in_beside_another_and_pulled() {
+    let mut guest = boot(InterruptType::Msix);
+    plug(&mut guest, event_device());
+    let before = pci_devices(&mut guest);
+    for _ in 0..2 {
+        let edu = EduDevice::new();
+        guest.session.guest().plug(SECOND, edu).expect("plugged in");
+        // What was written to the register reads inverted, as a sign of life.
+        let alive = sh(
+            &mut guest,
+            "edu=/sys/bus/pci/devices/0000:02:00.0
+            until [ -e $edu/enable ]; do sleep 0.05; done
+            cat $edu/device; echo 1 >$edu/enable
+            bar=$(head -n 1 $edu/resource | cut -d ' ' -f 1)
+            devmem $((bar + 4)) 32 0x12345678; devmem $((bar + 4)) 32",
+        );
+        assert_eq!(alive, "0x11e8\n0xEDCBA987\n");
+        guest.session.guest().unplug(SECOND).expect("it is pulled");
+        assert_eq!(pci_devices(&mut guest), before);
+    }
+    serves(&mut guest, 100);
+    guest.assert_quiet();
+}
+
+#[test]
+fn the_guest_may_let_go_of_a_device_by_itself() {
+    let mut guest = boot(InterruptType::Msix);
+    for _ in 0..2 {
+        plug(&mut guest, event_device());
+        let ejected = "for slot in /sys/bus/pci/slots/*; do
+              [ $(cat $slot/address) != 0000:01:00 ] || echo 0 >$slot/power
+            done
+            ls /sys/bus/pci/devices | grep -c 0000:01 || true";
+        assert_eq!(sh(&mut guest, ejected), "0\n");
+    }
+    guest.session.unplug(FIRST).expect("it is gone already");
+    let error = guest.session.unplug(FIRST).expect_err("it is empty");
+    assert!(matches!(error, SessionError::Plug(PlugError::Empty(FIRST))));
+    guest.assert_quiet();
+}
+
+#[test]
+fn the_last_device_that_would_end_qemu_stays_with_a_reason() {
+    let mut guest = boot(InterruptType::Msix);
+    let stays = loop {
+        plug(&mut guest, event_device());
+        if let Err(error) = guest.session.unplug(FIRST) {
+            break error;
+        }
+    };
+    assert!(
+        matches!(&stays, SessionError::Plug(PlugError::MsixStays { port: FIRST, holds }) if *holds > 0),
+        "{stays}"
+    );
+    assert!(stays.to_string().contains("subregion->container == mr"));
+    // It works, and others come and go.
+    serves(&mut guest, 100);
+    let edu = EduDevice::new();
+    guest.session.guest().plug(SECOND, edu).expect("plugged in");
+    guest.session.guest().unplug(SECOND).expect("it is pulled");
+    guest.assert_quiet();
+    // The reason still holds: when it does not, no device need be held.
+    let last = guest.session.guest().plugged(FIRST).expect("it stays");
+    assert_eq!(last.ended(), None);
+    let qmp = guest.session.guest().qmp().expect("there are ports");
+    let named = qmp.execute("qom-list", json!({ "path": "/machine/peripheral" }));
+    let named = named.expect("a list");
+    let mut names = named.as_array().expect("a list").iter();
+    let last = names.find_map(|entry| entry["name"].as_str().filter(|name| name.contains("card")));
+    let request = json!({ "id": last.expect("it stays") });
+    qmp.execute("device_del", request).expect("it is asked for");
+    let ended = guest
+        .session
+        .wait_for_end()
+        .expect("QEMU can be waited for");
+    assert!(!ended.success(), "QEMU frees a device with MSI-X: {ended}");
+}
+
+#[test]
+fn what_cannot_be_plugged_is_refused_with_words() {
+    let mut guest = boot(InterruptType::Msix);
+    plug(&mut guest, event_device());
+    let mut refused = |port| {
+        let refused = guest.session.guest().plug(port, EduDevice::new());
+        refused.expect_err("it is refused").to_string()
+    };
+    assert_eq!(
+        refused(FIRST),
+        "port 0 has a device in it: unplug it first, or take another port"
+    );
+    assert_eq!(
+        refused(Port(2)),
+        "there is no port 2: the machine has ports 0 to 1"
+    );
+    let empty = guest.session.unplug(SECOND).expect_err("it is refused");
+    assert_eq!(empty.to_string(), "port 1 has no device in it");
+    drop(guest);
+
+    let mut guest = Guest::boot();
+    assert!(guest.session.guest().qmp().is_none());
+    let plugged = guest.session.guest().plug(FIRST, EduDevice::new());
+    assert_eq!(
+        plugged.expect_err("it is refused").to_string(),
+        "there is no port 0: the machine was started without any, give it some by Machine::ports"
+    );
+    let second = guest.session.plug(FIRST, event_device());
+    assert!(matches!(
+        second.expect_err("it is refused"),
+        SessionError::Plug(PlugError::HasDevice)
+    ));
+    guest.session.listen(unicast()).expect("a listener");
+    assert_eq!(guest.raise(100, 16).delivered(), 100);
+}
