@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use device_model::{Options, PciDevice, ServeError, ServerEnd, ServerHandle};
+use device_model::{
+    Fault, Options, PciDevice, ServeError, ServerEnd, ServerHandle,
+    fault::{FaultKind, When},
+};
 use serde_json::{Value, json};
 
 use super::SessionError;
@@ -140,6 +143,8 @@ pub(super) struct Ports {
     /// None without ports.
     qmp: Option<Qmp>,
     cards: Vec<Option<Card>>,
+    /// Devices that were pulled, and that QEMU does not free.
+    held: Vec<ServerHandle>,
     /// How devices are served.
     options: Options,
     /// How many were ever plugged in.
@@ -157,6 +162,7 @@ impl Ports {
         Ok(Self {
             qmp: channel.map(Qmp::new).transpose()?,
             cards: Port::all(count).map(|_| None).collect(),
+            held: Vec::new(),
             options,
             count: 0,
             holds: 0,
@@ -238,8 +244,14 @@ impl Ports {
             return Ok(());
         };
         if card.held {
-            // QEMU would stay connected, and lend it the guest's memory.
-            card.server.stop(HUNG_UP);
+            // QEMU stays connected to what it does not free, and lends it memory for
+            // as long: it aborts where it cannot say what it maps. But a card that is
+            // out of its slot does nothing.
+            let out = Fault::new(FaultKind::Removed(When::In(Duration::ZERO)));
+            if let Err(error) = out.build().and_then(|out| card.server.faults().arm(out)) {
+                tracing::warn!("the device of port {port} goes on when it is pulled: {error}");
+            }
+            self.held.push(card.server);
             return Ok(());
         }
         match card.server.wait(HUNG_UP) {

@@ -13,13 +13,14 @@ use device_model::{
     event::{DeviceCounters, EventDevice, Payload, RaiseError, Vector},
 };
 use host_harness::{
-    mechanism::InterruptType,
-    qemu::Port,
+    mechanism::{Context, InterruptType, Mechanism, Pair},
+    qemu::{ClockKind, Machine, Port},
     session::{PlugError, SessionError},
 };
+use irqbed_abi::control::{Behaviour, ListenerSpec};
 use serde_json::json;
 
-use crate::support::{Guest, unicast};
+use crate::support::{Guest, machine, unicast};
 
 const FIRST: Port = Port(0);
 const SECOND: Port = Port(1);
@@ -36,9 +37,18 @@ fn boot(irq: InterruptType) -> Guest {
 }
 
 fn load(guest: &mut Guest, irq: InterruptType) {
-    let parameters = [("irq", irq.as_str().to_owned())];
-    let loaded = guest.session.load_module(parameters);
-    loaded.expect("the driver loads");
+    load_for(guest, irq, Mechanism::Netlink);
+}
+
+fn load_for(guest: &mut Guest, irq: InterruptType, mechanism: Mechanism) {
+    let pair = Pair {
+        mechanism,
+        context: Context::Hardirq,
+    };
+    let parameters = pair.module_parameters().into_iter().flatten();
+    let irq = ("irq", irq.as_str().to_owned());
+    let loaded = guest.session.load_module(parameters.chain([irq]));
+    loaded.unwrap_or_else(|error| panic!("{pair}: {error}"));
 }
 
 /// Plugs an event device in and waits until it is driven.
@@ -73,8 +83,9 @@ fn serves(guest: &mut Guest, events: u64) {
 
 /// Pulls the device while events are on their way to a listener, and closes its
 /// account.
-fn pull_under_load(guest: &mut Guest) {
-    let listener = guest.session.listen(unicast()).expect("a listener");
+fn pull_under_load(guest: &mut Guest, mechanism: Mechanism) {
+    let spec = ListenerSpec::new(mechanism, Behaviour::Measure);
+    let listener = guest.session.listen(spec).expect("a listener");
     let source = guest.session.source().clone();
     let before = guest.flush();
     let (started, stop) = (source.counters(), AtomicBool::new(false));
@@ -113,13 +124,16 @@ fn pull_under_load(guest: &mut Guest) {
         "{published} published, {events} seen, {discarded} discarded"
     );
     let sent = driver.sent - before.sent;
-    let lost = driver.socket_full - before.socket_full;
-    assert_eq!(events, sent + lost);
+    let full = driver.socket_full + driver.queue_full - before.socket_full - before.queue_full;
+    // A listener at a file of the device's is told before the device is reset.
+    let too_late = driver.no_listener - before.no_listener;
+    assert_eq!(events, sent + full + too_late, "{mechanism:?}");
     let report = guest.session.end_listener(listener, false);
     let report = report.expect("a report");
     assert_eq!(
         (report.received, report.bad_payload, report.out_of_order),
-        (sent, 0, 0)
+        (sent, 0, 0),
+        "{mechanism:?}"
     );
 }
 
@@ -142,6 +156,7 @@ fn the_driver_drives_a_device_that_is_plugged_in_and_the_next_one() {
     }
     guest.session.unload_module().expect("nothing is left");
     guest.assert_quiet();
+    guest.session.power_off().expect("it ends in good order");
 }
 
 #[test]
@@ -155,13 +170,47 @@ fn a_device_pulled_in_the_middle_of_its_events_leaves_an_account_that_balances()
         };
         plug(&mut guest, device());
         serves(&mut guest, 100);
-        pull_under_load(&mut guest);
+        pull_under_load(&mut guest, Mechanism::Netlink);
         plug(&mut guest, device());
         serves(&mut guest, 100);
         guest.session.unplug(FIRST).expect("it is pulled idle");
         guest.session.unload_module().expect("nothing is left");
     }
     guest.assert_quiet();
+}
+
+#[test]
+fn every_listener_receives_what_was_sent_before_the_device_was_pulled() {
+    let mut guest = Guest::boot_ports(1);
+    for &mechanism in Mechanism::ALL {
+        // Who drives the device itself is in `vfio.rs`.
+        if mechanism == Mechanism::Vfio {
+            continue;
+        }
+        load_for(&mut guest, InterruptType::Msi, mechanism);
+        plug(&mut guest, event_device().without_msix());
+        pull_under_load(&mut guest, mechanism);
+        guest.session.unload_module().expect("nothing is left");
+    }
+    guest.assert_quiet();
+}
+
+#[test]
+fn a_device_behind_an_iommu_comes_and_goes() {
+    let mut guest = Guest::boot_empty(&Machine {
+        ports: 1,
+        iommu: true,
+        ..machine(ClockKind::Wall)
+    });
+    load(&mut guest, InterruptType::Msix);
+    for _ in 0..2 {
+        plug(&mut guest, event_device());
+        serves(&mut guest, 100);
+        guest.session.unplug(FIRST).expect("it is pulled");
+    }
+    guest.assert_quiet();
+    // Its end moves the memory of devices that are not there any more.
+    guest.session.power_off().expect("it ends in good order");
 }
 
 #[test]

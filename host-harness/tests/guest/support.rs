@@ -66,12 +66,16 @@ impl Guest {
 
     /// Boots with empty ports and no device, without the driver.
     pub fn boot_ports(ports: u32) -> Self {
-        let machine = Machine {
+        Self::boot_empty(&Machine {
             ports,
             ..machine(ClockKind::Wall)
-        };
-        Self::boot_by(&machine, || {
-            Session::boot_without_device(&artefacts(), &machine)
+        })
+    }
+
+    /// The same of another machine.
+    pub fn boot_empty(machine: &Machine) -> Self {
+        Self::boot_by(machine, || {
+            Session::boot_without_device(&artefacts(), machine)
         })
     }
 
