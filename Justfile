@@ -53,6 +53,16 @@ raise *ARGS: host
 fault *ARGS: host
     @{{irqbed}} fault "$@"
 
+# Plug a device into the running guest (`run-vm --ports N`)
+[no-cd]
+plug *ARGS: host
+    @{{irqbed}} plug "$@"
+
+# Pull the device in a port of the running guest
+[no-cd]
+unplug *ARGS: host
+    @{{irqbed}} unplug "$@"
+
 # Compare two results of `bench --json`, and fail where something became worse
 [no-cd]
 compare *ARGS: host

@@ -16,6 +16,7 @@ mod fault;
 mod guest;
 mod options;
 mod path;
+mod plug;
 mod raise;
 mod report;
 mod run_vm;
@@ -71,6 +72,10 @@ enum Command {
     Raise(raise::Arguments),
     /// Have something go wrong with the device of a running `run-vm`
     Fault(fault::Arguments),
+    /// Plug a device into a running `run-vm --ports N`
+    Plug(plug::Plug),
+    /// Pull the device in a port of a running `run-vm`
+    Unplug(plug::Place),
     /// Boot a guest with devices and drivers of your own, run a program in it,
     /// and say whether all went well
     Test(test::Arguments),
@@ -96,6 +101,8 @@ pub fn main() -> ExitCode {
             Command::RunVm(arguments) => run_vm::run(&arguments),
             Command::Raise(arguments) => raise::run(&arguments),
             Command::Fault(arguments) => fault::run(&arguments),
+            Command::Plug(arguments) => plug::plug(&arguments),
+            Command::Unplug(arguments) => plug::unplug(&arguments),
             Command::Test(arguments) => test::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
         });

@@ -30,6 +30,7 @@ pub mod mechanism;
 pub mod mmio;
 pub mod path;
 pub mod pin;
+pub mod plugging;
 pub mod progress;
 pub mod qemu;
 pub mod qmp;

@@ -235,8 +235,22 @@ impl Session {
     /// # Errors
     /// [`SessionError`] when it does not end well.
     pub fn wait_for_end(&mut self) -> Result<ExitStatus, SessionError> {
+        self.wait_attending(&mut |_| {})
+    }
+
+    /// [`Session::wait_for_end`] in which `attend` is called every now and then.
+    ///
+    /// # Errors
+    /// [`SessionError`] when it does not end well.
+    pub fn wait_attending(
+        &mut self,
+        attend: &mut dyn FnMut(&mut Guest),
+    ) -> Result<ExitStatus, SessionError> {
         let Self { guest, server, .. } = self;
-        guest.wait_for_end(|| server.iter().try_for_each(device_works))
+        guest.wait_attending(|guest| {
+            attend(guest);
+            server.iter().try_for_each(device_works)
+        })
     }
 
     /// Takes away what makes the same path take different numbers of

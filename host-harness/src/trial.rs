@@ -72,6 +72,7 @@ impl Trial {
     pub fn boot(
         scenario: &Scenario,
         accelerator: Accelerator,
+        ports: u32,
         console: &ConsoleTo,
     ) -> Result<Self, SessionError> {
         let started = Instant::now();
@@ -89,7 +90,7 @@ impl Trial {
             vcpus: scenario.vcpus,
             memory_mib: scenario.memory_mib,
             iommu: false,
-            ports: 0,
+            ports,
             kernel_parameters: [own, scenario.kernel_parameters.clone()].concat(),
             poll: scenario.poll,
         };
@@ -158,11 +159,15 @@ impl Trial {
 
     /// Loads the modules, gives the person at the terminal a shell, and waits for
     /// the end of the guest. What fails is said there: a person whose driver does
-    /// not load needs the shell most.
+    /// not load needs the shell most. `attend` is called every now and then.
     ///
     /// # Errors
     /// [`SessionError`] when the guest does not end well.
-    pub fn visit(&mut self, scenario: &Scenario) -> Result<ExitStatus, SessionError> {
+    pub fn visit(
+        &mut self,
+        scenario: &Scenario,
+        attend: &mut dyn FnMut(&mut Guest),
+    ) -> Result<ExitStatus, SessionError> {
         let mut words = String::from("\n");
         for module in &scenario.modules {
             let name = &module.name;
@@ -181,7 +186,10 @@ impl Trial {
         self.guest.run(&["sh", "-c", SAY, "sh", &words])?;
         self.guest.ask(Request::Shell)?;
         let Self { guest, servers, .. } = self;
-        guest.wait_for_end(|| devices_work(servers, &|_| None))
+        guest.wait_attending(|guest| {
+            attend(guest);
+            devices_work(servers, &|_| None)
+        })
     }
 
     /// Runs the scenario to its end. `say` gets what the program says as it says

@@ -11,8 +11,8 @@ use std::{
     process::{ExitCode, ExitStatus},
 };
 
-use anyhow::ensure;
-use clap::Args;
+use anyhow::{Context, ensure};
+use clap::{Args, value_parser};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{
@@ -22,9 +22,10 @@ use super::{
 use crate::{
     accel::{self, Accelerator},
     artefacts::Artefacts,
+    plugging::Plugging,
     qemu::{ClockKind, ConsoleTo, Machine},
     scenario::{Builtin, Description, Scenario, ScenarioError},
-    session::Session,
+    session::{Guest, Session},
     trial::{DeviceFault, Trial},
 };
 
@@ -35,6 +36,9 @@ pub(super) struct Arguments {
     /// Where to listen for `irqbed raise` and `irqbed fault`
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
+    /// Empty slots for `irqbed plug`
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=14))]
+    ports: u32,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -53,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => default_socket()?,
     };
     ensure!(
-        !guest.is_asked() || UnixStream::connect(&socket).is_err(),
+        !(guest.is_asked() || arguments.ports > 0) || UnixStream::connect(&socket).is_err(),
         "a guest is running already, with its socket at {}: leave it, or give --control SOCKET",
         socket.display()
     );
@@ -68,9 +72,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         );
     }
     let _terminal = TerminalRestorer::new();
+    let (accelerator, ports) = (choice.accelerator, arguments.ports);
     let status = match guest {
-        Visited::Ours(parts) => visit(&parts.0, &parts.1, choice.accelerator, &socket)?,
-        Visited::Own(scenario) => visit_own(&scenario, choice.accelerator, &socket)?,
+        Visited::Ours(parts) => visit(&parts.0, &parts.1, accelerator, ports, &socket)?,
+        Visited::Own(scenario) => visit_own(&scenario, accelerator, ports, &socket)?,
     };
     ensure!(status.success(), "QEMU ended badly ({status})");
     Ok(ExitCode::SUCCESS)
@@ -115,6 +120,7 @@ fn visit(
     artefacts: &Artefacts,
     description: &Description,
     accelerator: Accelerator,
+    ports: u32,
     socket: &Path,
 ) -> anyhow::Result<ExitStatus> {
     let machine = Machine {
@@ -123,7 +129,7 @@ fn visit(
         vcpus: description.vcpus,
         memory_mib: description.memory_mib,
         iommu: false,
-        ports: 0,
+        ports,
         kernel_parameters: description.kernel_parameters.clone(),
         poll: description.poll,
     };
@@ -134,7 +140,8 @@ fn visit(
         .collect();
     let mut session = Session::boot_faulty(artefacts, &machine, &ConsoleTo::Terminal, &faults)?;
     let _control = listen(socket, session.source().clone().into())?;
-    let status = session.wait_for_end()?;
+    let mut attend = attend(ports, socket)?;
+    let status = session.wait_attending(&mut attend)?;
     say_faults(&DeviceFault::all(
         Builtin::Event,
         &session.source().faults(),
@@ -151,15 +158,32 @@ fn say_faults(faults: &[DeviceFault]) {
 fn visit_own(
     scenario: &Scenario,
     accelerator: Accelerator,
+    ports: u32,
     socket: &Path,
 ) -> anyhow::Result<ExitStatus> {
-    let mut trial = Trial::boot(scenario, accelerator, &ConsoleTo::Terminal)?;
+    let mut trial = Trial::boot(scenario, accelerator, ports, &ConsoleTo::Terminal)?;
     let target = trial.target().cloned();
     let control = target.map(|target| listen(socket, target));
     let _control = control.transpose()?;
-    let status = trial.visit(scenario)?;
+    let mut attend = attend(ports, socket)?;
+    let status = trial.visit(scenario, &mut attend)?;
     say_faults(&trial.faults());
     Ok(status)
+}
+
+/// What is done while the guest runs: whatever is asked of its ports, if it has
+/// some.
+fn attend(ports: u32, socket: &Path) -> anyhow::Result<impl FnMut(&mut Guest)> {
+    let plugging = (ports > 0).then(|| Plugging::listen(socket));
+    let mut plugging = plugging.transpose().with_context(|| {
+        let socket = socket.display();
+        format!("cannot listen for `irqbed plug` beside {socket}")
+    })?;
+    Ok(move |guest: &mut Guest| {
+        if let Some(plugging) = &mut plugging {
+            plugging.attend(guest);
+        }
+    })
 }
 
 /// QEMU puts the terminal into raw mode; if it dies it cannot take it back.

@@ -217,21 +217,21 @@ impl Guest {
         })
     }
 
-    /// Waits until the guest ends by itself. `alive` is asked every now and then
+    /// Waits until the guest ends by itself. `attend` is called every now and then
     /// and ends the wait by its error.
     ///
     /// # Errors
-    /// [`SessionError`] when it cannot be waited for, or what `alive` said.
-    pub fn wait_for_end(
+    /// [`SessionError`] when it cannot be waited for, or what `attend` said.
+    pub fn wait_attending(
         &mut self,
-        mut alive: impl FnMut() -> Result<(), SessionError>,
+        mut attend: impl FnMut(&mut Self) -> Result<(), SessionError>,
     ) -> Result<ExitStatus, SessionError> {
         loop {
             if let Some(status) = self.qemu.wait(Duration::from_millis(50))? {
                 return Ok(status);
             }
             interrupt::check()?;
-            alive()?;
+            attend(self)?;
         }
     }
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Devices that come and go while the guest runs. Each is served by this process
-//! and plugged into a port of the machine; QEMU reaches its socket by the handle that
+//! Devices that come and go while the guest runs. Most are served by this process
+//! and plugged into a port of the machine; QEMU reaches the socket by the handle that
 //! this process has open, so that nothing lies on a disk.
 
 use std::{
-    os::{fd::AsRawFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
     process,
     time::{Duration, Instant},
 };
@@ -53,7 +56,7 @@ pub enum PlugError {
         "the device in port {port} stays: it has MSI-X, and QEMU 11.1.3 aborts when it frees a \
          vfio-user device that has (`subregion->container == mr`). It keeps {holds} such devices \
          unfreed, and there were more: boot another guest, or plug in a device without MSI-X \
-         (EventDevice::without_msix)"
+         (EventDevice::without_msix, `irqbed plug event --no-msix`)"
     )]
     MsixStays {
         /// The port.
@@ -103,7 +106,10 @@ fn has(ports: &usize) -> String {
 struct Card {
     /// QEMU's name of it; no other one ever has it.
     id: String,
-    server: ServerHandle,
+    /// None where somebody else serves it.
+    server: Option<ServerHandle>,
+    /// Whether it has MSI-X, or may have.
+    msix: bool,
     /// Whether QEMU will never free it.
     held: bool,
 }
@@ -184,31 +190,60 @@ impl Ports {
     }
 
     pub(super) fn plug(&mut self, port: Port, device: impl PciDevice) -> Result<(), SessionError> {
-        let (qmp, place) = self.at(port)?;
-        if let Some(card) = place {
-            // The guest can let go of one by itself.
-            if !card.is_gone(qmp)? {
-                return Err(PlugError::Taken(port).into());
-            }
-            self.take_out(port)?;
-        }
+        self.empty(port)?;
         let served = device_model::serve_with(device, self.options);
         let (server, socket) = served.map_err(PlugError::Serve)?;
+        let msix = server.spec().msix.is_some();
+        self.add(port, &socket, Some(server), msix)
+    }
+
+    /// What somebody else serves may have MSI-X.
+    pub(super) fn plug_socket(
+        &mut self,
+        port: Port,
+        socket: BorrowedFd<'_>,
+    ) -> Result<(), SessionError> {
+        self.empty(port)?;
+        self.add(port, socket, None, true)
+    }
+
+    /// Makes sure that a port has no device in it.
+    fn empty(&mut self, port: Port) -> Result<(), SessionError> {
+        let (qmp, place) = self.at(port)?;
+        let Some(card) = place else {
+            return Ok(());
+        };
+        // The guest can let go of one by itself.
+        if !card.is_gone(qmp)? {
+            return Err(PlugError::Taken(port).into());
+        }
+        self.take_out(port)
+    }
+
+    fn add(
+        &mut self,
+        port: Port,
+        socket: impl AsFd,
+        server: Option<ServerHandle>,
+        msix: bool,
+    ) -> Result<(), SessionError> {
         let id = format!("card{}", self.count);
         let number = self.holds;
         let (qmp, place) = self.at(port)?;
         // A descriptor that is there when QEMU starts is inherited. This one is not,
         // and QEMU takes none of its kind later, so it opens ours.
-        let path = format!("/proc/{}/fd/{}", process::id(), socket.as_raw_fd());
+        let fd = socket.as_fd().as_raw_fd();
+        let path = format!("/proc/{}/fd/{fd}", process::id());
         let socket = json!({ "type": "unix", "path": path });
         let (driver, bus) = ("vfio-user-pci", port.id());
         let arguments = json!({ "driver": driver, "id": id, "bus": bus, "socket": socket });
         qmp.execute("device_add", arguments)?;
-        let held = server.spec().msix.is_some() && number < qemu::HOLDS;
+        let held = msix && number < qemu::HOLDS;
         let link = format!("{NAMED}/{id}");
         let card = place.insert(Card {
             id,
             server,
+            msix,
             held: false,
         });
         if held {
@@ -227,7 +262,7 @@ impl Ports {
         let (qmp, place) = self.at(port)?;
         let card = place.as_ref().ok_or(PlugError::Empty(port))?;
         if !card.is_gone(qmp)? {
-            if card.server.spec().msix.is_some() && !card.held {
+            if card.msix && !card.held {
                 let holds = qemu::HOLDS;
                 return Err(PlugError::MsixStays { port, holds }.into());
             }
@@ -243,18 +278,21 @@ impl Ports {
         let Some(card) = place.take() else {
             return Ok(());
         };
+        let Some(server) = card.server else {
+            return Ok(());
+        };
         if card.held {
             // QEMU stays connected to what it does not free, and lends it memory for
             // as long: it aborts where it cannot say what it maps. But a card that is
             // out of its slot does nothing.
             let out = Fault::new(FaultKind::Removed(When::In(Duration::ZERO)));
-            if let Err(error) = out.build().and_then(|out| card.server.faults().arm(out)) {
+            if let Err(error) = out.build().and_then(|out| server.faults().arm(out)) {
                 tracing::warn!("the device of port {port} goes on when it is pulled: {error}");
             }
-            self.held.push(card.server);
+            self.held.push(server);
             return Ok(());
         }
-        match card.server.wait(HUNG_UP) {
+        match server.wait(HUNG_UP) {
             None => Err(PlugError::StillConnected { port }.into()),
             Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => {
                 Err(SessionError::Device(why))
@@ -264,11 +302,11 @@ impl Ports {
     }
 
     pub(super) fn server(&self, port: Port) -> Option<&ServerHandle> {
-        let card = self.cards.get(port.0 as usize)?.as_ref()?;
-        Some(&card.server)
+        self.cards.get(port.0 as usize)?.as_ref()?.server.as_ref()
     }
 
     pub(super) fn servers(&self) -> impl Iterator<Item = &ServerHandle> {
-        self.cards.iter().flatten().map(|card| &card.server)
+        let cards = self.cards.iter().flatten();
+        cards.filter_map(|card| card.server.as_ref())
     }
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Plugging and pulling, as guests and sessions offer it.
 
-use std::time::Duration;
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
 
 use device_model::{PciDevice, ServerHandle, event::EventDevice};
 
@@ -25,6 +28,16 @@ impl Guest {
         plugged.map_err(|error| self.in_words_of_qemu(error))
     }
 
+    /// Plugs in a device that somebody else serves, by the handle (`O_PATH`) of its
+    /// socket.
+    ///
+    /// # Errors
+    /// [`PlugError`]; [`QmpError::Refused`] when QEMU does not take the device.
+    pub fn plug_socket(&mut self, port: Port, socket: &OwnedFd) -> Result<(), SessionError> {
+        let plugged = self.ports.plug_socket(port, socket.as_fd());
+        plugged.map_err(|error| self.in_words_of_qemu(error))
+    }
+
     /// Asks the guest to let go of the device in a port, as a person does who wants
     /// to pull a card, and pulls it.
     ///
@@ -35,7 +48,7 @@ impl Guest {
         unplugged.map_err(|error| self.in_words_of_qemu(error))
     }
 
-    /// The device in a port, as it is served.
+    /// The device in a port, as this process serves it.
     #[must_use]
     pub fn plugged(&self, port: Port) -> Option<&ServerHandle> {
         self.ports.server(port)

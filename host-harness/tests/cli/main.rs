@@ -14,6 +14,7 @@ mod guest;
 mod json;
 mod kernel;
 mod mmio;
+mod plug;
 mod program;
 mod pty;
 mod qemu;

@@ -27,10 +27,16 @@ struct Visit {
 impl Visit {
     /// Waits for the shell.
     fn begin() -> Self {
+        Self::begin_with(&[])
+    }
+
+    /// The same with more options.
+    fn begin_with(options: &[&str]) -> Self {
         let sandbox = Sandbox::with_guest();
         let terminal = Terminal::open();
         let before = terminal.settings();
-        let mut child = terminal.start(irqbed(&sandbox, &["run-vm", "--accel", "tcg"]));
+        let arguments = [&["run-vm", "--accel", "tcg"], options].concat();
+        let mut child = terminal.start(irqbed(&sandbox, &arguments));
         terminal.wait_for(PROMPT, 1, &mut child);
         let raw = !terminal.settings().local_modes.contains(LocalModes::ICANON);
         assert!(raw, "keys go to the guest");
@@ -103,6 +109,37 @@ fn what_is_raised_in_another_terminal_shows_in_the_guest() {
     assert!(shown.contains("./just raise"), "{shown}");
     let fault = "irqbed: fault: event: irq-lost:vector=3,count=1 happened 1 of 2 times";
     assert!(shown.contains(fault), "{shown}");
+}
+
+#[test]
+fn a_device_is_plugged_into_a_port_from_another_terminal_and_pulled() {
+    let mut visit = Visit::begin_with(&["--ports", "2"]);
+    let ports = visit.sandbox.run().join("irqbed/run-vm.ports");
+    wait_until("the ports are there", || ports.exists());
+    let own = visit.sandbox.own("port0.sock");
+    let own = own.to_str().expect("UTF-8");
+    let asked = |arguments: &[&str]| run(&visit.sandbox, arguments);
+    let plugged = asked(&["plug", "event", "--listen", own]);
+    plugged.assert_good();
+    assert_eq!(plugged.stdout, "event is in port 0\n");
+    asked(&["plug", "edu", "--port", "1"]).assert_good();
+    asked(&["plug", "edu", "--port", "1"]).assert_refused(&["port 1 has a device in it"]);
+    asked(&["unplug", "--port", "2"]).assert_refused(&["no port 2", "ports 0 to 1"]);
+
+    // The driver of the guest's own event device drives this one, too.
+    wait_until("it is driven", || {
+        let raised = asked(&["raise", "--control", own, "--payload", "plugged"]);
+        raised.stdout.contains("raised event")
+    });
+    let event = r#"(7 bytes) "plugged""#;
+    visit.terminal.wait_for(event, 1, &mut visit.child);
+    asked(&["unplug"]).assert_good();
+    asked(&["raise", "--control", own]).assert_refused(&["no running guest"]);
+    asked(&["unplug"]).assert_refused(&["port 0 has no device in it"]);
+
+    visit.terminal.type_in(b"exit\n");
+    let (status, shown) = visit.end();
+    assert_eq!(status.code(), Some(0), "{shown}");
 }
 
 #[test]
