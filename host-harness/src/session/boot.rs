@@ -58,9 +58,16 @@ fn remedy(messages: &[String]) -> &'static str {
         line.contains("'vfio-user-pci' is not a valid device")
             || line.contains("Device 'vfio-user-pci' not found")
     };
+    let no_holder = |line: &String| {
+        line.contains("virtio-gpu-pci")
+            && (line.contains("not a valid") || line.contains("not found"))
+    };
     let no_plugin = |line: &String| line.contains("plugin requires API version");
     if messages.iter().any(no_plugin) {
         "its plugins are of another version: unset IRQBED_QEMU, or set it to a QEMU 11.1"
+    } else if messages.iter().any(no_holder) {
+        "a machine with ports needs virtio-gpu-pci: unset IRQBED_QEMU, or install the display \
+         modules of that QEMU"
     } else if messages.iter().any(no_client) {
         "it has no vfio-user client: unset IRQBED_QEMU, or set it to a QEMU of 10.1 or newer"
     } else {
@@ -88,6 +95,8 @@ mod tests {
         assert!(old.contains("no vfio-user client"), "{old}");
         let other = said("Could not load plugin x: plugin requires API version 7, but this QEMU");
         assert!(other.contains("QEMU 11.1"), "{other}");
+        let bare = said("qemu: -device x: 'virtio-gpu-pci' is not a valid device model name");
+        assert!(bare.contains("display modules"), "{bare}");
         assert!(said("qemu: could not load kernel").contains("doctor"));
     }
 }
