@@ -8,12 +8,14 @@ use std::{
 
 use device_model::{PciDevice, ServerHandle, event::EventDevice};
 
-use super::{Guest, PlugError, READY_LIMIT, Session, SessionError, error::quoted, guest::ended};
+use super::{Guest, PlugError, Session, SessionError, error::quoted, guest::ended};
 use crate::{
     qemu::Port,
     qmp::{Qmp, QmpError},
 };
 
+/// How long a guest may take to find a device, and its driver to enable it.
+const FOUND: Duration = Duration::from_secs(20);
 /// How long QEMU may take from the end of its channel to its own.
 const END: Duration = Duration::from_secs(2);
 
@@ -120,7 +122,7 @@ impl Session {
     /// # Errors
     /// [`SessionError::Device`] when it does not, with what the guest's kernel says.
     pub fn wait_until_driven(&mut self, port: Port) -> Result<(), SessionError> {
-        let ready = self.source.wait_ready(READY_LIMIT);
+        let ready = self.source.wait_ready(FOUND);
         // It enables the device before it has done all, and who reads this file waits
         // for the lock that the kernel has for as long.
         let folder = format!("/sys/bus/pci/devices/{}", port.address());
@@ -130,7 +132,7 @@ impl Session {
             return Ok(());
         }
         Err(SessionError::Device(format!(
-            "the driver did not enable the device in port {port} within {READY_LIMIT:?}{}",
+            "the driver did not enable the device in port {port} within {FOUND:?}{}",
             quoted("the guest said", &self.kernel_log()?)
         )))
     }

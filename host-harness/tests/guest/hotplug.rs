@@ -99,7 +99,7 @@ fn pull_under_load(guest: &mut Guest, mechanism: Mechanism) {
                 thread::sleep(Duration::from_micros(200));
             }
         });
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(Duration::from_millis(100));
         let unplugged = guest.session.unplug(FIRST);
         stop.store(true, Ordering::Relaxed);
         unplugged.expect("it is pulled");
@@ -248,9 +248,13 @@ fn any_device_is_plugged_in_beside_another_and_pulled() {
         let alive = sh(
             &mut guest,
             "edu=/sys/bus/pci/devices/0000:02:00.0
-            until [ -e $edu/enable ]; do sleep 0.05; done
+            # It is there a moment before its BARs have their places.
+            bar=0
+            until [ $((bar)) -ne 0 ]; do
+              sleep 0.05
+              bar=$(head -n 1 $edu/resource 2>/dev/null | cut -d ' ' -f 1)
+            done
             cat $edu/device; echo 1 >$edu/enable
-            bar=$(head -n 1 $edu/resource | cut -d ' ' -f 1)
             devmem $((bar + 4)) 32 0x12345678; devmem $((bar + 4)) 32",
         );
         assert_eq!(alive, "0x11e8\n0xEDCBA987\n");
