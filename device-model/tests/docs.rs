@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The pages about devices say what the sources say.
 
-use device_model::{edu::EduRegister, nic_lite::NicRegister};
+use device_model::{edu::EduRegister, fault::about, nic_lite::NicRegister};
 
 const OWN: &str = include_str!("../../docs/your-own-device.md");
 const DEVICES: &str = include_str!("../../docs/devices.md");
+const FAULTS: &str = include_str!("../../docs/faults.md");
 const DICE: &str = include_str!("../examples/dice/main.rs");
 const DRIVER: &str = include_str!("../examples/dice/dice.c");
 
@@ -24,4 +25,10 @@ fn the_page_shows_the_registers_as_they_are() {
     ] {
         assert!(DEVICES.contains(&table), "docs/devices.md lacks:\n{table}");
     }
+}
+
+#[test]
+fn the_page_shows_the_faults_as_they_are() {
+    let tables = about::to_markdown();
+    assert!(FAULTS.contains(&tables), "docs/faults.md lacks:\n{tables}");
 }

@@ -129,6 +129,32 @@ pub const KEYS: &[Key] = &[
     key("seed", "N", "what its chances are thrown from (1)"),
 ];
 
+/// All of it as two tables of Markdown, as docs/faults.md has them: the kinds,
+/// and the keys.
+#[must_use]
+pub fn to_markdown() -> String {
+    let mut text = "| kind | what happens | its keys |\n| --- | --- | --- |\n".to_owned();
+    let keys = |keys: &[&str]| {
+        let keys: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
+        keys.join(", ")
+    };
+    for kind in kinds() {
+        let (name, meaning) = (kind.name, kind.meaning);
+        text += &format!("| `{name}` | {meaning} | {} |\n", keys(&kind.keys));
+    }
+    text += &format!("| each of them | | {} |\n", keys(EACH));
+    text += "\n| key | meaning, and in brackets what holds where it is left out |\n| --- | --- |\n";
+    for Key {
+        name,
+        value,
+        meaning,
+    } in KEYS
+    {
+        text += &format!("| `{name}={value}` | {meaning} |\n");
+    }
+    text
+}
+
 const fn key(name: &'static str, value: &'static str, meaning: &'static str) -> Key {
     Key {
         name,

@@ -2,13 +2,22 @@
 //! A device as a scenario has it: where it comes from, and what goes wrong
 //! with it.
 
-use device_model::{Fault, Options};
+use std::time::Duration;
+
+use device_model::{
+    Fault, Options,
+    fault::{FaultKind, When},
+};
 
 use super::{
     ScenarioError,
     device::{Builtin, Device, Served, failed},
 };
 use crate::session::SessionError;
+
+/// QEMU and the guest's firmware hang over a device that is gone before they have
+/// looked at it.
+const GONE: FaultKind = FaultKind::Removed(When::In(Duration::ZERO));
 
 /// A device of a scenario, and what goes wrong with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +46,12 @@ impl GivenDevice {
                     device: device.as_str(),
                     why,
                 };
+                if self.faults.iter().any(|fault| *fault.kind() == GONE) {
+                    return Err(refused(format!(
+                        "{}: no guest boots with a device that is gone: give delay=5s, or when=dma",
+                        GONE.name()
+                    )));
+                }
                 device.can_have(&self.faults).map_err(refused)
             }
             other => Err(ScenarioError::NoFaults(other.to_string())),

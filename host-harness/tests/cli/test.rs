@@ -134,6 +134,10 @@ fn what_the_guest_cannot_run_is_refused_in_one_line() {
             "vector 0 alone",
         ],
     );
+    check(
+        &["--agent", &good, "--device=edu", "--fault=removed"],
+        &["edu cannot have the fault removed", "delay=5s"],
+    );
     let theirs = "agent = 'good.sh'\n[[device]]\ncommand = ['/bin/true', '{socket}']\n\
                   faults = ['irq-lost']\n";
     check(
