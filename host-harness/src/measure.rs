@@ -6,6 +6,7 @@
 //! run that needs more slots than there are, those of the chunk before the last
 //! one raised, by which time its events are through too, and the rate goes on.
 
+mod faulty;
 mod pace;
 
 use std::{
@@ -16,22 +17,23 @@ use std::{
 use device_model::{
     GuestTsc, HostTsc,
     event::{EventSource, Payload, RaiseError, Seq, Vector},
-    fault::{Fault, FaultKind},
 };
 use irqbed_abi::{
     ring::MAX_PAYLOAD,
     trace::{SLOTS, TraceSlot, VERDICT_BAD_PAYLOAD, VERDICT_NONE, VERDICT_OUT_OF_ORDER},
 };
 
+pub(crate) use faulty::take_late;
 pub use pace::Rate;
 
 use crate::{
     clock::WallClock,
-    interrupt::{self, Interrupted},
+    interrupt::Interrupted,
     progress::Progress,
     session::{Session, SessionError},
     units::Nanos,
 };
+use faulty::{is_faulty, recovers};
 use pace::{Pace, Watch};
 
 /// Events between two readings of the slots: the slots that are read are
@@ -42,11 +44,6 @@ const POLL: Duration = Duration::from_millis(2);
 /// A chunk with no news for so long, and empty rings, is through: the events
 /// that did not arrive never will.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long a driver may take to bring a device to work again whose faults made
-/// it stop.
-const RECOVERY: Duration = Duration::from_secs(5);
-/// How often that is looked at.
-const LOOK: Duration = Duration::from_millis(50);
 /// Rings that are not drained for so long belong to a guest that hangs.
 const STUCK: Duration = Duration::from_secs(20);
 
@@ -329,24 +326,6 @@ fn raise_chunk(
     Ok((first.map(|first| Chunk { first, last }), refused))
 }
 
-/// Whether something is to go wrong with the device.
-fn is_faulty(source: &EventSource) -> bool {
-    !source.faults().list().is_empty()
-}
-
-/// Whether the driver of a device with faults brings it to work again; it is
-/// waited for.
-fn recovers(source: &EventSource) -> Result<bool, Interrupted> {
-    let since = Instant::now();
-    while is_faulty(source) && since.elapsed() < RECOVERY {
-        interrupt::check()?;
-        if source.wait_ready(LOOK) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// One event of so many is looked at to see whether a chunk moves.
 const SAMPLE: usize = 64;
 
@@ -383,59 +362,6 @@ fn settle(session: &mut Session, chunk: Chunk) -> Result<(), MeasureError> {
         }
         std::thread::sleep(POLL);
     }
-}
-
-/// What arrives late of a run whose faults are over. A record whose interrupt was
-/// lost gets another one, and events are waited for as long as any come. Returns
-/// how many did.
-///
-/// # Errors
-/// [`MeasureError`].
-pub(crate) fn take_late(session: &mut Session, run: &mut Run) -> Result<u64, MeasureError> {
-    let source = session.source().clone();
-    let is_missing = |trace: &&mut Trace| trace.verdict == VERDICT_NONE;
-    // The slots of those before are others' by now.
-    let missing: Vec<&mut Trace> = run
-        .traces
-        .iter_mut()
-        .rev()
-        .take(SLOTS as usize)
-        .filter(is_missing)
-        .collect();
-    if missing.is_empty() {
-        return Ok(0);
-    }
-    interrupt_for_what_waits(&source);
-    let (mut news, mut known) = (Instant::now(), 0);
-    while known < missing.len() && news.elapsed() < QUIET {
-        session.alive()?;
-        let arrived = missing
-            .iter()
-            .filter(|trace| has_verdict(&source, trace.seq));
-        let arrived = arrived.count();
-        if arrived != known {
-            known = arrived;
-            news = Instant::now();
-        }
-        std::thread::sleep(POLL);
-    }
-    for trace in missing {
-        *trace = Trace::of(&source, trace.seq);
-    }
-    Ok(known as u64)
-}
-
-/// Interrupts once more on each vector that has records waiting.
-fn interrupt_for_what_waits(source: &EventSource) {
-    let faults = source.faults();
-    let spurious = FaultKind::IrqSpurious { rate: None };
-    for vector in Vector::all().filter(|vector| source.in_flight(*vector) > 0) {
-        let fault = Fault::new(spurious).vector(vector.get()).build();
-        if let Err(error) = fault.and_then(|fault| faults.arm(fault)) {
-            tracing::debug!("no interrupt for vector {vector}: {error}");
-        }
-    }
-    faults.clear();
 }
 
 /// Events of a chunk that have a verdict. Verdicts come in order, so the last
