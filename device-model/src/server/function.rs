@@ -101,8 +101,11 @@ impl Function {
         self.bus.irqs.is_unsettled()
     }
 
-    /// The moment is over.
+    /// The moment is over, if there was one.
     pub(super) fn settle(&self) {
+        if !self.is_unsettled() {
+            return;
+        }
         if let Err(error) = self.bus.irqs.settle() {
             tracing::error!("{error}");
         }
@@ -289,9 +292,7 @@ impl Backend for Function {
         }
         self.write_faultless(region, offset, data)?;
         self.looked = false;
-        if self.is_unsettled() {
-            self.settle();
-        }
+        self.settle();
         Ok(())
     }
 
@@ -308,7 +309,7 @@ impl Backend for Function {
         }
         .map_err(no_irq)?;
         // Whoever unmasks a line behind a write knows what was written.
-        if self.is_unsettled() && !self.looked {
+        if !self.looked {
             self.settle();
         }
         Ok(())
