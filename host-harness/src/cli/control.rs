@@ -23,10 +23,7 @@ pub(super) fn listen(socket: &Path, target: Target) -> anyhow::Result<ControlSer
 
 /// Reaches the device of a running guest, at the default socket for `None`.
 pub(super) fn connect(socket: Option<&Path>) -> anyhow::Result<ControlClient> {
-    let socket = match socket {
-        Some(path) => path.to_path_buf(),
-        None => default_socket()?,
-    };
+    let socket = socket_or_default(socket)?;
     ControlClient::connect(&socket).with_context(|| {
         format!(
             "no running guest at {}: start one with `./just run-vm`",
@@ -35,9 +32,14 @@ pub(super) fn connect(socket: Option<&Path>) -> anyhow::Result<ControlClient> {
     })
 }
 
+/// The socket that was given, else the default one.
+pub(super) fn socket_or_default(socket: Option<&Path>) -> anyhow::Result<PathBuf> {
+    socket.map_or_else(default_socket, |path| Ok(path.to_path_buf()))
+}
+
 /// A socket in a folder of the user's own: below `XDG_RUNTIME_DIR`, else
 /// below the system's folder for temporary files.
-pub(super) fn default_socket() -> anyhow::Result<PathBuf> {
+fn default_socket() -> anyhow::Result<PathBuf> {
     let folder = match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(folder) if Path::new(&folder).is_dir() => PathBuf::from(folder).join("irqbed"),
         _ => std::env::temp_dir().join(format!("irqbed-{}", rustix::process::getuid().as_raw())),

@@ -9,7 +9,7 @@ use std::{
 
 use clap::{ArgGroup, Args};
 
-use super::control::default_socket;
+use super::control::socket_or_default;
 use crate::{
     plugging::{Given, Request, ask},
     scenario::Builtin,
@@ -46,10 +46,7 @@ pub(super) struct Place {
 
 impl Place {
     fn ask(&self, request: &Request) -> anyhow::Result<()> {
-        let socket = match &self.control {
-            Some(path) => path.clone(),
-            None => default_socket()?,
-        };
+        let socket = socket_or_default(self.control.as_deref())?;
         Ok(ask(&socket, request)?)
     }
 }

@@ -16,7 +16,7 @@ use clap::{Args, value_parser};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{
-    control::{default_socket, listen},
+    control::{listen, socket_or_default},
     guest::GuestArguments,
 };
 use crate::{
@@ -52,10 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(super::bad_input(&error)),
     };
     let choice = accel::choose(arguments.guest.accel)?;
-    let socket = match &arguments.control {
-        Some(path) => path.clone(),
-        None => default_socket()?,
-    };
+    let socket = socket_or_default(arguments.control.as_deref())?;
     ensure!(
         !(guest.is_asked() || arguments.ports > 0) || UnixStream::connect(&socket).is_err(),
         "a guest is running already, with its socket at {}: leave it, or give --control SOCKET",
