@@ -5,7 +5,7 @@
 
 use std::{
     fs::File,
-    io::{ErrorKind, Write},
+    io::{ErrorKind, Read, Write},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -126,6 +126,8 @@ struct Line {
     level: bool,
     /// Unmasked while it was asserted: fires again when that [settles](Irqs::settle).
     due: bool,
+    /// Masked by itself when it fired, and not touched by the hypervisor since.
+    fired: bool,
     /// Switched off in the configuration space.
     off: bool,
 }
@@ -147,6 +149,7 @@ impl Line {
         }
         self.pending = self.level;
         self.masked = self.level;
+        self.fired = self.level;
         Ok(Signalled::Sent)
     }
 
@@ -158,6 +161,7 @@ impl Line {
         }
         if self.level {
             self.pending = asserted;
+            self.fired = false;
         }
         Ok(())
     }
@@ -170,10 +174,18 @@ impl Line {
         Ok(())
     }
 
-    /// No longer pending, or asserted.
-    const fn clear(&mut self) {
+    /// No longer pending, or asserted. The hypervisor hears nothing any more of a
+    /// level that it has not heard of yet: it would assert a line that is down,
+    /// and nobody would tell it, as the guest is done with the device.
+    fn clear(&mut self) {
         self.pending = false;
         self.due = false;
+        let mut eventfd = self.eventfd.as_ref().filter(|_| self.fired);
+        let unheard = eventfd.as_mut().map(|eventfd| eventfd.read(&mut [0; 8]));
+        if matches!(unheard, Some(Ok(_))) {
+            self.masked = false;
+        }
+        self.fired = false;
     }
 
     /// A level stays asserted: whoever connects next is told.
@@ -502,10 +514,12 @@ impl Irqs {
             Action::Mask => {
                 line.masked = true;
                 line.due = false;
+                line.fired = false;
                 Ok(())
             }
             Action::Unmask => {
                 line.masked = false;
+                line.fired = false;
                 if line.level && line.pending {
                     line.due = true;
                     self.lines.unsettled.store(true, Ordering::Relaxed);

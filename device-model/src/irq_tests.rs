@@ -139,6 +139,40 @@ fn an_asserted_line_fires_whenever_it_is_unmasked() {
 }
 
 #[test]
+fn a_line_that_goes_down_unheard_leaves_nothing_to_hear() {
+    let irqs = irqs();
+    let (theirs, ours) = listener();
+    irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    for down in [Irqs::deassert_intx, Irqs::clear_pending] {
+        irqs.assert_intx().unwrap();
+        down(&irqs);
+        assert_eq!(count(&ours), 0);
+    }
+    irqs.assert_intx().unwrap();
+    assert_eq!(count(&ours), 1, "nobody had to unmask it");
+    irqs.deassert_intx();
+    irqs.assert_intx().unwrap();
+    assert_eq!(count(&ours), 0, "it was heard of, and is masked");
+}
+
+#[test]
+fn what_the_hypervisor_masks_or_tries_out_is_not_taken_back() {
+    let irqs = irqs();
+    let (theirs, ours) = listener();
+    irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    irqs.set(INTX, TRIGGER_NONE, 0, 1, vec![]).unwrap();
+    irqs.deassert_intx();
+    assert_eq!(count(&ours), 1);
+    irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
+    irqs.assert_intx().unwrap();
+    irqs.set(INTX, MASK, 0, 1, vec![]).unwrap();
+    irqs.deassert_intx();
+    assert_eq!(count(&ours), 1);
+    irqs.assert_intx().unwrap();
+    assert_eq!(count(&ours), 0, "it is masked");
+}
+
+#[test]
 fn a_line_that_is_acknowledged_after_its_unmasking_does_not_fire_again() {
     let irqs = irqs();
     let (theirs, ours) = listener();
