@@ -67,7 +67,7 @@ pub enum PlugError {
     /// The guest does not give the device back.
     #[error(
         "the guest does not let go of the device in port {port} within {LET_GO:?}: its driver \
-         hangs, or its kernel cannot unplug"
+         hangs, its interrupts leave it no time, or its kernel cannot unplug"
     )]
     Kept {
         /// The port.

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The driver: probing, delivering, going, coming back.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
-use device_model::event::{Payload, RaiseError, Vector};
 use host_harness::measure::{Plan, Rate};
 
-use crate::support::{Guest, unicast};
+use crate::{
+    load::under_load,
+    support::{Guest, unicast},
+};
 
 #[test]
 fn the_driver_probes_and_takes_its_vectors() {
@@ -87,26 +85,13 @@ fn stamps_of_an_event_are_in_the_order_of_its_journey() {
 fn the_driver_unloads_and_loads_again_under_load() {
     let mut guest = Guest::boot();
     let source = guest.session.source().clone();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                match source.raise(Vector::default(), Payload::Pattern(64)) {
-                    Ok(_) | Err(RaiseError::NotEnabled | RaiseError::NotArmed(_)) => {
-                        thread::sleep(Duration::from_micros(200))
-                    }
-                    Err(error) => panic!("the device broke: {error}"),
-                }
-            }
-        });
+    under_load(&mut guest, 1, |guest| {
         for _ in 0..5 {
             thread::sleep(Duration::from_millis(100));
             guest.session.unload_module().expect("the driver unloads");
             assert_eq!(source.armed_vectors(), 0);
             guest.session.load_module([]).expect("the driver loads");
         }
-        stop.store(true, Ordering::Relaxed);
-        load.join().expect("the load ends");
     });
     guest.session.listen(unicast()).expect("a listener");
     assert_eq!(guest.raise(100, 16).delivered(), 100);

@@ -13,6 +13,7 @@ mod interrupts;
 mod io_uring;
 mod lifecycle;
 mod listeners;
+mod load;
 mod mechanisms;
 mod misbehaviour;
 mod path;

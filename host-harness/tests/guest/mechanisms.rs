@@ -2,14 +2,16 @@
 //! Every mechanism in every context: what was raised arrives, or is accounted
 //! for, and the kernel has nothing to complain of.
 
-use device_model::event::{Payload, Vector};
 use host_harness::{
     measure::{Plan, Rate},
     mechanism::{Context, Mechanism, Pair},
 };
 use irqbed_abi::control::{Behaviour, ListenerSpec};
 
-use crate::support::{Guest, machine};
+use crate::{
+    load::under_load,
+    support::{Guest, machine},
+};
 use host_harness::qemu::ClockKind;
 
 const PAYLOADS: [u32; 3] = [0, 64, 4096];
@@ -239,22 +241,12 @@ fn each_context_unloads_and_loads_again_under_load() {
     let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
     for &context in Context::ALL {
         load(&mut guest, Mechanism::Netlink, context);
-        let source = guest.session.source().clone();
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    // Refused while there is no driver.
-                    let _ = source.raise(Vector::default(), Payload::Pattern(64));
-                    std::thread::sleep(std::time::Duration::from_micros(200));
-                }
-            });
+        under_load(&mut guest, 1, |guest| {
             for _ in 0..3 {
                 std::thread::sleep(std::time::Duration::from_millis(100));
                 guest.session.unload_module().expect("the driver unloads");
-                load(&mut guest, Mechanism::Netlink, context);
+                load(guest, Mechanism::Netlink, context);
             }
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
         let spec = ListenerSpec::new(Mechanism::Netlink, Behaviour::Measure);
         let number = guest.session.listen(spec).expect("a listener");

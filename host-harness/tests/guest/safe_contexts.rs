@@ -4,12 +4,10 @@
 //! sleeping in atomic context, KASAN, DEBUG_NET, DEBUG_OBJECTS and kmemleak.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use device_model::event::{Payload, Vector};
 use host_harness::{
     artefacts::DEBUG_KERNEL,
     measure::{Plan, Rate},
@@ -22,6 +20,7 @@ use irqbed_abi::{
 };
 
 use crate::{
+    load::under_load,
     mechanisms::roomy,
     support::{Guest, artefacts, machine},
 };
@@ -112,37 +111,6 @@ fn arrive(guest: &mut Guest, listener: u32, events: u64, payload: u32) {
     }
 }
 
-/// Does something while the device raises events all the time, on all vectors
-/// at once, as fast as the guest takes them and has time for something else.
-fn under_load(guest: &mut Guest, work: impl FnOnce(&mut Guest)) {
-    let source = guest.session.source().clone();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                for vector in (0..VECTORS).filter_map(Vector::new) {
-                    if source.in_flight(vector) == 0 {
-                        // Refused while there is no driver.
-                        let _ = source.raise(vector, Payload::Pattern(64));
-                    }
-                }
-                thread::sleep(Duration::from_millis(3));
-            }
-        });
-        let _ended = Ended(&stop);
-        work(guest);
-    });
-}
-
-/// Says so when it is dropped, also by a panic.
-struct Ended<'a>(&'a AtomicBool);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 fn load(guest: &mut Guest, pair: Pair, batch: u32) {
     let parameters = pair.module_parameters().into_iter().flatten();
     guest
@@ -220,7 +188,7 @@ fn a_full_listener_costs_only_itself(guest: &mut Guest, pair: Pair) {
 }
 
 fn listeners_are_killed_in_mid_stream(guest: &mut Guest, pair: Pair) {
-    under_load(guest, |guest| {
+    under_load(guest, VECTORS, |guest| {
         for _ in 0..10 {
             let victim = listen(guest, pair.mechanism);
             let begun = Instant::now();
@@ -260,7 +228,7 @@ fn allocations_fail(guest: &mut Guest, pair: Pair) {
 }
 
 fn the_driver_goes_and_comes_back(guest: &mut Guest, pair: Pair, batch: u32) {
-    under_load(guest, |guest| {
+    under_load(guest, VECTORS, |guest| {
         for _ in 0..3 {
             thread::sleep(Duration::from_millis(50));
             guest.session.unload_module().expect("the driver unloads");
