@@ -5,16 +5,22 @@
 //!
 //! | offset | what | written by |
 //! | --- | --- | --- |
-//! | [`ARMED_OFFSET`] | u64, not 0 while records are wanted | harness |
-//! | [`WRITTEN_OFFSET`] | u64, records since it was armed, kept or not | both |
+//! | [`ARMED_OFFSET`] | u64, number of the recording that is wanted, 0 for none | harness |
+//! | [`RECORDING_OFFSET`] | u64, number of the recording that the records are of | plugin |
+//! | [`WRITTEN_OFFSET`] | u64, records of that recording, kept or not | plugin |
 //! | [`RECORDS_OFFSET`] | [`CAPACITY`] records of two u64: [`Kind`], address | plugin |
+//!
+//! Each word has one writer. The plugin may be in the middle of a record when the
+//! harness ends one recording and begins another: that record is of the old one.
 
 /// Offset of the word that arms the log.
 pub const ARMED_OFFSET: u64 = 0;
+/// Offset of the number of the recording.
+pub const RECORDING_OFFSET: u64 = 8;
 /// Offset of the number of records.
-pub const WRITTEN_OFFSET: u64 = 8;
+pub const WRITTEN_OFFSET: u64 = 16;
 /// Offset of the first record.
-pub const RECORDS_OFFSET: u64 = 16;
+pub const RECORDS_OFFSET: u64 = 32;
 /// Size of a record, bytes.
 pub const RECORD_SIZE: u64 = 16;
 /// Records there is room for.

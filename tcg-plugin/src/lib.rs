@@ -74,8 +74,9 @@ pub unsafe extern "C" fn qemu_plugin_install(
 }
 
 fn record(kind: Kind, address: u64) {
-    if let Some(log) = LOG.get().filter(|log| log.is_armed()) {
-        log.write(kind, address);
+    let Some(log) = LOG.get() else { return };
+    if let Some(armed) = log.armed() {
+        log.write(armed, kind, address);
     }
 }
 

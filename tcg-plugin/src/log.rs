@@ -4,12 +4,14 @@
 use std::{
     fs::OpenOptions,
     io,
+    num::NonZeroU64,
     ptr::{self, NonNull},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use irqbed_abi::execution::{
-    ARMED_OFFSET, CAPACITY, Kind, LOG_SIZE, RECORD_SIZE, RECORDS_OFFSET, WRITTEN_OFFSET,
+    ARMED_OFFSET, CAPACITY, Kind, LOG_SIZE, RECORD_SIZE, RECORDING_OFFSET, RECORDS_OFFSET,
+    WRITTEN_OFFSET,
 };
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 
@@ -52,17 +54,23 @@ impl Log {
         unsafe { self.0.add(offset as usize).cast::<AtomicU64>().as_ref() }
     }
 
-    /// Whether the harness wants records now.
+    /// The recording that the harness wants records of now, if any.
     #[inline(always)]
-    pub fn is_armed(&self) -> bool {
-        self.word(ARMED_OFFSET).load(Ordering::Relaxed) != 0
+    pub fn armed(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.word(ARMED_OFFSET).load(Ordering::Relaxed))
     }
 
-    /// Appends a record; one that finds no room is counted and not kept.
-    /// Where instructions are counted QEMU runs all processors in one thread,
+    /// Appends a record to a recording; one that finds no room is counted and not
+    /// kept. Where instructions are counted QEMU runs all processors in one thread,
     /// so nobody else appends.
-    pub fn write(&self, kind: Kind, address: u64) {
+    pub fn write(&self, armed: NonZeroU64, kind: Kind, address: u64) {
+        let recording = self.word(RECORDING_OFFSET);
         let written = self.word(WRITTEN_OFFSET);
+        if recording.load(Ordering::Relaxed) != armed.get() {
+            written.store(0, Ordering::Relaxed);
+            // Whoever sees the recording sees none of the records before.
+            recording.store(armed.get(), Ordering::Release);
+        }
         let number = written.load(Ordering::Relaxed);
         if number < CAPACITY {
             let at = RECORDS_OFFSET + number * RECORD_SIZE;

@@ -2,10 +2,16 @@
 //! The log that QEMU's plugin writes: memory without a name, reached by
 //! system calls on our side, so that no byte of it is ours while it changes.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use irqbed_abi::execution::{
-    ARMED_OFFSET, CAPACITY, Kind, LOG_SIZE, RECORD_SIZE, RECORDS_OFFSET, WRITTEN_OFFSET,
+    ARMED_OFFSET, CAPACITY, Kind, LOG_SIZE, RECORD_SIZE, RECORDING_OFFSET, RECORDS_OFFSET,
+    WRITTEN_OFFSET,
 };
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -31,7 +37,11 @@ pub enum LogError {
 
 /// The log.
 #[derive(Debug)]
-pub struct ExecutionLog(File);
+pub struct ExecutionLog {
+    memory: File,
+    /// Number of the last recording, 0 before the first.
+    recording: AtomicU64,
+}
 
 impl ExecutionLog {
     /// A log that nobody writes yet.
@@ -41,9 +51,12 @@ impl ExecutionLog {
     pub fn new() -> Result<Self, LogError> {
         let memory =
             memfd_create("irqbed-execution", MemfdFlags::CLOEXEC).map_err(io::Error::from)?;
-        let file = File::from(memory);
-        file.set_len(LOG_SIZE)?;
-        Ok(Self(file))
+        let memory = File::from(memory);
+        memory.set_len(LOG_SIZE)?;
+        Ok(Self {
+            memory,
+            recording: AtomicU64::new(0),
+        })
     }
 
     /// The memory, for QEMU to inherit.
@@ -51,7 +64,7 @@ impl ExecutionLog {
     /// # Errors
     /// When there is no descriptor left.
     pub fn share(&self) -> io::Result<File> {
-        self.0.try_clone()
+        self.memory.try_clone()
     }
 
     /// Has everything logged from now on; what was logged before is forgotten.
@@ -59,8 +72,8 @@ impl ExecutionLog {
     /// # Errors
     /// [`LogError::Io`].
     pub fn arm(&self) -> Result<(), LogError> {
-        self.put(WRITTEN_OFFSET, 0)?;
-        self.put(ARMED_OFFSET, 1)
+        let recording = self.recording.fetch_add(1, Ordering::Relaxed) + 1;
+        self.put(ARMED_OFFSET, recording)
     }
 
     /// Has nothing logged any more.
@@ -72,7 +85,13 @@ impl ExecutionLog {
     }
 
     fn put(&self, offset: u64, word: u64) -> Result<(), LogError> {
-        Ok(self.0.write_all_at(&word.to_le_bytes(), offset)?)
+        Ok(self.memory.write_all_at(&word.to_le_bytes(), offset)?)
+    }
+
+    fn get(&self, offset: u64) -> io::Result<u64> {
+        let mut word = [0; 8];
+        self.memory.read_exact_at(&mut word, offset)?;
+        Ok(u64::from_le_bytes(word))
     }
 
     /// What was logged, the first [`CAPACITY`] records of it: a guest that is
@@ -81,11 +100,13 @@ impl ExecutionLog {
     /// # Errors
     /// [`LogError`].
     pub fn entries(&self) -> Result<Vec<Entry>, LogError> {
-        let mut written = [0; 8];
-        self.0.read_exact_at(&mut written, WRITTEN_OFFSET)?;
-        let written = u64::from_le_bytes(written);
+        // A guest that has done nothing since has not begun the recording either.
+        if self.get(RECORDING_OFFSET)? != self.recording.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        let written = self.get(WRITTEN_OFFSET)?;
         let mut bytes = vec![0; (written.min(CAPACITY) * RECORD_SIZE) as usize];
-        self.0.read_exact_at(&mut bytes, RECORDS_OFFSET)?;
+        self.memory.read_exact_at(&mut bytes, RECORDS_OFFSET)?;
         parse(&bytes)
     }
 }
@@ -139,11 +160,14 @@ mod tests {
             .concat();
             plugin.write_all_at(&bytes, at).expect("room");
         }
-        plugin
-            .write_all_at(&2_u64.to_le_bytes(), WRITTEN_OFFSET)
-            .expect("room");
+        log.put(WRITTEN_OFFSET, 2).expect("room");
+        assert_eq!(log.entries().expect("of no recording yet"), []);
+        log.put(RECORDING_OFFSET, 1).expect("room");
         assert_eq!(log.entries().expect("entries"), written);
+        // The plugin ends a record of a recording that is over.
+        log.disarm().expect("disarmed");
         log.arm().expect("armed");
+        log.put(WRITTEN_OFFSET, 3).expect("room");
         assert_eq!(log.entries().expect("none"), []);
     }
 
