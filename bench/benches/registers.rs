@@ -13,7 +13,7 @@ use host_harness::{
     artefacts::Artefacts,
     clock::{Calibration, WallClock},
     qemu::{ClockKind, Machine},
-    session::Session,
+    session::{Session, Setup},
     units::Unit,
 };
 use irqbed_bench::{
@@ -69,7 +69,7 @@ fn boot() -> Result<(Session, WallClock)> {
         accel::choose(AccelRequest::Auto)?.accelerator,
         ClockKind::Wall,
     );
-    let mut session = Session::boot(&Artefacts::locate()?, &machine)?;
+    let mut session = Setup::of(&Artefacts::locate()?, &machine).boot()?;
     session.load_module([])?;
     let first = Calibration::take(&mut session)?;
     let clock = WallClock::between(&first, &Calibration::take(&mut session)?);

@@ -14,7 +14,7 @@ use host_harness::{
     mechanism::Pair,
     progress::Progress,
     qemu::{ClockKind, Machine},
-    session::Session,
+    session::{Session, Setup},
     units::Unit,
 };
 use irqbed_abi::control::{Behaviour, ListenerSpec};
@@ -145,7 +145,7 @@ impl Guests {
 
 impl Running {
     fn boot(machine: Machine) -> Result<Self> {
-        let mut session = Session::boot(&Artefacts::locate()?, &machine)?;
+        let mut session = Setup::of(&Artefacts::locate()?, &machine).boot()?;
         if machine.clock == ClockKind::Instructions {
             session.steady()?;
         }

@@ -94,9 +94,10 @@ pub struct Machine {
 }
 
 /// Where the guest's console goes.
-#[derive(Debug)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum ConsoleTo {
     /// To [`Qemu::console`].
+    #[default]
     Kept,
     /// To the user's terminal, Ctrl-A X leaves.
     Terminal,
@@ -116,15 +117,19 @@ impl Beside {
     pub const FD: i32 = BESIDE_FD;
 }
 
-/// What QEMU inherits from us, beside console and control line.
+/// What a guest is connected to, beside its control line. QEMU inherits the
+/// descriptors.
 #[derive(Debug, Default)]
 pub struct Connections<'a> {
-    /// The sockets of devices, as [`device_model::serve`] gives them, in the
-    /// order in which the guest finds them.
+    /// Where its console goes.
+    pub console: ConsoleTo,
+    /// The sockets of its devices, as [`device_model::serve`] gives them, in the
+    /// order in which it finds them: handles (`O_PATH`) of sockets at which device
+    /// models listen.
     pub devices: Vec<OwnedFd>,
-    /// The initial file system, in place of the one among the artefacts.
+    /// Its initial file system, in place of the one among the artefacts.
     pub initramfs: Option<File>,
-    /// Where what the guest executes goes.
+    /// Where what it executes is logged.
     pub log: Option<&'a ExecutionLog>,
     /// Devices of QEMU's own.
     pub beside: Option<Beside>,
@@ -170,12 +175,7 @@ impl Machine {
 
     /// QEMU's arguments, as they are passed.
     #[must_use]
-    pub fn arguments(
-        &self,
-        artefacts: &Artefacts,
-        console: &ConsoleTo,
-        connections: &Connections<'_>,
-    ) -> Vec<OsString> {
+    pub fn arguments(&self, artefacts: &Artefacts, connections: &Connections<'_>) -> Vec<OsString> {
         let mut line = Line::default();
         line.words(
             "-nodefaults -no-user-config -display none -no-reboot -name irqbed,debug-threads=on",
@@ -214,8 +214,8 @@ impl Machine {
             Some(_) => line.words("-initrd").word(inherited(INITRAMFS_FD)),
         };
         line.words("-append")
-            .word(self.kernel_command_line(console));
-        match console {
+            .word(self.kernel_command_line(connections.console));
+        match connections.console {
             ConsoleTo::Kept => line
                 .words("-chardev")
                 .word(format!("socket,id=console,fd={CONSOLE_FD}")),
@@ -248,7 +248,7 @@ impl Machine {
         line.0
     }
 
-    fn kernel_command_line(&self, console: &ConsoleTo) -> String {
+    fn kernel_command_line(&self, console: ConsoleTo) -> String {
         let mode = match console {
             ConsoleTo::Kept => "control",
             ConsoleTo::Terminal => "shell",
@@ -336,14 +336,13 @@ impl Qemu {
     pub fn start(
         machine: &Machine,
         artefacts: &Artefacts,
-        console_to: &ConsoleTo,
         connections: Connections<'_>,
     ) -> Result<(Self, UnixStream), StartError> {
         let start = || -> io::Result<(Self, UnixStream)> {
             let (control, control_theirs) = UnixStream::pair()?;
             let mut command = Command::new(&artefacts.qemu);
             command
-                .args(machine.arguments(artefacts, console_to, &connections))
+                .args(machine.arguments(artefacts, &connections))
                 .stderr(Stdio::piped());
             let mut descriptors = vec![(control_theirs.into(), CONTROL_FD)];
             let mut qmp = None;
@@ -363,7 +362,7 @@ impl Qemu {
                 descriptors.push((initramfs.into(), INITRAMFS_FD));
             }
             descriptors.extend(iter::zip(connections.devices, DEVICE_FD..));
-            let console = match console_to {
+            let console = match connections.console {
                 ConsoleTo::Terminal => Console::default(),
                 ConsoleTo::Kept => {
                     let (ours, theirs) = UnixStream::pair()?;

@@ -9,7 +9,7 @@ use crate::{
     progress::Progress,
     qemu::{ClockKind, Machine},
     result::RunResult,
-    session::{Session, SessionError},
+    session::{Session, SessionError, Setup},
 };
 
 /// What a series left.
@@ -54,7 +54,7 @@ pub fn run(
     let mut kernel = String::new();
     for machine in machines(benches) {
         progress.phase("boot");
-        let mut session = Session::boot(artefacts, machine)?;
+        let mut session = Setup::of(artefacts, machine).boot()?;
         if machine.clock == ClockKind::Instructions {
             session.steady()?;
         }

@@ -28,9 +28,9 @@ use crate::{
     accel::Accelerator,
     agent::AgentError,
     initramfs,
-    qemu::{ClockKind, ConsoleTo, Machine},
+    qemu::{ClockKind, Connections, ConsoleTo, Machine},
     scenario::{Builtin, DeviceProcess, FOLDER, Module, Scenario},
-    session::{Guest, SessionError, Setup},
+    session::{Guest, SessionError},
 };
 
 /// Where the guest's own limits are, it has this long beyond them to say so.
@@ -73,7 +73,7 @@ impl Trial {
         scenario: &Scenario,
         accelerator: Accelerator,
         ports: u32,
-        console: &ConsoleTo,
+        console: ConsoleTo,
     ) -> Result<Self, SessionError> {
         let started = Instant::now();
         let (mut servers, mut processes) = (Vec::new(), Vec::new());
@@ -102,15 +102,14 @@ impl Trial {
             source = source.or(served.source);
             devices.push(served.handle);
         }
-        let setup = Setup {
+        let connections = Connections {
             console,
             devices,
             initramfs: Some(initramfs::with_files(&scenario.initramfs, &scenario.files)?),
-            log: None,
-            beside: None,
+            ..Connections::default()
         };
         Ok(Self {
-            guest: Guest::boot(&scenario.artefacts, &machine, setup)?,
+            guest: Guest::boot(&scenario.artefacts, &machine, connections)?,
             servers,
             _processes: processes,
             target: source.clone().map(Target::Event).or(target),

@@ -22,7 +22,7 @@ use host_harness::{
     pin::{Pin, Pinned, Placement},
     progress::Progress,
     qemu::{Beside, Machine},
-    session::Session,
+    session::{Session, Setup},
 };
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec},
@@ -187,7 +187,8 @@ pub fn measure(machine: &Machine, plan: &Plan, progress: &Progress) -> Result<Me
 }
 
 fn boot(machine: &Machine, beside: Beside) -> Result<Session> {
-    Ok(Session::boot_beside(&image::artefacts()?, machine, beside)?)
+    let artefacts = image::artefacts()?;
+    Ok(Setup::of(&artefacts, machine).beside(beside).boot()?)
 }
 
 /// With our driver, which goes again.

@@ -17,7 +17,7 @@ use crate::{
     progress::Progress,
     qemu::{ClockKind, Machine},
     result::JsonTarget,
-    session::Session,
+    session::Setup,
 };
 
 use super::options::{contexts, mechanisms, parameter};
@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let progress = Progress::on_terminal();
     progress.phase("boot");
     let log = ExecutionLog::new()?;
-    let mut session = Session::boot_logged(&artefacts, &machine, &log)?;
+    let mut session = Setup::of(&artefacts, &machine).logged(&log).boot()?;
     session.steady()?;
     plan.prepare(&mut session)?;
     let events = path::record(&mut session, &plan, &log, &progress)

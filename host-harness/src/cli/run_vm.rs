@@ -25,7 +25,7 @@ use crate::{
     plugging::Plugging,
     qemu::{ClockKind, ConsoleTo, Machine},
     scenario::{Builtin, Description, Scenario, ScenarioError},
-    session::{Guest, Session},
+    session::{Guest, Setup},
     trial::{DeviceFault, Trial},
 };
 
@@ -135,7 +135,8 @@ fn visit(
         .iter()
         .flat_map(|given| given.faults.clone())
         .collect();
-    let mut session = Session::boot_faulty(artefacts, &machine, &ConsoleTo::Terminal, &faults)?;
+    let setup = Setup::of(artefacts, &machine).on_terminal();
+    let mut session = setup.faulty(&faults).boot()?;
     let _control = listen(socket, session.source().clone().into())?;
     let mut attend = attend(ports, socket)?;
     let status = session.wait_attending(&mut attend)?;
@@ -158,7 +159,7 @@ fn visit_own(
     ports: u32,
     socket: &Path,
 ) -> anyhow::Result<ExitStatus> {
-    let mut trial = Trial::boot(scenario, accelerator, ports, &ConsoleTo::Terminal)?;
+    let mut trial = Trial::boot(scenario, accelerator, ports, ConsoleTo::Terminal)?;
     let target = trial.target().cloned();
     let control = target.map(|target| listen(socket, target));
     let _control = control.transpose()?;

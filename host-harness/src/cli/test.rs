@@ -154,7 +154,7 @@ fn run_one(
     control: Option<&Path>,
     shown: bool,
 ) -> Result<Outcome, SessionError> {
-    let trial = Trial::boot(scenario, accelerator, 0, &ConsoleTo::Kept)?;
+    let trial = Trial::boot(scenario, accelerator, 0, ConsoleTo::Kept)?;
     let control = control.zip(trial.target());
     let control = control.map(|(socket, target)| listen(socket, target.clone()));
     let _control = control

@@ -14,7 +14,7 @@ use crate::{
     mechanism::{Context, Mechanism, Pair},
     progress::Progress,
     result::{Document, JsonTarget},
-    session::Session,
+    session::Setup,
     table,
     trace::{self, Recording, Slow, perfetto},
     units::{Nanos, thousands},
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
     let progress = Progress::on_terminal();
     progress.phase("boot");
-    let mut session = Session::boot(&artefacts, &bench.machine)?;
+    let mut session = Setup::of(&artefacts, &bench.machine).boot()?;
     bench.prepare(&mut session)?;
     let recording = trace::record(&bench, &mut session, arguments.stop_above, &progress)
         .with_context(|| pair.to_string())?;

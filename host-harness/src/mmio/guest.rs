@@ -16,10 +16,10 @@ use crate::{
     artefacts::Artefacts,
     interrupt,
     progress::Progress,
-    qemu::{ClockKind, ConsoleTo, Machine},
+    qemu::{ClockKind, Connections, Machine},
     ratio::Rounds,
     scenario::reach,
-    session::{Guest, Setup},
+    session::Guest,
 };
 
 /// How long a server may take to see that a client has left, and to listen
@@ -39,16 +39,13 @@ pub(super) fn measure(
     let devices = served.iter().map(handle).collect::<Result<Vec<_>, _>>()?;
     let mut machine = Machine::new(plan.accelerator, ClockKind::Wall);
     machine.vcpus = plan.vcpus;
-    let setup = Setup {
-        console: &ConsoleTo::Kept,
+    let connections = Connections {
         devices,
-        initramfs: None,
-        log: None,
-        beside: None,
+        ..Connections::default()
     };
     progress.phase("booting");
     let counter = Counter::start();
-    let mut guest = Guest::boot(artefacts, &machine, setup)?;
+    let mut guest = Guest::boot(artefacts, &machine, connections)?;
     let kernel = guest.hello().kernel.clone();
     let mut cycles: Vec<Vec<Vec<u64>>> = vec![Vec::new(); plan.targets.len()];
     progress.phase_of("from the guest", plan.rounds);

@@ -5,8 +5,6 @@
 //! [`Session`]: super::Session
 
 use std::{
-    fs::File,
-    os::fd::OwnedFd,
     process::ExitStatus,
     time::{Duration, Instant},
 };
@@ -18,8 +16,7 @@ use crate::{
     agent::{AgentError, AgentLine},
     artefacts::Artefacts,
     interrupt,
-    path::ExecutionLog,
-    qemu::{Beside, Connections, ConsoleTo, Machine, Qemu},
+    qemu::{Connections, Machine, Qemu},
 };
 
 /// An agent that has not answered by then hangs; its own limits are shorter.
@@ -28,22 +25,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
 /// Console lines shown with an error.
 const SHOWN: usize = 15;
-
-/// What a guest is started with, beside machine and parts.
-#[derive(Debug)]
-pub struct Setup<'a> {
-    /// Where its console goes.
-    pub console: &'a ConsoleTo,
-    /// The sockets of its devices, as [`device_model::serve`] gives them: handles
-    /// (`O_PATH`) of sockets at which device models listen.
-    pub devices: Vec<OwnedFd>,
-    /// Its initial file system, in place of the one among its parts.
-    pub initramfs: Option<File>,
-    /// Where what it executes is logged.
-    pub log: Option<&'a ExecutionLog>,
-    /// Devices of QEMU's own.
-    pub beside: Option<Beside>,
-}
 
 /// A booted guest. Dropping it ends it.
 #[derive(Debug)]
@@ -64,19 +45,16 @@ impl Guest {
     pub fn boot(
         artefacts: &Artefacts,
         machine: &Machine,
-        setup: Setup<'_>,
+        connections: Connections<'_>,
     ) -> Result<Self, SessionError> {
         interrupt::check()?;
         artefacts.check()?;
+        if connections.log.is_some() {
+            artefacts.check_plugin()?;
+        }
         let limit = boot::limit()?;
         let started = Instant::now();
-        let connections = Connections {
-            devices: setup.devices,
-            initramfs: setup.initramfs,
-            log: setup.log,
-            beside: setup.beside,
-        };
-        let (mut qemu, control) = Qemu::start(machine, artefacts, setup.console, connections)?;
+        let (mut qemu, control) = Qemu::start(machine, artefacts, connections)?;
         let mut agent = AgentLine::new(control)?;
         let hello = agent
             .hello(limit, || alive(&mut qemu))

@@ -84,8 +84,8 @@ pub enum PlugError {
     },
     /// The session is about one event device, and has it.
     #[error(
-        "the session has an event device already: boot it by Session::boot_without_device() to \
-         plug one in"
+        "the session has an event device already: boot it by Setup::without_device() to plug one \
+         in"
     )]
     HasDevice,
     /// The device cannot be served.

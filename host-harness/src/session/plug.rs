@@ -85,7 +85,7 @@ impl Session {
     ///     accel::{AccelRequest, choose},
     ///     artefacts::Artefacts,
     ///     qemu::{ClockKind, Machine, Port},
-    ///     session::Session,
+    ///     session::Setup,
     /// };
     ///
     /// # fn main() -> anyhow::Result<()> {
@@ -94,7 +94,8 @@ impl Session {
     ///     ports: 1,
     ///     ..Machine::new(accelerator, ClockKind::Wall)
     /// };
-    /// let mut session = Session::boot_without_device(&Artefacts::locate()?, &machine)?;
+    /// let artefacts = Artefacts::locate()?;
+    /// let mut session = Setup::of(&artefacts, &machine).without_device().boot()?;
     /// session.load_module([])?;
     /// session.plug(Port(0), EventDevice::new()?)?;
     /// session.wait_until_driven(Port(0))?;

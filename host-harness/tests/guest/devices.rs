@@ -15,8 +15,8 @@ use device_model::{
     slot::ServedSlot,
 };
 use host_harness::{
-    qemu::{Beside, ClockKind, ConsoleTo},
-    session::{Guest, Setup},
+    qemu::{Beside, ClockKind, Connections},
+    session::Guest,
 };
 
 use crate::support::{artefacts, machine, turn};
@@ -153,17 +153,14 @@ impl Card {
         let turn = turn();
         let folder = tempfile::tempdir().expect("a folder");
         let slot = slot.serve(&folder.path().join("card")).expect("served");
-        let setup = Setup {
-            console: &ConsoleTo::Kept,
-            devices: Vec::new(),
-            initramfs: None,
-            log: None,
+        let connections = Connections {
             beside: Some(Beside {
                 arguments: slot.qemu_arguments(SLOT),
                 descriptor: File::open("/dev/null").expect("it is there").into(),
             }),
+            ..Connections::default()
         };
-        let guest = Guest::boot(&artefacts(), &machine(ClockKind::Wall), setup);
+        let guest = Guest::boot(&artefacts(), &machine(ClockKind::Wall), connections);
         Self {
             guest: guest.expect("the guest boots"),
             _slot: slot,

@@ -9,8 +9,8 @@ use device_model::{
     Server, ServerEnd, ServerHandle, registers,
 };
 use host_harness::{
-    qemu::{ClockKind, ConsoleTo},
-    session::{Guest, Setup},
+    qemu::{ClockKind, Connections},
+    session::Guest,
 };
 use rustix::fs::{Mode, OFlags, open};
 
@@ -65,14 +65,11 @@ fn boot(paths: &[&Path]) -> Guest {
     let handle = |path: &&Path| -> OwnedFd {
         open(*path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("a socket")
     };
-    let setup = Setup {
-        console: &ConsoleTo::Kept,
+    let connections = Connections {
         devices: paths.iter().map(handle).collect(),
-        initramfs: None,
-        log: None,
-        beside: None,
+        ..Connections::default()
     };
-    Guest::boot(&artefacts(), &machine(ClockKind::Wall), setup).expect("the guest boots")
+    Guest::boot(&artefacts(), &machine(ClockKind::Wall), connections).expect("the guest boots")
 }
 
 /// Runs a script for each card, with the address of its registers in `bar`.

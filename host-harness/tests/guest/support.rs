@@ -10,7 +10,7 @@ use host_harness::{
     path::ExecutionLog,
     progress::Progress,
     qemu::{ClockKind, Machine},
-    session::{Session, SessionError},
+    session::{Session, Setup},
 };
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Reply, Request},
@@ -61,7 +61,7 @@ impl Guest {
 
     /// The same, of other parts than the stock ones.
     pub fn boot_parts(artefacts: &Artefacts, machine: &Machine) -> Self {
-        Self::boot_by(machine, || Session::boot(artefacts, machine))
+        Self::boot_as(Setup::of(artefacts, machine), machine)
     }
 
     /// Boots with empty ports and no device, without the driver.
@@ -74,19 +74,19 @@ impl Guest {
 
     /// The same of another machine.
     pub fn boot_empty(machine: &Machine) -> Self {
-        Self::boot_by(machine, || {
-            Session::boot_without_device(&artefacts(), machine)
-        })
+        let artefacts = artefacts();
+        Self::boot_as(Setup::of(&artefacts, machine).without_device(), machine)
     }
 
     /// The same with a log of what the guest executes.
     pub fn boot_logged(machine: &Machine, log: &ExecutionLog) -> Self {
-        Self::boot_by(machine, || Session::boot_logged(&artefacts(), machine, log))
+        let artefacts = artefacts();
+        Self::boot_as(Setup::of(&artefacts, machine).logged(log), machine)
     }
 
-    fn boot_by(machine: &Machine, boot: impl FnOnce() -> Result<Session, SessionError>) -> Self {
+    fn boot_as(setup: Setup<'_>, machine: &Machine) -> Self {
         let turn = turn();
-        let mut session = boot().expect("the guest boots");
+        let mut session = setup.boot().expect("the guest boots");
         if machine.clock == ClockKind::Instructions {
             session.steady().expect("the guest is made steady");
         }
