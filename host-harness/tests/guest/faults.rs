@@ -353,9 +353,16 @@ fn registers_that_lie_do_not_disturb_events() {
     trial.assert_said(&[], 0, fault);
 }
 
+/// Has the kernel reset the function, as a person may ask it to.
+fn reset_by_sysfs(trial: &mut Trial, what: &str) {
+    const SCRIPT: &str = "echo 1 > $(echo /sys/bus/pci/drivers/irqbed/0*/reset)";
+    let argv = ["sh", "-c", SCRIPT];
+    let (status, _, error) = trial.guest.session.run(&argv).expect("sh runs");
+    assert_eq!((status, error.as_str()), (0, ""), "{what}");
+}
+
 #[test]
 fn a_reset_that_the_kernel_was_asked_for_leaves_the_service_as_it_was() {
-    const RESET_BY_SYSFS: &str = "echo 1 > $(echo /sys/bus/pci/drivers/irqbed/0*/reset)";
     let mut trial = Trial::boot();
     for irq in ["msix", "msi", "intx"] {
         if irq != "msix" {
@@ -367,13 +374,28 @@ fn a_reset_that_the_kernel_was_asked_for_leaves_the_service_as_it_was() {
                 trial.arm("reset");
             }
             trial.raise(UNDER, 1).ok();
-            let argv = ["sh", "-c", RESET_BY_SYSFS];
-            let (status, _, error) = trial.guest.session.run(&argv).expect("sh runs");
-            assert_eq!((status, error.as_str()), (0, ""), "{irq}");
+            reset_by_sysfs(&mut trial, irq);
             trial.assert_ready(irq);
             trial.clear();
             trial.assert_said(&[RESET], 1, irq);
             trial.assert_as_before(irq);
         }
     }
+}
+
+#[test]
+fn a_reset_that_the_kernel_was_asked_for_may_fail_as_any_other_may() {
+    // The device never says that it is ready.
+    let fault = "bits-stuck:offset=24,mask=0x1,value=0";
+    let mut trial = Trial::boot();
+    trial.arm(fault);
+    let complaints = trial.guest.complaints().len();
+    reset_by_sysfs(&mut trial, fault);
+    let said = trial.guest.complaints().split_off(complaints);
+    let failed = said.iter().any(|line| line.contains(NOT_SET_UP));
+    assert!(failed, "{said:#?}");
+    trial.clear();
+    trial.guest.flush();
+    trial.assert_said(&[NOT_READY, NOT_SET_UP], 3, fault);
+    trial.assert_as_before(fault);
 }
