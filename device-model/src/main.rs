@@ -6,6 +6,7 @@
 
 use std::{
     io::{self, Read, Write},
+    iter,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -88,23 +89,25 @@ impl From<WhenQemuLeaves> for Disconnect {
 }
 
 impl Arguments {
-    /// What clap cannot say: ends the process with status 2.
-    fn check(&self) {
-        let refuse = |what: &str| {
+    /// What clap cannot say: ends the process with status 2. Returns the function
+    /// that the control socket is of, where there is one.
+    fn check(&self) -> Option<usize> {
+        let refuse = |what: &str| -> ! {
             let error = Self::command().error(ErrorKind::ArgumentConflict, what);
             error.exit()
         };
         if self.mapped && !self.devices.contains(&Device::Edu) {
             refuse("--mapped is for the device `edu`");
         }
-        if self.control.is_some() && self.controlled().is_none() {
+        self.control.as_ref()?;
+        let function = self.controlled();
+        if function.is_none() {
             refuse("--control is for one device, of several for the only `event`");
         }
+        function
     }
-}
 
-impl Arguments {
-    /// The function that the control socket is of, if it is clear which.
+    /// The function that a control socket would be of, if it is clear which.
     fn controlled(&self) -> Option<usize> {
         let functions = self.devices.iter().enumerate();
         let mut events = functions.filter(|(_, device)| **device == Device::Event);
@@ -139,7 +142,7 @@ impl Device {
 fn main() -> ExitCode {
     // A usage error ends the process here, with status 2.
     let arguments = Arguments::parse();
-    arguments.check();
+    let controlled = arguments.check();
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::WARN.into())
         .from_env_lossy();
@@ -147,7 +150,7 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .init();
-    match run(&arguments) {
+    match run(&arguments, controlled) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "device-model: {error:#}");
@@ -156,7 +159,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+fn run(arguments: &Arguments, controlled: Option<usize>) -> anyhow::Result<()> {
     let Some(socket) = arguments.socket.as_deref() else {
         let tables = arguments.devices.iter().map(|device| device.registers());
         return print(&tables.collect::<Vec<_>>().join("\n")).context("cannot print");
@@ -168,8 +171,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         disconnect: arguments.on_disconnect.into(),
     };
     let mut slot = Slot::default().options(options);
-    let mut source = None;
+    let mut sources = Vec::new();
     for device in &arguments.devices {
+        let mut source = None;
         slot = match device {
             Device::Event => {
                 let device = EventDevice::new()?;
@@ -183,14 +187,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Device::Edu => slot.function(EduDevice::new()),
             Device::NicLite => slot.function(NicLite::new()),
         };
+        sources.push(source);
     }
     let served = slot.serve(socket)?;
-    let control = arguments.control.as_deref();
-    // More than one source is refused above.
-    let target = source.map(Target::Event).or_else(|| {
-        let server = served.servers.get(arguments.controlled()?)?;
-        Some(Target::Other(server.faults().clone()))
+    let mut targets = iter::zip(sources, &served.servers).map(|(source, server)| match source {
+        Some(source) => Target::Event(source),
+        None => Target::Other(server.faults().clone()),
     });
+    let target = controlled.and_then(|function| targets.nth(function));
+    let control = arguments.control.as_deref();
     let _control = control
         .zip(target)
         .map(|(path, target)| ControlServer::bind(path, target))
