@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Memory that a driver forgets to free, as kmemleak finds it in a kernel that has
+//! it.
+
+use std::time::Duration;
+
+use irqbed_abi::control::{Ending, Stream};
+
+use super::Trial;
+use crate::session::SessionError;
+
+/// How long kmemleak may take to look at all memory.
+const SCAN_LIMIT: Duration = Duration::from_secs(180);
+
+impl Trial {
+    /// Has kmemleak forget what it knows; false where the kernel has none.
+    pub(super) fn begin_to_look_for_leaks(&mut self) -> Result<bool, SessionError> {
+        const SCRIPT: &str = "mount -t debugfs none /sys/kernel/debug;
+            test -e /sys/kernel/debug/kmemleak || exit 1;
+            echo scan >/sys/kernel/debug/kmemleak && echo clear >/sys/kernel/debug/kmemleak";
+        let (ending, _, _) = self.shell(SCRIPT)?;
+        Ok(ending == Ending::Exited { status: 0 })
+    }
+
+    /// What kmemleak has found since the last look. It reports nothing that is
+    /// younger than five seconds.
+    pub(super) fn leaks(&mut self) -> Result<Option<Vec<String>>, SessionError> {
+        const SCRIPT: &str = "cd /sys/kernel/debug; sleep 6;
+            echo scan >kmemleak && echo scan >kmemleak && cat kmemleak && echo clear >kmemleak";
+        let (ending, found, error) = self.shell(SCRIPT)?;
+        let lines: Vec<String> = found.lines().map(str::to_owned).collect();
+        Ok(match ending {
+            Ending::Exited { status: 0 } => Some(lines).filter(|lines| !lines.is_empty()),
+            _ => Some(vec![format!("kmemleak does not answer: {}", error.trim())]),
+        })
+    }
+
+    /// Runs a script of ours: its end, standard output, standard error.
+    fn shell(&mut self, script: &str) -> Result<(Ending, String, String), SessionError> {
+        let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let ending = self.watch(argv, "/", SCAN_LIMIT, &mut |stream, text| match stream {
+            Stream::Stdout => stdout.push_str(text),
+            Stream::Stderr => stderr.push_str(text),
+        })?;
+        Ok((ending, stdout, stderr))
+    }
+}
