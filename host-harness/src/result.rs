@@ -32,11 +32,13 @@
 //! These go into a [`RunResult`], results and an
 //! [`Environment`] into a [`Document`].
 
+mod clock;
 #[cfg(test)]
 pub(crate) mod examples;
 mod fault;
 mod file;
 mod histogram;
+mod parameters;
 #[cfg(test)]
 mod schema_tests;
 mod stats;
@@ -45,26 +47,20 @@ mod timeline;
 use std::collections::BTreeMap;
 
 use irqbed_abi::{
-    control::{Behaviour, ListenerReport, ListenerSpec, Load, Mechanism},
+    control::{Behaviour, ListenerReport, ListenerSpec},
     counters::Counters,
 };
 use serde::{Deserialize, Serialize};
 
+pub use clock::Clock;
 pub use fault::FaultCounts;
 pub use file::{JsonTarget, ReadError, WriteError};
 pub use histogram::HistogramError;
+pub use parameters::{Delivery, Parameters};
 pub use stats::{StageStats, Stages};
 pub use timeline::Timeline;
 
-use crate::{
-    account::Account,
-    bench::Scheduling,
-    environment::Environment,
-    mechanism::InterruptType,
-    pin::Placement,
-    stages::Stage,
-    units::{Nanos, Unit},
-};
+use crate::{account::Account, environment::Environment, stages::Stage, units::Nanos};
 
 /// Name of the schema: `irqbed/` and the version. Fields may be added within
 /// a version; a changed meaning or a removed field makes a new one.
@@ -222,79 +218,6 @@ pub struct Replies {
     pub account: Account,
 }
 
-/// The clock behind the figures of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Clock {
-    /// Wall time of the host. The error applies to the stages that cross from
-    /// host to guest or back; the others are differences of readings of one
-    /// clock.
-    Wall {
-        /// How far a time that crosses from host to guest can be off.
-        error_bound_ns: Nanos,
-        /// How far the calibrations before and after the run lie apart.
-        drift_ns: Nanos,
-        /// Largest error bound and drift of a valid result.
-        claim_ns: Nanos,
-        /// Whether both are within the claim.
-        valid: bool,
-    },
-    /// Executed guest instructions; exact.
-    Instructions {},
-}
-
-impl Clock {
-    /// Wall time, valid when neither error bound nor drift exceeds `claim`.
-    #[must_use]
-    pub fn wall(error_bound: Nanos, drift: Nanos, claim: Nanos) -> Self {
-        Self::Wall {
-            error_bound_ns: error_bound,
-            drift_ns: drift,
-            claim_ns: claim,
-            valid: error_bound <= claim && drift <= claim,
-        }
-    }
-
-    /// Guest instructions.
-    #[must_use]
-    pub const fn instructions() -> Self {
-        Self::Instructions {}
-    }
-
-    /// The unit of the figures.
-    #[must_use]
-    pub const fn unit(&self) -> Unit {
-        match self {
-            Self::Wall { .. } => Unit::Nanoseconds,
-            Self::Instructions {} => Unit::Instructions,
-        }
-    }
-
-    /// Whether the clock was as good as the result claims.
-    #[must_use]
-    pub const fn is_valid(&self) -> bool {
-        match self {
-            Self::Wall { valid, .. } => *valid,
-            Self::Instructions {} => true,
-        }
-    }
-
-    fn problem(&self) -> Option<String> {
-        match self {
-            Self::Wall {
-                error_bound_ns,
-                drift_ns,
-                claim_ns,
-                valid: false,
-            } => Some(format!(
-                "the clock is not good enough: error bound {error_bound_ns}, drift {drift_ns}, \
-                 at most {claim_ns} each is claimed"
-            )),
-            _ => None,
-        }
-    }
-}
-
 /// The highest rate at which nothing was lost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Saturation {
@@ -315,91 +238,6 @@ pub struct Lossy {
     pub hz: f64,
     /// The account of the trial.
     pub account: Account,
-}
-
-/// What was asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Parameters {
-    /// Events to raise.
-    pub events: u64,
-    /// Events a second; `None` for as fast as the guest takes them.
-    pub rate_hz: Option<f64>,
-    /// Most events on their way at once, where no rate is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<u64>,
-    /// Seed of the random gaps between events, where they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub poisson_seed: Option<u64>,
-    /// Events that come at once, with one interrupt.
-    #[serde(default = "one")]
-    pub burst: u32,
-    /// Most events in a message.
-    #[serde(default = "one")]
-    pub batch: u32,
-    /// What disturbed the guest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub load: Option<Load>,
-    /// How the listeners ran.
-    #[serde(flatten)]
-    pub scheduling: Scheduling,
-    /// Room for events that wait at a listener, bytes, where not the default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receive_buffer: Option<u32>,
-    /// Payload of each event, bytes.
-    pub payload_bytes: u32,
-    /// Vectors, and so rings, that take turns.
-    pub vectors: u32,
-    /// How the device interrupts.
-    #[serde(default)]
-    pub irq: InterruptType,
-    /// How events are addressed to listeners.
-    pub delivery: Delivery,
-    /// Virtual processors.
-    pub vcpus: u32,
-    /// Where on the host the threads were that an event passes through; `None`
-    /// for wherever the host's scheduler put them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pin: Option<Placement>,
-    /// Guest memory, MiB.
-    pub memory_mib: u32,
-    /// How long the device's thread spun for a message before it slept,
-    /// microseconds; left out where it did not.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub poll_us: u64,
-    /// Parameters the driver was loaded with.
-    #[serde(default)]
-    pub module_parameters: BTreeMap<String, String>,
-    /// Kernel parameters the user added.
-    #[serde(default)]
-    pub kernel_parameters: Vec<String>,
-}
-
-const fn one() -> u32 {
-    1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-/// How events are addressed to listeners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Delivery {
-    /// To each listener by itself.
-    Unicast,
-    /// Once, to all of them.
-    Broadcast,
-}
-
-impl From<Mechanism> for Delivery {
-    fn from(mechanism: Mechanism) -> Self {
-        match mechanism {
-            Mechanism::NetlinkBroadcast | Mechanism::GenetlinkMulticast => Self::Broadcast,
-            _ => Self::Unicast,
-        }
-    }
 }
 
 /// One listener, and what it has seen.
