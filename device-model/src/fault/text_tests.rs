@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The text form: what is read is what is written, and nonsense is named.
 
+use std::time::Duration;
+
 use super::*;
+use crate::fault::kind::{FaultKind, NAMES};
 
 fn error(text: &str) -> String {
     text.parse::<Fault>().expect_err(text).to_string()
