@@ -4,28 +4,26 @@
 //! and one lock covers the way from the number to the interrupt, so that
 //! records appear in the order of their numbers.
 
-use std::{
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{Ordering, fence},
-    },
-    time::{Duration, Instant},
+mod look;
+
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{Ordering, fence},
 };
 
 use irqbed_abi::ring::{EVENT_PATTERN, EventRecord};
 use zerocopy::IntoBytes;
 
 use super::{
-    DeviceCounters, Instrument, Seq, Vector,
+    Instrument, Seq, Vector,
     raise::{Burst, Outcome, Payload, RaiseError, Raised},
     registers::Register,
-    ring::{Geometry, Place, Producer},
+    ring::{Geometry, Place},
     state::State,
 };
 use crate::{
     device::Bus,
     dma::{Dma, DmaError, GuestAddr},
-    fault::Faults,
     irq::{InterruptMode, IrqError, Irqs, Signalled},
     tsc::HostTsc,
 };
@@ -68,19 +66,6 @@ impl EventSource {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         let state = self.shared.state.lock();
         state.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What goes wrong with the device, from the moment that it is served.
-    #[must_use]
-    pub fn faults(&self) -> Faults {
-        let bus = self.shared.bus.get();
-        bus.map_or_else(Faults::default, |bus| bus.faults.clone())
-    }
-
-    /// The memory that host and guest share.
-    #[must_use]
-    pub fn instrument(&self) -> &Instrument {
-        &self.shared.instrument
     }
 
     /// Raises one event.
@@ -285,87 +270,6 @@ impl EventSource {
         } else {
             state.counters.unknown_replies += 1;
         }
-    }
-
-    /// When the device saw the reply to an event; `None` when it did not, or
-    /// when the slot of the event belongs to another one by now.
-    #[must_use]
-    pub fn replied(&self, seq: Seq) -> Option<HostTsc> {
-        self.lock().replies.of(seq)
-    }
-
-    /// Looks at the producer of a vector as it stands now.
-    fn with_producer<T>(&self, vector: Vector, look: impl FnOnce(&Producer) -> T) -> Option<T> {
-        let mut state = self.lock();
-        let producer = state.ring_mut(vector)?.producer.as_mut()?;
-        producer.observe(self.shared.instrument.consumer(vector));
-        Some(look(producer))
-    }
-
-    /// Whether an event with that payload would find room now. False also
-    /// while the ring is not armed.
-    #[must_use]
-    pub fn has_room(&self, vector: Vector, len: usize) -> bool {
-        let Ok(len) = u32::try_from(len) else {
-            return false;
-        };
-        let room = self.with_producer(vector, |producer| producer.place(len).is_some());
-        room == Some(true)
-    }
-
-    /// Records of a vector that the driver has not consumed; 0 while its ring
-    /// is not armed.
-    #[must_use]
-    pub fn in_flight(&self, vector: Vector) -> u32 {
-        let in_flight = self.with_producer(vector, Producer::in_flight);
-        in_flight.unwrap_or_default()
-    }
-
-    /// Events lost on a vector since the last reset, as the driver reads it.
-    #[must_use]
-    pub fn overflows(&self, vector: Vector) -> u32 {
-        self.lock().ring(vector).map_or(0, |ring| ring.overflows)
-    }
-
-    /// The device's part of the account.
-    #[must_use]
-    pub fn counters(&self) -> DeviceCounters {
-        self.lock().counters
-    }
-
-    /// Number of the last event raised; `None` before the first.
-    #[must_use]
-    pub fn last_seq(&self) -> Option<Seq> {
-        Seq::new(self.lock().last_seq)
-    }
-
-    /// Whether the driver has enabled the device and nothing failed since.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.lock().is_ready()
-    }
-
-    /// Waits until the driver has enabled the device, at most `timeout`. Says
-    /// whether it has.
-    #[must_use]
-    pub fn wait_ready(&self, timeout: Duration) -> bool {
-        let started = Instant::now();
-        let mut state = self.lock();
-        while !state.is_ready() {
-            let left = timeout.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                return false;
-            }
-            let waited = self.shared.enabled.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    /// Bit `v` is set where the ring of vector `v` is armed.
-    #[must_use]
-    pub fn armed_vectors(&self) -> u32 {
-        self.lock().armed()
     }
 }
 
