@@ -2,6 +2,7 @@
 //! Whose turn it is: counted, limited, and the same again from the same seed.
 
 use super::*;
+use crate::{bar::BarIndex, dma::GuestAddr};
 
 fn armed(texts: &[&str]) -> Table {
     let mut table = Table::default();
@@ -117,36 +118,6 @@ fn writes_are_chosen_by_their_length() {
         write("dma-misplaced:place=outside", 4),
         (WriteFate::Lost, 0)
     );
-}
-
-#[test]
-fn a_misplaced_write_stays_in_its_page() {
-    let to = |at, len, offset| misplaced(GuestAddr(at), len, Place::Page(offset));
-    let place = |at| Some(Misplaced::To(GuestAddr(at)));
-    assert_eq!(to(0x5000, 32, 64), place(0x5040));
-    assert_eq!(to(0x5000, 32, -32), place(0x5fe0));
-    assert_eq!(to(0x5fe0, 32, 32), place(0x5000));
-    assert_eq!(to(0x5000, 32, -16), None, "it would cross the end");
-    assert_eq!(to(0x5fff, 2, 8), None, "it crosses the end itself");
-    assert_eq!(to(u64::MAX - 0xfff, 4, 8), place(u64::MAX - 0xff7));
-    let anywhere = misplaced(GuestAddr(8), 4, Place::Anywhere(-16));
-    assert_eq!(anywhere, Some(Misplaced::Outside));
-}
-
-#[test]
-fn as_many_bits_are_flipped_as_were_asked_for() {
-    for bits in [1, 3, 64] {
-        let data = [0xa5; 16];
-        let found = corrupted(&data, bits, &mut Dice::new(1));
-        let flipped: u32 = data
-            .iter()
-            .zip(&found)
-            .map(|(a, b)| (a ^ b).count_ones())
-            .sum();
-        assert_eq!(flipped, bits);
-    }
-    assert_eq!(corrupted(&[0], 64, &mut Dice::new(1)), [0xff]);
-    assert!(corrupted(&[], 64, &mut Dice::new(1)).is_empty());
 }
 
 #[test]
