@@ -30,7 +30,7 @@ use crate::{
     interrupt::Interrupted,
     progress::Progress,
     ratio::Rounds,
-    scenario::{Builtin, reach},
+    scenario::{Builtin, Device, GivenDevice, reach},
     session::SessionError,
 };
 
@@ -271,6 +271,7 @@ impl Served {
             },
             Serves::Ours(device, poll) => {
                 // It is connected to once by us, and once by QEMU.
+                let device = GivenDevice::from(Device::Builtin(*device));
                 let served = device.serve(Options {
                     poll: *poll,
                     disconnect: Disconnect::Reset,

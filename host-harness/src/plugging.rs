@@ -4,7 +4,7 @@
 //! waits for the end of the guest [attends](Plugging::attend) to it meanwhile.
 //!
 //! ```text
-//! {"do":"plug","port":0,"device":"edu"}
+//! {"do":"plug","port":0,"device":{"builtin":"edu","msix":true,"faults":[]},"listen":null}
 //! {"is":"done"}
 //! {"do":"unplug","port":0}
 //! {"is":"failed","error":"..."}
@@ -19,17 +19,14 @@ use std::{
 };
 
 use device_model::{
-    control::{ControlError, ControlServer},
-    edu::EduDevice,
-    event::EventDevice,
-    nic_lite::NicLite,
+    control::ControlServer,
     socket::{BoundSocket, SocketError},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     qemu::Port,
-    scenario::reach,
+    scenario::GivenDevice,
     session::{Guest, SessionError},
 };
 
@@ -41,40 +38,24 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 const LONGEST: u64 = 16 << 10;
 
 /// What is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Request {
     /// Plug a device in.
     Plug {
         /// Number of the port.
         port: u32,
-        /// The device.
-        device: Given,
+        /// The device; what it names by a path, by an absolute one.
+        device: GivenDevice,
+        /// Where one of ours listens for `irqbed raise` and `irqbed fault`, if it
+        /// does; an absolute path.
+        listen: Option<PathBuf>,
     },
     /// Pull the device in a port.
     Unplug {
         /// Number of the port.
         port: u32,
     },
-}
-
-/// A device to plug in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Given {
-    /// The event device.
-    Event {
-        /// Whether it has MSI-X.
-        msix: bool,
-        /// Where it listens for `irqbed raise`, if it does; an absolute path.
-        control: Option<PathBuf>,
-    },
-    /// QEMU's educational device.
-    Edu,
-    /// The network card in miniature.
-    NicLite,
-    /// One that a device model serves at a socket, by an absolute path.
-    Socket(PathBuf),
 }
 
 /// What is answered.
@@ -138,7 +119,7 @@ pub fn ask(control: &Path, request: &Request) -> Result<(), PluggingError> {
 pub struct Plugging {
     listener: UnixListener,
     _socket: BoundSocket,
-    /// Control sockets of event devices, by port.
+    /// Control sockets of devices, by port.
     controls: BTreeMap<u32, ControlServer>,
 }
 
@@ -176,40 +157,39 @@ impl Plugging {
         client.set_read_timeout(Some(PATIENCE))?;
         client.set_write_timeout(Some(PATIENCE))?;
         let reply = match receive(client)? {
-            Request::Plug { port, device } => self.plug(guest, port, device),
+            Request::Plug {
+                port,
+                device,
+                listen,
+            } => self.plug(guest, port, &device, listen.as_deref()),
             Request::Unplug { port } => self.unplug(guest, port),
         };
         let reply = reply.map_or_else(|error| Reply::Failed { error }, |()| Reply::Done);
         send(client, &reply)
     }
 
-    fn plug(&mut self, guest: &mut Guest, number: u32, device: Given) -> Result<(), String> {
-        let port = Port(number);
-        let in_words = |error: SessionError| error.to_string();
-        match device {
-            Given::Edu => guest.plug(port, EduDevice::new()).map_err(in_words),
-            Given::NicLite => guest.plug(port, NicLite::new()).map_err(in_words),
-            Given::Event { msix, control } => {
-                let mut device = EventDevice::new().map_err(|error| error.to_string())?;
-                if !msix {
-                    device = device.without_msix();
-                }
-                let source = device.source();
-                let control = control.map(|path| ControlServer::bind(&path, source));
-                let control = control.transpose();
-                let control = control.map_err(|error: ControlError| error.to_string())?;
-                guest.plug(port, device).map_err(in_words)?;
-                self.controls.remove(&number);
-                self.controls
-                    .extend(control.map(|control| (number, control)));
-                Ok(())
-            }
-            Given::Socket(path) => {
-                let handle = reach(&path);
-                let handle = handle.map_err(|why| format!("{}: {why}", path.display()))?;
-                guest.plug_socket(port, &handle).map_err(in_words)
-            }
-        }
+    fn plug(
+        &mut self,
+        guest: &mut Guest,
+        number: u32,
+        device: &GivenDevice,
+        listen: Option<&Path>,
+    ) -> Result<(), String> {
+        device.check().map_err(|error| error.to_string())?;
+        let mut control = None;
+        let plugged = guest.plug_served(Port(number), |options| {
+            let served = device.serve(options)?;
+            let target = listen.zip(served.target());
+            let bound = target.map(|(path, target)| ControlServer::bind(path, target));
+            let bound = bound.transpose();
+            control = bound.map_err(|error| SessionError::Device(error.to_string()))?;
+            Ok(served)
+        });
+        plugged.map_err(|error| error.to_string())?;
+        self.controls.remove(&number);
+        let control = control.map(|control| (number, control));
+        self.controls.extend(control);
+        Ok(())
     }
 
     fn unplug(&mut self, guest: &mut Guest, number: u32) -> Result<(), String> {
@@ -235,11 +215,16 @@ fn receive<T: DeserializeOwned>(from: &UnixStream) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{Builtin, Device};
 
     #[test]
     fn a_request_is_a_line_as_it_is_described() {
-        let line = |device| {
-            let request = Request::Plug { port: 0, device };
+        let line = |device: Device, listen: Option<&str>| {
+            let request = Request::Plug {
+                port: 0,
+                device: device.into(),
+                listen: listen.map(PathBuf::from),
+            };
             let line = serde_json::to_string(&request).expect("JSON");
             assert_eq!(
                 serde_json::from_str::<Request>(&line).expect("one"),
@@ -247,19 +232,20 @@ mod tests {
             );
             line
         };
-        assert_eq!(line(Given::Edu), r#"{"do":"plug","port":0,"device":"edu"}"#);
-        let event = Given::Event {
-            msix: false,
-            control: None,
-        };
         assert_eq!(
-            line(event),
-            r#"{"do":"plug","port":0,"device":{"event":{"msix":false,"control":null}}}"#
+            line(Device::Builtin(Builtin::Edu), None),
+            r#"{"do":"plug","port":0,"device":{"builtin":"edu","msix":true,"faults":[]},"listen":null}"#
         );
-        assert_eq!(
-            line(Given::Socket("/tmp/card".into())),
-            r#"{"do":"plug","port":0,"device":{"socket":"/tmp/card"}}"#
-        );
+        let event = line(Device::Builtin(Builtin::Event), Some("/tmp/raise"));
+        assert!(event.ends_with(r#""listen":"/tmp/raise"}"#), "{event}");
+        let socket = line(Device::Socket("/tmp/card".into()), None);
+        assert!(socket.contains(r#"{"socket":"/tmp/card","#), "{socket}");
+    }
+
+    #[test]
+    fn nobody_has_the_guests_process_start_a_program() {
+        let line = r#"{"do":"plug","port":0,"device":{"command":["x"],"msix":true,"faults":[]}}"#;
+        serde_json::from_str::<Request>(line).expect_err("no such device");
     }
 
     #[test]

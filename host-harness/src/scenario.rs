@@ -4,6 +4,7 @@
 //! command line or a file says; [`Scenario`] is what was found good, with all
 //! files read, and [`crate::trial`] runs it.
 
+mod builtin;
 mod device;
 mod error;
 mod file;
@@ -19,8 +20,9 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use device::reach;
-pub use device::{Builtin, Device, SOCKET};
+pub use builtin::Builtin;
+pub use device::{Device, SOCKET};
+pub(crate) use device::{Served, reach};
 pub use error::ScenarioError;
 pub use given::GivenDevice;
 pub use module::{GivenModule, Module};

@@ -142,8 +142,8 @@ impl GuestArguments {
     /// The guest with the event device and no other one, which may have faults.
     pub(super) fn description_of_ours(&self) -> Result<Description, ScenarioError> {
         self.description_with(vec![GivenDevice {
-            device: Device::Builtin(Builtin::Event),
             faults: self.fault.clone(),
+            ..Device::Builtin(Builtin::Event).into()
         }])
     }
 

@@ -8,11 +8,12 @@ use std::{
 };
 
 use clap::{ArgGroup, Args};
+use device_model::Fault;
 
 use super::control::socket_or_default;
 use crate::{
-    plugging::{Given, Request, ask},
-    scenario::Builtin,
+    plugging::{Request, ask},
+    scenario::{Builtin, Device, GivenDevice},
 };
 
 #[derive(Debug, Args)]
@@ -27,7 +28,13 @@ pub(super) struct Plug {
     /// The event device has no MSI-X
     #[arg(long, conflicts_with = "socket")]
     no_msix: bool,
-    /// Where the event device listens for `irqbed raise`
+    /// What goes wrong with a device of this project from the start, as
+    /// `irq-lost:chance=0.1`: `irqbed fault --kinds` says what there is; may be
+    /// given again
+    #[arg(long, value_name = "KIND:KEY=VALUE,...", conflicts_with = "socket")]
+    fault: Vec<Fault>,
+    /// Where a device of this project listens for `irqbed fault`, and the event
+    /// device for `irqbed raise`
     #[arg(long, value_name = "SOCKET", conflicts_with = "socket")]
     listen: Option<PathBuf>,
     #[command(flatten)]
@@ -52,46 +59,32 @@ impl Place {
 }
 
 impl Plug {
-    /// What cannot go together, and clap does not know.
-    fn conflict(&self) -> Option<String> {
-        let name = match self.device {
-            None | Some(Builtin::Event) => return None,
-            Some(device) => device.as_str(),
+    /// The device. The process that plugs it in may be in another folder.
+    fn given(&self) -> io::Result<GivenDevice> {
+        let device = match self.device {
+            Some(device) => Device::Builtin(device),
+            None => Device::Socket(absolute(self.socket.as_deref().unwrap_or(Path::new("")))?),
         };
-        if self.no_msix {
-            return Some(format!("--no-msix: {name} is as it is"));
-        }
-        let listens = self.listen.is_some();
-        listens.then(|| format!("--listen: {name} raises no events"))
-    }
-
-    /// The device, and what to call it. The process that plugs it in may be in
-    /// another folder.
-    fn given(&self) -> io::Result<(Given, String)> {
-        let Some(device) = self.device else {
-            let path = absolute(self.socket.as_deref().unwrap_or(Path::new("")))?;
-            let name = format!("the device at {}", path.display());
-            return Ok((Given::Socket(path), name));
-        };
-        let given = match device {
-            Builtin::Event => Given::Event {
-                msix: !self.no_msix,
-                control: self.listen.as_ref().map(absolute).transpose()?,
-            },
-            Builtin::Edu => Given::Edu,
-            Builtin::NicLite => Given::NicLite,
-        };
-        Ok((given, device.as_str().to_owned()))
+        Ok(GivenDevice {
+            device,
+            msix: !self.no_msix,
+            faults: self.fault.clone(),
+        })
     }
 }
 
 pub(super) fn plug(arguments: &Plug) -> anyhow::Result<ExitCode> {
-    if let Some(conflict) = arguments.conflict() {
-        super::options::refuse(conflict);
+    let device = arguments.given()?;
+    if let Err(error) = device.check() {
+        return Ok(super::bad_input(&error));
     }
-    let (device, name) = arguments.given()?;
-    let port = arguments.place.port;
-    arguments.place.ask(&Request::Plug { port, device })?;
+    let listen = arguments.listen.as_ref().map(absolute).transpose()?;
+    let (port, name) = (arguments.place.port, device.device.title());
+    arguments.place.ask(&Request::Plug {
+        port,
+        device,
+        listen,
+    })?;
     super::print(&format!("{name} is in port {port}\n"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The devices of a scenario: those of this project by name, served in this
-//! process, and those of others at a socket.
+//! Where the devices of a scenario come from: those of this project are served in
+//! this process, and those of others at a socket.
 
 use std::{
     fmt,
@@ -8,113 +8,37 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::ValueEnum;
-use device_model::{
-    Fault, Function, Options, PciDevice, ServerHandle,
-    control::Target,
-    edu::EduDevice,
-    event::{EventDevice, EventSource},
-    nic_lite::NicLite,
-};
+use device_model::{Options, ServerHandle, control::Target, event::EventSource};
 use rustix::{
     fs::{FileType, Mode, OFlags, fstat, open},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    ScenarioError,
+    Builtin, ScenarioError,
     process::{self, DeviceProcess},
 };
 use crate::session::SessionError;
-
-/// A device that this project brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Builtin {
-    /// The event device, which `irqbed raise` makes interrupt
-    Event,
-    /// QEMU's educational device, register by register
-    Edu,
-    /// A network card in miniature: queues, doorbells, a loop-back
-    NicLite,
-}
-
-impl Builtin {
-    /// The name on command lines and in tables.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Event => "event",
-            Self::Edu => "edu",
-            Self::NicLite => "nic-lite",
-        }
-    }
-
-    /// The device of a name.
-    pub(super) fn named(name: &str) -> Result<Self, ScenarioError> {
-        Self::from_str(name, false).map_err(|_| {
-            let known = Self::value_variants().iter();
-            let known = known.filter_map(|device| device.to_possible_value());
-            let known: Vec<String> = known.map(|value| value.get_name().to_owned()).collect();
-            ScenarioError::UnknownDevice {
-                name: name.to_owned(),
-                known: known.join(", "),
-            }
-        })
-    }
-
-    /// Whether it can have faults; `Err` with the reason.
-    pub(super) fn can_have(self, faults: &[Fault]) -> Result<(), String> {
-        let device: Box<dyn PciDevice> = match self {
-            Self::Event => Box::new(EventDevice::new().map_err(|error| error.to_string())?),
-            Self::Edu => Box::new(EduDevice::new()),
-            Self::NicLite => Box::new(NicLite::new()),
-        };
-        let function = Function::new(device).map_err(|error| error.to_string())?;
-        let checked = function.faults().check(faults);
-        checked.map_err(|error| error.to_string())
-    }
-
-    pub(crate) fn serve(self, options: Options) -> Result<Served, SessionError> {
-        match self {
-            Self::Event => {
-                let device = EventDevice::new().map_err(|error| failed(&error))?;
-                let source = Some(device.source());
-                Ok(Served {
-                    source,
-                    ..serve(device, options)?
-                })
-            }
-            Self::Edu => serve(EduDevice::new(), options),
-            Self::NicLite => serve(NicLite::new(), options),
-        }
-    }
-}
-
-fn serve(device: impl PciDevice, options: Options) -> Result<Served, SessionError> {
-    let served = device_model::serve_with(device, options);
-    let (server, handle) = served.map_err(|error| failed(&error))?;
-    Ok(Served {
-        server: Some(server),
-        process: None,
-        handle,
-        source: None,
-    })
-}
 
 pub(super) fn failed(error: &dyn std::error::Error) -> SessionError {
     SessionError::Device(error.to_string())
 }
 
 /// Where a device of a scenario comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Device {
     /// One of ours.
     Builtin(Builtin),
     /// One that somebody's device model serves at a socket.
     Socket(PathBuf),
     /// One that a device model serves which we start for it: program and
-    /// arguments, with [`SOCKET`] where the socket is to be named.
+    /// arguments, with [`SOCKET`] where the socket is to be named. No other process
+    /// may ask for it.
+    #[serde(skip)]
     Command(Vec<String>),
 }
 
@@ -124,6 +48,17 @@ impl fmt::Display for Device {
             Self::Builtin(device) => f.write_str(device.as_str()),
             Self::Socket(path) => write!(f, "at {}", path.display()),
             Self::Command(words) => write!(f, "of {}", words.join(" ")),
+        }
+    }
+}
+
+impl Device {
+    /// What it is called in a sentence.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Builtin(device) => device.as_str().to_owned(),
+            other => format!("the device {other}"),
         }
     }
 }
@@ -145,6 +80,16 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// One that somebody else serves, at the socket of this handle.
+    pub(crate) fn at(handle: OwnedFd) -> Self {
+        Self {
+            server: None,
+            process: None,
+            handle,
+            source: None,
+        }
+    }
+
     /// What a control socket asks, where it is one of ours.
     pub(crate) fn target(&self) -> Option<Target> {
         let source = self.source.clone().map(Target::Event);
@@ -165,24 +110,22 @@ impl Device {
         }
     }
 
-    /// Serves it, where it is one of ours in this way, or finds who does.
-    pub(super) fn serve(&self, options: Options) -> Result<Served, SessionError> {
+    /// Serves it, where it is one of ours in this way, or finds who does. `msix` as
+    /// in [`super::GivenDevice`].
+    pub(super) fn serve(&self, msix: bool, options: Options) -> Result<Served, SessionError> {
         match self {
-            Self::Builtin(device) => device.serve(options),
-            Self::Socket(path) => Ok(Served {
-                server: None,
-                process: None,
-                handle: reach(path)
-                    .map_err(|why| SessionError::Device(format!("{}: {why}", path.display())))?,
-                source: None,
-            }),
+            Self::Builtin(device) => device.serve(msix, options),
+            Self::Socket(path) => {
+                let handle = reach(path);
+                let handle = handle
+                    .map_err(|why| SessionError::Device(format!("{}: {why}", path.display())))?;
+                Ok(Served::at(handle))
+            }
             Self::Command(words) => {
                 let (process, handle) = DeviceProcess::start(words)?;
                 Ok(Served {
-                    server: None,
                     process: Some(process),
-                    handle,
-                    source: None,
+                    ..Served::at(handle)
                 })
             }
         }
@@ -219,15 +162,6 @@ mod tests {
     use std::os::unix::net::{UnixDatagram, UnixListener};
 
     use super::*;
-
-    #[test]
-    fn an_unknown_device_is_answered_with_those_there_are() {
-        let error = Builtin::named("toaster").expect_err("none").to_string();
-        assert!(
-            error.contains("toaster") && error.contains("event"),
-            "{error}"
-        );
-    }
 
     #[test]
     fn a_socket_is_reached_only_where_somebody_listens_and_is_not_connected_to() {

@@ -139,6 +139,9 @@ pub enum ScenarioError {
         /// Which fault, and why not.
         why: String,
     },
+    /// A device is to be without MSI-X that always has it, or never.
+    #[error("the device {0} is as it is: only the event device can be had without MSI-X")]
+    NoChoiceOfMsix(String),
     /// A device of somebody else's was given faults.
     #[error(
         "the device {0} cannot be given faults: only one that is built in can (event, edu, nic-lite)"

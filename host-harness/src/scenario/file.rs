@@ -48,6 +48,7 @@ struct DeviceTable {
     name: Option<String>,
     socket: Option<PathBuf>,
     command: Option<Vec<String>>,
+    msix: Option<bool>,
     #[serde(default)]
     faults: Vec<Fault>,
 }
@@ -114,16 +115,7 @@ impl Description {
     fn of(document: Document, name: &str, folder: &Path) -> Result<Self, ScenarioError> {
         let default = Self::default();
         let devices = document.device.into_iter();
-        let devices = devices.map(|table| {
-            let device = match (table.name, table.socket, table.command) {
-                (Some(name), None, None) => Device::Builtin(Builtin::named(&name)?),
-                (None, Some(socket), None) => Device::Socket(folder.join(socket)),
-                (None, None, Some(words)) => Device::Command(located(words, folder)),
-                _ => return Err(ScenarioError::OneOf),
-            };
-            let faults = table.faults;
-            Ok(GivenDevice { device, faults })
-        });
+        let devices = devices.map(|table| table.device(folder));
         let description = Self {
             name: document.name.unwrap_or_else(|| name.to_owned()),
             devices: devices.collect::<Result<_, _>>()?,
@@ -160,6 +152,22 @@ impl Description {
         };
         description.tests_something()?;
         Ok(description)
+    }
+}
+
+impl DeviceTable {
+    fn device(self, folder: &Path) -> Result<GivenDevice, ScenarioError> {
+        let device = match (self.name, self.socket, self.command) {
+            (Some(name), None, None) => Device::Builtin(Builtin::named(&name)?),
+            (None, Some(socket), None) => Device::Socket(folder.join(socket)),
+            (None, None, Some(words)) => Device::Command(located(words, folder)),
+            _ => return Err(ScenarioError::OneOf),
+        };
+        Ok(GivenDevice {
+            device,
+            msix: self.msix.unwrap_or(true),
+            faults: self.faults,
+        })
     }
 }
 

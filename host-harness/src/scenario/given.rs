@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A device as a scenario has it: where it comes from, and what goes wrong
-//! with it.
+//! A device as somebody asks for it, in a scenario or by `irqbed plug`: where it
+//! comes from, what it lacks, and what goes wrong with it.
 
 use std::time::Duration;
 
@@ -9,9 +9,11 @@ use device_model::{
     fault::{FaultKind, When},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    ScenarioError,
-    device::{Builtin, Device, Served, failed},
+    Builtin, Device, ScenarioError,
+    device::{Served, failed},
 };
 use crate::session::SessionError;
 
@@ -19,26 +21,39 @@ use crate::session::SessionError;
 /// looked at it.
 const GONE: FaultKind = FaultKind::Removed(When::In(Duration::ZERO));
 
-/// A device of a scenario, and what goes wrong with it.
-#[derive(Debug, Clone, PartialEq)]
+/// A device, and its options.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GivenDevice {
     /// The device.
+    #[serde(flatten)]
     pub device: Device,
+    /// Whether it has MSI-X, where that can be had otherwise: only with the event
+    /// device.
+    pub msix: bool,
     /// What goes wrong, from the moment that it is served; only with one of ours.
     pub faults: Vec<Fault>,
 }
 
 impl From<Device> for GivenDevice {
     fn from(device: Device) -> Self {
-        let faults = Vec::new();
-        Self { device, faults }
+        Self {
+            device,
+            msix: true,
+            faults: Vec::new(),
+        }
     }
 }
 
 impl GivenDevice {
-    /// Makes sure that there is one, and that it can have the faults.
-    pub(super) fn check(&self) -> Result<(), ScenarioError> {
+    /// Makes sure that there is one, and that it can be as it is asked for.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), ScenarioError> {
         self.device.check()?;
+        if !self.msix && !self.builtin().is_some_and(Builtin::can_lack_msix) {
+            return Err(ScenarioError::NoChoiceOfMsix(self.device.to_string()));
+        }
         match &self.device {
             _ if self.faults.is_empty() => Ok(()),
             Device::Builtin(device) => {
@@ -48,11 +63,11 @@ impl GivenDevice {
                 };
                 if self.faults.iter().any(|fault| *fault.kind() == GONE) {
                     return Err(refused(format!(
-                        "{}: no guest boots with a device that is gone: give delay=5s, or when=dma",
+                        "{}: no guest finds a device that is gone: give delay=5s, or when=dma",
                         GONE.name()
                     )));
                 }
-                device.can_have(&self.faults).map_err(refused)
+                device.can_have(self.msix, &self.faults).map_err(refused)
             }
             other => Err(ScenarioError::NoFaults(other.to_string())),
         }
@@ -68,7 +83,7 @@ impl GivenDevice {
 
     /// Serves it with its faults, where it is one of ours, or finds who does.
     pub(crate) fn serve(&self, options: Options) -> Result<Served, SessionError> {
-        let served = self.device.serve(options)?;
+        let served = self.device.serve(self.msix, options)?;
         if let Some(server) = &served.server {
             let armed = server.faults().arm_all(&self.faults);
             armed.map_err(|error| failed(&error))?;

@@ -4,16 +4,13 @@
 //! this process has open, so that nothing lies on a disk.
 
 use std::{
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::AsRawFd, unix::net::UnixStream},
     process,
     time::{Duration, Instant},
 };
 
 use device_model::{
-    Fault, Options, PciDevice, ServeError, ServerEnd, ServerHandle,
+    Fault, Options, ServeError, ServerEnd, ServerHandle,
     fault::{FaultKind, When},
 };
 use serde_json::{Value, json};
@@ -22,6 +19,7 @@ use super::SessionError;
 use crate::{
     qemu::{self, Port},
     qmp::{Event, Qmp, QmpError},
+    scenario::{DeviceProcess, Served},
 };
 
 /// How long a guest may take to let a device go. Its kernel gives a person 5 s to
@@ -108,6 +106,8 @@ struct Card {
     id: String,
     /// None where somebody else serves it.
     server: Option<ServerHandle>,
+    /// Who does, where it is for this guest alone.
+    _process: Option<DeviceProcess>,
     /// Whether it has MSI-X, or may have.
     msix: bool,
     /// Whether QEMU will never free it.
@@ -150,7 +150,7 @@ pub(super) struct Ports {
     qmp: Option<Qmp>,
     cards: Vec<Option<Card>>,
     /// Devices that were pulled, and that QEMU does not free.
-    held: Vec<ServerHandle>,
+    held: Vec<Card>,
     /// How devices are served.
     options: Options,
     /// How many were ever plugged in.
@@ -189,22 +189,15 @@ impl Ports {
         }
     }
 
-    pub(super) fn plug(&mut self, port: Port, device: impl PciDevice) -> Result<(), SessionError> {
-        self.empty(port)?;
-        let served = device_model::serve_with(device, self.options);
-        let (server, socket) = served.map_err(PlugError::Serve)?;
-        let msix = server.spec().msix.is_some();
-        self.add(port, &socket, Some(server), msix)
-    }
-
-    /// What somebody else serves may have MSI-X.
-    pub(super) fn plug_socket(
+    /// Plugs in what `serve` serves, once the port is known to be empty.
+    pub(super) fn plug(
         &mut self,
         port: Port,
-        socket: BorrowedFd<'_>,
+        serve: impl FnOnce(Options) -> Result<Served, SessionError>,
     ) -> Result<(), SessionError> {
         self.empty(port)?;
-        self.add(port, socket, None, true)
+        let served = serve(self.options)?;
+        self.add(port, served)
     }
 
     /// Makes sure that a port has no device in it.
@@ -220,19 +213,16 @@ impl Ports {
         self.take_out(port)
     }
 
-    fn add(
-        &mut self,
-        port: Port,
-        socket: impl AsFd,
-        server: Option<ServerHandle>,
-        msix: bool,
-    ) -> Result<(), SessionError> {
+    fn add(&mut self, port: Port, served: Served) -> Result<(), SessionError> {
+        // What somebody else serves may have it.
+        let server = served.server.as_ref();
+        let msix = server.is_none_or(|server| server.spec().msix.is_some());
         let id = format!("card{}", self.count);
         let number = self.holds;
         let (qmp, place) = self.at(port)?;
         // A descriptor that is there when QEMU starts is inherited. This one is not,
         // and QEMU takes none of its kind later, so it opens ours.
-        let fd = socket.as_fd().as_raw_fd();
+        let fd = served.handle.as_raw_fd();
         let path = format!("/proc/{}/fd/{fd}", process::id());
         let socket = json!({ "type": "unix", "path": path });
         let (driver, bus) = ("vfio-user-pci", port.id());
@@ -242,7 +232,8 @@ impl Ports {
         let link = format!("{NAMED}/{id}");
         let card = place.insert(Card {
             id,
-            server,
+            server: served.server,
+            _process: served.process,
             msix,
             held: false,
         });
@@ -278,7 +269,8 @@ impl Ports {
         let Some(card) = place.take() else {
             return Ok(());
         };
-        let Some(server) = card.server else {
+        let Some(server) = &card.server else {
+            self.held.extend(card.held.then_some(card));
             return Ok(());
         };
         if card.held {
@@ -289,7 +281,7 @@ impl Ports {
             if let Err(error) = out.build().and_then(|out| server.faults().arm(out)) {
                 tracing::warn!("the device of port {port} goes on when it is pulled: {error}");
             }
-            self.held.push(server);
+            self.held.push(card);
             return Ok(());
         }
         match server.wait(HUNG_UP) {

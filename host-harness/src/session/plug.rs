@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Plugging and pulling, as guests and sessions offer it.
 
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    time::Duration,
-};
+use std::{os::fd::OwnedFd, time::Duration};
 
-use device_model::{PciDevice, ServerHandle, event::EventDevice};
+use device_model::{Options, PciDevice, ServerHandle, event::EventDevice};
 
 use super::{Guest, PlugError, Session, SessionError, error::quoted, guest::ended};
 use crate::{
     qemu::Port,
     qmp::{Qmp, QmpError},
+    scenario::Served,
 };
 
 /// How long a guest may take to find a device, and its driver to enable it.
@@ -26,8 +24,14 @@ impl Guest {
     /// # Errors
     /// [`PlugError`]; [`QmpError::Refused`] when QEMU does not take the device.
     pub fn plug(&mut self, port: Port, device: impl PciDevice) -> Result<(), SessionError> {
-        let plugged = self.ports.plug(port, device);
-        plugged.map_err(|error| self.in_words_of_qemu(error))
+        self.plug_served(port, |options| {
+            let served = device_model::serve_with(device, options);
+            let (server, handle) = served.map_err(PlugError::Serve)?;
+            Ok(Served {
+                server: Some(server),
+                ..Served::at(handle)
+            })
+        })
     }
 
     /// Plugs in a device that somebody else serves, by the handle (`O_PATH`) of its
@@ -36,7 +40,16 @@ impl Guest {
     /// # Errors
     /// [`PlugError`]; [`QmpError::Refused`] when QEMU does not take the device.
     pub fn plug_socket(&mut self, port: Port, socket: &OwnedFd) -> Result<(), SessionError> {
-        let plugged = self.ports.plug_socket(port, socket.as_fd());
+        self.plug_served(port, |_| Ok(Served::at(socket.try_clone()?)))
+    }
+
+    /// Plugs in what `serve` serves, which is called if the port is empty.
+    pub(crate) fn plug_served(
+        &mut self,
+        port: Port,
+        serve: impl FnOnce(Options) -> Result<Served, SessionError>,
+    ) -> Result<(), SessionError> {
+        let plugged = self.ports.plug(port, serve);
         plugged.map_err(|error| self.in_words_of_qemu(error))
     }
 

@@ -17,18 +17,37 @@ fn without_a_guest_they_say_how_to_start_one() {
 
 #[test]
 fn what_makes_no_sense_is_refused_as_usage() {
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 8] = [
         (&["plug"], &["required"]),
         (&["plug", "toaster"], &["toaster"]),
         (&["plug", "edu", "--socket", "x"], &["--socket"]),
-        (&["plug", "edu", "--no-msix"], &["--no-msix", "edu"]),
-        (&["plug", "nic-lite", "--listen", "x"], &["--listen"]),
+        (&["plug", "--socket=x", "--listen=y"], &["--listen"]),
+        (&["plug", "--socket=x", "--no-msix"], &["--no-msix"]),
+        (&["plug", "edu", "--fault=lost"], &["lost", "irq-lost"]),
         (&["unplug", "--port", "first"], &["--port", "first"]),
         (&["run-vm", "--ports", "15"], &["--ports", "0..=14"]),
     ];
     for (arguments, words) in cases {
         let sandbox = Sandbox::new();
         run(&sandbox, arguments).assert_usage(words);
+        sandbox.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_device_that_cannot_be_so_is_refused_before_a_guest_is_asked() {
+    let cases: [(&[&str], &[&str]); 3] = [
+        (&["edu", "--no-msix"], &["edu", "without MSI-X"]),
+        (&["edu", "--fault=irq-lost:vector=9"], &["edu", "vector=9"]),
+        (&["--socket=/nowhere"], &["/nowhere", "no such socket"]),
+    ];
+    for (arguments, words) in cases {
+        let sandbox = Sandbox::new();
+        let ended = run(&sandbox, &[&["plug"], arguments].concat());
+        assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+        for word in words {
+            assert!(ended.stderr.contains(word), "no {word:?}: {ended:#?}");
+        }
         sandbox.assert_nothing_left();
     }
 }

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The devices of this project: what each is called, how it is made, and what
+//! can be asked of it. Nobody else knows them all.
+
+use clap::ValueEnum;
+use device_model::{
+    Fault, Function, Options, PciDevice,
+    edu::EduDevice,
+    event::{EventDevice, EventSource},
+    nic_lite::NicLite,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ScenarioError,
+    device::{Served, failed},
+};
+use crate::session::SessionError;
+
+/// A device that this project brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Builtin {
+    /// The event device, which `irqbed raise` makes interrupt
+    Event,
+    /// QEMU's educational device, register by register
+    Edu,
+    /// A network card in miniature: queues, doorbells, a loop-back
+    NicLite,
+}
+
+/// A device as it was made.
+struct Made {
+    device: Box<dyn PciDevice>,
+    /// What raises its events, where it does.
+    source: Option<EventSource>,
+}
+
+impl Made {
+    fn new(device: impl PciDevice) -> Self {
+        Self {
+            device: Box::new(device),
+            source: None,
+        }
+    }
+}
+
+impl Builtin {
+    /// The name on command lines and in tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Edu => "edu",
+            Self::NicLite => "nic-lite",
+        }
+    }
+
+    /// The device of a name.
+    pub(super) fn named(name: &str) -> Result<Self, ScenarioError> {
+        Self::from_str(name, false).map_err(|_| {
+            let known = Self::value_variants().iter();
+            let known = known.filter_map(|device| device.to_possible_value());
+            let known: Vec<String> = known.map(|value| value.get_name().to_owned()).collect();
+            ScenarioError::UnknownDevice {
+                name: name.to_owned(),
+                known: known.join(", "),
+            }
+        })
+    }
+
+    /// Whether it can be had without MSI-X.
+    pub(super) fn can_lack_msix(self) -> bool {
+        self == Self::Event
+    }
+
+    /// Makes one; `msix` is asked where it [can be without](Self::can_lack_msix).
+    fn make(self, msix: bool) -> Result<Made, SessionError> {
+        Ok(match self {
+            Self::Event => {
+                let device = EventDevice::new().map_err(|error| failed(&error))?;
+                let source = Some(device.source());
+                let made = match msix {
+                    true => Made::new(device),
+                    false => Made::new(device.without_msix()),
+                };
+                Made { source, ..made }
+            }
+            Self::Edu => Made::new(EduDevice::new()),
+            Self::NicLite => Made::new(NicLite::new()),
+        })
+    }
+
+    /// Whether it can have faults; `Err` with the reason.
+    pub(super) fn can_have(self, msix: bool, faults: &[Fault]) -> Result<(), String> {
+        let made = self.make(msix).map_err(|error| error.to_string())?;
+        let function = Function::new(made.device).map_err(|error| error.to_string())?;
+        let checked = function.faults().check(faults);
+        checked.map_err(|error| error.to_string())
+    }
+
+    pub(super) fn serve(self, msix: bool, options: Options) -> Result<Served, SessionError> {
+        let Made { device, source } = self.make(msix)?;
+        let served = device_model::serve_with(device, options);
+        let (server, handle) = served.map_err(|error| failed(&error))?;
+        Ok(Served {
+            server: Some(server),
+            source,
+            ..Served::at(handle)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_device_is_answered_with_those_there_are() {
+        let error = Builtin::named("toaster").expect_err("none").to_string();
+        assert!(
+            error.contains("toaster") && error.contains("event"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_device_has_one_name_on_command_lines_and_in_messages() {
+        for device in Builtin::value_variants() {
+            let name = device.as_str();
+            assert_eq!(Builtin::named(name).expect("one"), *device);
+            let json = serde_json::to_string(device).expect("JSON");
+            assert_eq!(json, format!("{name:?}"));
+        }
+    }
+}
