@@ -2,14 +2,17 @@
 /*
  * Driver of QEMU's educational device, and of ours of that name: the attribute
  * "factorial" of the device computes one, and /dev/edu is the 4096 bytes of its
- * buffer, which it reads and writes by DMA.
+ * buffer, which it reads and writes by DMA. The device may be pulled while that
+ * is open; the file is of no use then.
  */
 #include <linux/dma-mapping.h>
 #include <linux/interrupt.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/kref.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/slab.h>
 
 #define EDU_ID			0x00
 #define EDU_ID_MASK		0xffff
@@ -38,9 +41,21 @@ struct edu {
 	void __iomem *regs;
 	u8 *memory;
 	dma_addr_t addr;
-	struct mutex lock;	/* one thing at a time */
+	struct mutex lock;	/* one thing at a time, and "gone" */
+	bool gone;
 	struct completion done;
+	struct kref users;	/* the device, and every open file */
 };
+
+static void edu_free(struct kref *users)
+{
+	kfree(container_of(users, struct edu, users));
+}
+
+static void edu_put(void *edu)
+{
+	kref_put(&((struct edu *)edu)->users, edu_free);
+}
 
 static irqreturn_t edu_irq(int irq, void *data)
 {
@@ -60,6 +75,17 @@ static int edu_wait(struct edu *edu)
 	return wait_for_completion_timeout(&edu->done, 10 * HZ) ? 0 : -ETIMEDOUT;
 }
 
+/* Takes the lock, where there is still a device. */
+static int edu_begin(struct edu *edu)
+{
+	if (mutex_lock_interruptible(&edu->lock))
+		return -ERESTARTSYS;
+	if (!edu->gone)
+		return 0;
+	mutex_unlock(&edu->lock);
+	return -ENODEV;
+}
+
 /* Moves bytes between the device's buffer and the same place of the memory. */
 static int edu_transfer(struct edu *edu, size_t offset, size_t len, bool to_memory)
 {
@@ -76,6 +102,21 @@ static int edu_transfer(struct edu *edu, size_t offset, size_t len, bool to_memo
 	return edu_wait(edu);
 }
 
+/* Under the lock that misc_deregister() takes. */
+static int edu_open(struct inode *inode, struct file *file)
+{
+	struct edu *edu = container_of(file->private_data, struct edu, misc);
+
+	kref_get(&edu->users);
+	return 0;
+}
+
+static int edu_release(struct inode *inode, struct file *file)
+{
+	edu_put(container_of(file->private_data, struct edu, misc));
+	return 0;
+}
+
 static ssize_t edu_read(struct file *file, char __user *to, size_t len, loff_t *pos)
 {
 	struct edu *edu = container_of(file->private_data, struct edu, misc);
@@ -84,8 +125,9 @@ static ssize_t edu_read(struct file *file, char __user *to, size_t len, loff_t *
 	if (*pos < 0 || *pos >= EDU_BUFFER_SIZE)
 		return 0;
 	len = min_t(size_t, len, EDU_BUFFER_SIZE - *pos);
-	if (mutex_lock_interruptible(&edu->lock))
-		return -ERESTARTSYS;
+	ret = edu_begin(edu);
+	if (ret)
+		return ret;
 	ret = edu_transfer(edu, *pos, len, true);
 	if (!ret)
 		ret = copy_to_user(to, edu->memory + *pos, len) ? -EFAULT : len;
@@ -103,8 +145,9 @@ static ssize_t edu_write(struct file *file, const char __user *from, size_t len,
 	if (*pos < 0 || *pos >= EDU_BUFFER_SIZE)
 		return -ENOSPC;
 	len = min_t(size_t, len, EDU_BUFFER_SIZE - *pos);
-	if (mutex_lock_interruptible(&edu->lock))
-		return -ERESTARTSYS;
+	ret = edu_begin(edu);
+	if (ret)
+		return ret;
 	ret = -EFAULT;
 	if (!copy_from_user(edu->memory + *pos, from, len))
 		ret = edu_transfer(edu, *pos, len, false) ?: len;
@@ -116,6 +159,8 @@ static ssize_t edu_write(struct file *file, const char __user *from, size_t len,
 
 static const struct file_operations edu_fops = {
 	.owner = THIS_MODULE,
+	.open = edu_open,
+	.release = edu_release,
 	.llseek = default_llseek,
 	.read = edu_read,
 	.write = edu_write,
@@ -158,11 +203,15 @@ ATTRIBUTE_GROUPS(edu);
 
 static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	struct edu *edu = devm_kzalloc(&pdev->dev, sizeof(*edu), GFP_KERNEL);
+	struct edu *edu = kzalloc(sizeof(*edu), GFP_KERNEL);
 	int ret;
 
 	if (!edu)
 		return -ENOMEM;
+	kref_init(&edu->users);
+	ret = devm_add_action_or_reset(&pdev->dev, edu_put, edu);
+	if (ret)
+		return ret;
 	mutex_init(&edu->lock);
 	init_completion(&edu->done);
 	ret = pcim_enable_device(pdev);
@@ -202,6 +251,10 @@ static void edu_remove(struct pci_dev *pdev)
 	struct edu *edu = pci_get_drvdata(pdev);
 
 	misc_deregister(&edu->misc);
+	/* What has begun ends first. */
+	mutex_lock(&edu->lock);
+	edu->gone = true;
+	mutex_unlock(&edu->lock);
 	pci_clear_master(pdev);
 }
 
