@@ -21,7 +21,7 @@ pub use mechanism::{Mechanism, ReplyBy};
 use crate::{counters::Counters, reply::ReplyRequest};
 
 /// Version of this protocol; both sides refuse another one.
-pub const CONTROL_VERSION: u32 = 6;
+pub const CONTROL_VERSION: u32 = 7;
 
 /// Most bytes of text in a piece of the kernel's trace.
 pub const TRACE_PIECE: u32 = 1 << 20;
@@ -173,6 +173,9 @@ pub enum Request {
         /// How long it may take, milliseconds.
         limit_ms: u64,
     },
+    /// The time of the program that is watched is up now; asked while it runs.
+    /// Answer, behind those to [`Request::Watch`]: [`Reply::Done`].
+    EndWatch,
     /// Load a module from a file of the guest, and before it what it needs of
     /// the kernel's own modules where they are there. Answer: [`Reply::Done`].
     InsertModule {

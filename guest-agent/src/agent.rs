@@ -20,7 +20,8 @@ use crate::{
     load::Disturbance,
     module, netlink, program,
     raw::{self, Destination},
-    repliers, shell, symbols, vfio, watch,
+    repliers, shell, symbols, vfio,
+    watch::{self, Limits},
 };
 
 /// What PID 1 knows.
@@ -117,6 +118,8 @@ impl Agent {
                 directory,
                 limit_ms,
             } => self.watch(&argv, &directory, Duration::from_millis(limit_ms)),
+            // It came while the program ran, and has ended it.
+            Request::EndWatch => Ok(Reply::Done),
             Request::InsertModule { path, parameters } => {
                 insert::insert(children, &path, &parameters).map(|()| Reply::Done)
             }
@@ -160,7 +163,12 @@ impl Agent {
             .env_clear()
             .envs([("PATH", PATH), ("HOME", directory)]);
         let line = &mut self.line;
-        let ending = watch::run(&mut self.children, &mut command, limit, |said| {
+        let asked = line.handle().context("cannot watch the control line")?;
+        let limits = Limits {
+            time: limit,
+            asked: Some(&asked),
+        };
+        let ending = watch::run(&mut self.children, &mut command, limits, |said| {
             line.send(&said)
         })?;
         watch::kill_all();

@@ -4,7 +4,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
 };
 
@@ -77,6 +77,11 @@ impl Line {
     /// Ends the line when this descriptor becomes readable.
     pub fn end_with(&mut self, watch: OwnedFd) {
         self.watch = Some(watch);
+    }
+
+    /// Another handle of the line, which is readable when something comes.
+    pub fn handle(&self) -> io::Result<OwnedFd> {
+        self.file.try_clone().map(OwnedFd::from)
     }
 
     /// Waits for the next line.

@@ -21,7 +21,7 @@ use rustix::{
 use crate::{
     children::{Children, SELF},
     module::{self, FOLDER},
-    watch,
+    watch::{self, Limits},
 };
 
 /// First argument of the process that does it.
@@ -48,7 +48,10 @@ fn in_a_process(children: &mut Children, arguments: &[&str]) -> Result<()> {
     let ending = watch::run(
         children,
         Command::new(SELF).arg(ROLE).args(arguments),
-        LIMIT,
+        Limits {
+            time: LIMIT,
+            asked: None,
+        },
         |reply| {
             if let Reply::Said { text, .. } = reply {
                 why += &text;

@@ -29,14 +29,23 @@ const SLICE: Duration = Duration::from_millis(200);
 /// their turn.
 const TURN: usize = 16 << 10;
 
-/// Runs a program until it ends or its time is up. `say` takes what it says.
+/// When a program has to end.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    /// How long it may take.
+    pub time: Duration,
+    /// It is ended when this becomes readable.
+    pub asked: Option<&'a OwnedFd>,
+}
+
+/// Runs a program until it ends or has to. `say` takes what it says.
 pub fn run(
     children: &mut Children,
     command: &mut Command,
-    limit: Duration,
+    limits: Limits<'_>,
     mut say: impl FnMut(Reply) -> Result<()>,
 ) -> Result<Ending> {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + limits.time;
     command
         .process_group(0)
         .stdin(Stdio::null())
@@ -57,10 +66,10 @@ pub fn run(
             break Some(ended);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() || is_readable(limits.asked)? {
             break None;
         }
-        wait(&watch, &said, left.min(SLICE))?;
+        wait(&watch, limits.asked, &said, left.min(SLICE))?;
         for stream in &mut said {
             stream.pass_on(&mut say)?;
         }
@@ -80,8 +89,19 @@ pub fn run(
     })
 }
 
-fn wait(watch: &OwnedFd, said: &[Said; 2], limit: Duration) -> Result<()> {
+fn is_readable(file: Option<&OwnedFd>) -> Result<bool> {
+    let Some(file) = file else { return Ok(false) };
+    let mut waiting = [PollFd::new(file, PollFlags::IN)];
+    match poll(&mut waiting, Some(&Timespec::default())) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error).context("cannot look at the control line"),
+    }
+}
+
+fn wait(watch: &OwnedFd, asked: Option<&OwnedFd>, said: &[Said; 2], limit: Duration) -> Result<()> {
     let mut waiting = vec![PollFd::new(watch, PollFlags::IN)];
+    waiting.extend(asked.map(|asked| PollFd::new(asked, PollFlags::IN)));
     waiting.extend(
         said.iter()
             .filter(|stream| stream.open)
@@ -218,12 +238,16 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    fn sh(script: &str, limit: Duration) -> (Ending, String, String) {
+    fn sh(script: &str, time: Duration) -> (Ending, String, String) {
+        sh_within(script, Limits { time, asked: None })
+    }
+
+    fn sh_within(script: &str, limits: Limits<'_>) -> (Ending, String, String) {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         let ending = run(
             &mut Children::default(),
             Command::new("sh").args(["-c", script]),
-            limit,
+            limits,
             |reply| {
                 match reply {
                     Reply::Said {
@@ -252,6 +276,19 @@ mod tests {
         assert_eq!(ending, Ending::Signalled { signal: 9 });
         let (ending, _, _) = sh("exit 137", LONG);
         assert_eq!(ending, Ending::Exited { status: 137 });
+    }
+
+    #[test]
+    fn a_program_ends_when_it_is_asked_for() {
+        let (asked, mut ours) = std::io::pipe().expect("a pipe");
+        let asked = asked.into();
+        let limits = Limits {
+            time: LONG,
+            asked: Some(&asked),
+        };
+        std::io::Write::write_all(&mut ours, b"{").expect("room");
+        let (ending, ..) = sh_within("sleep 1000", limits);
+        assert_eq!(ending, Ending::Limit);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod given;
 mod module;
 mod process;
 mod program;
+mod step;
 
 use std::{
     collections::BTreeSet,
@@ -27,6 +28,8 @@ pub use error::ScenarioError;
 pub use given::GivenDevice;
 pub use module::{GivenModule, Module};
 pub(crate) use process::DeviceProcess;
+pub(crate) use step::MAX_PORTS;
+pub use step::{Action, Step};
 
 use crate::{
     artefacts::Artefacts,
@@ -87,6 +90,10 @@ pub struct Description {
     pub memory_mib: u32,
     /// How long the thread of a device of ours spins for QEMU's next message.
     pub poll: Duration,
+    /// Empty slots for devices that come while the guest runs.
+    pub ports: u32,
+    /// What is done to them when the program says so, in this order.
+    pub steps: Vec<Step>,
 }
 
 impl Default for Description {
@@ -106,6 +113,8 @@ impl Default for Description {
             vcpus: 1,
             memory_mib: DEFAULT_MEMORY,
             poll: Duration::ZERO,
+            ports: 0,
+            steps: Vec::new(),
         }
     }
 }
@@ -141,6 +150,10 @@ pub struct Scenario {
     pub memory_mib: u32,
     /// How long the thread of a device of ours spins for QEMU's next message.
     pub poll: Duration,
+    /// Empty slots for devices that come while the guest runs.
+    pub ports: u32,
+    /// What is done to them when the program says so, in this order.
+    pub steps: Vec<Step>,
 }
 
 impl Description {
@@ -161,6 +174,7 @@ impl Description {
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<Scenario, ScenarioError> {
         self.check_numbers()?;
+        self.check_steps()?;
         let artefacts = Artefacts::locate()?.or_of_kernel(self.kernel.as_deref())?;
         artefacts.check()?;
         self.check_devices()?;
@@ -210,6 +224,8 @@ impl Description {
             vcpus: self.vcpus,
             memory_mib: self.memory_mib,
             poll: self.poll,
+            ports: self.ports,
+            steps: self.steps.clone(),
         })
     }
 
@@ -224,10 +240,20 @@ impl Description {
         self.devices.iter().try_for_each(GivenDevice::check)
     }
 
-    /// Whether it has a device of ours, which a control socket can ask.
+    /// Whether a control socket can ask for something: it has a device of ours, or
+    /// ports.
     #[must_use]
-    pub fn has_builtin(&self) -> bool {
-        has_builtin(&self.devices)
+    pub fn can_be_asked(&self) -> bool {
+        has_builtin(&self.devices) || self.ports > 0
+    }
+
+    fn check_steps(&self) -> Result<(), ScenarioError> {
+        if !self.steps.is_empty() && self.agent.is_none() {
+            return Err(ScenarioError::NobodySays);
+        }
+        self.steps
+            .iter()
+            .try_for_each(|step| step.check(self.ports))
     }
 
     fn check_numbers(&self) -> Result<(), ScenarioError> {
@@ -237,6 +263,9 @@ impl Description {
         }
         if !(1..=64).contains(&self.vcpus) {
             return out_of_range("vcpus", self.vcpus.into(), "1 to 64");
+        }
+        if self.ports > MAX_PORTS {
+            return out_of_range("ports", self.ports.into(), "14 at most");
         }
         if self.poll > MAX_POLL {
             let given = u64::try_from(self.poll.as_micros()).unwrap_or(u64::MAX);

@@ -8,21 +8,21 @@ mod junit;
 mod leaks;
 mod outcome;
 mod output;
+mod program;
 mod run;
+mod steps;
 
-use std::{
-    process::ExitStatus,
-    time::{Duration, Instant},
-};
+use std::{process::ExitStatus, time::Instant};
 
 use device_model::{ServerEnd, ServerHandle, control::Target};
-use irqbed_abi::control::{Ending, Reply, Request, Stream};
+use irqbed_abi::control::Request;
 
 pub use fault::DeviceFault;
 pub use findings::{Finding, findings};
 pub use junit::{Case, junit};
 pub use outcome::{Failure, Outcome};
 pub use output::Output;
+pub use program::Company;
 
 use crate::{
     accel::Accelerator,
@@ -33,8 +33,6 @@ use crate::{
     session::{Guest, SessionError},
 };
 
-/// Where the guest's own limits are, it has this long beyond them to say so.
-const GRACE: Duration = Duration::from_secs(30);
 /// What QEMU says when a device model has closed its connection.
 const LEFT: &str = "failed to read header";
 /// The kernel's own limits, and its log on the console: what it says last is
@@ -65,7 +63,6 @@ impl Trial {
     pub fn boot(
         scenario: &Scenario,
         accelerator: Accelerator,
-        ports: u32,
         console: ConsoleTo,
     ) -> Result<Self, SessionError> {
         let started = Instant::now();
@@ -82,7 +79,7 @@ impl Trial {
             vcpus: scenario.vcpus,
             memory_mib: scenario.memory_mib,
             iommu: false,
-            ports,
+            ports: scenario.ports,
             kernel_parameters: [own, scenario.kernel_parameters.clone()].concat(),
             poll: scenario.poll,
         };
@@ -117,12 +114,13 @@ impl Trial {
         self.target.as_ref()
     }
 
-    /// The faults that are armed, and what each did.
+    /// The faults that are armed at the devices that were there from the start, and
+    /// what each did.
     #[must_use]
     pub fn faults(&self) -> Vec<DeviceFault> {
         let servers = self.servers.iter();
         servers
-            .flat_map(|(device, server)| DeviceFault::all(*device, server.faults()))
+            .flat_map(|(device, server)| DeviceFault::all(*device, None, server.faults()))
             .collect()
     }
 
@@ -176,41 +174,6 @@ impl Trial {
             attend(guest);
             devices_work(servers, &|_| None)
         })
-    }
-
-    /// Has a program run in a folder; `said` gets what it says. Fails as soon as a
-    /// device is gone, which the program might wait for to its last second.
-    fn watch(
-        &mut self,
-        argv: Vec<String>,
-        folder: &str,
-        limit: Duration,
-        said: &mut dyn FnMut(Stream, &str),
-    ) -> Result<Ending, SessionError> {
-        let Self { guest, servers, .. } = self;
-        let deadline = Instant::now() + limit + GRACE;
-        guest.send(&Request::Watch {
-            argv,
-            directory: folder.to_owned(),
-            limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
-        })?;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let answer = guest.answer_watching(left, "the end of the program", |qemu_said| {
-                devices_work(servers, qemu_said)
-            })?;
-            match answer {
-                Reply::Said { stream, text } => said(stream, &text),
-                Reply::Ended(ending) => return Ok(ending),
-                answer => {
-                    return Err(AgentError::Unexpected {
-                        request: "running a program".to_owned(),
-                        answer: format!("{answer:?}"),
-                    }
-                    .into());
-                }
-            }
-        }
     }
 
     fn devices_work(&mut self) -> Result<(), SessionError> {

@@ -11,6 +11,8 @@ use std::{
 use anyhow::{Context, ensure};
 use device_model::control::{ControlClient, ControlServer, Target};
 
+use crate::{plugging::Plugging, session::Guest};
+
 /// Listens for `irqbed raise` and `irqbed fault`.
 pub(super) fn listen(socket: &Path, target: Target) -> anyhow::Result<ControlServer> {
     ControlServer::bind(socket, target).with_context(|| {
@@ -18,6 +20,20 @@ pub(super) fn listen(socket: &Path, target: Target) -> anyhow::Result<ControlSer
             "cannot listen for `irqbed raise` and `irqbed fault` at {}",
             socket.display()
         )
+    })
+}
+
+/// What is done while a guest runs: whatever is asked of its ports, if it has some.
+pub(super) fn attend(ports: u32, socket: &Path) -> anyhow::Result<impl FnMut(&mut Guest)> {
+    let plugging = (ports > 0).then(|| Plugging::listen(socket));
+    let mut plugging = plugging.transpose().with_context(|| {
+        let socket = socket.display();
+        format!("cannot listen for `irqbed plug` beside {socket}")
+    })?;
+    Ok(move |guest: &mut Guest| {
+        if let Some(plugging) = &mut plugging {
+            plugging.attend(guest);
+        }
     })
 }
 

@@ -10,7 +10,9 @@ use device_model::Fault;
 use super::options::MAX_POLL_US;
 use crate::{
     accel::AccelRequest,
-    scenario::{Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, ScenarioError},
+    scenario::{
+        Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, MAX_PORTS, ScenarioError,
+    },
 };
 
 #[derive(Debug, Args)]
@@ -27,6 +29,9 @@ pub(super) struct GuestArguments {
     /// given again
     #[arg(long, value_name = "KIND:KEY=VALUE,...")]
     fault: Vec<Fault>,
+    /// Empty slots for `irqbed plug`
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(..=i64::from(MAX_PORTS)))]
+    pub(super) ports: u32,
     /// A kernel module to load; may be given again, they are loaded in order
     #[arg(long, value_name = "PATH")]
     module: Vec<PathBuf>,
@@ -170,6 +175,7 @@ impl GuestArguments {
             vcpus: self.vcpus,
             memory_mib: self.memory,
             poll: Duration::from_micros(self.poll_us),
+            ports: self.ports,
             ..Description::default()
         })
     }

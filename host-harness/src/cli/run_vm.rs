@@ -11,21 +11,20 @@ use std::{
     process::{ExitCode, ExitStatus},
 };
 
-use anyhow::{Context, ensure};
-use clap::{Args, value_parser};
+use anyhow::ensure;
+use clap::Args;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{
-    control::{listen, socket_or_default},
+    control::{attend, listen, socket_or_default},
     guest::GuestArguments,
 };
 use crate::{
     accel::{self, Accelerator},
     artefacts::Artefacts,
-    plugging::Plugging,
     qemu::{ClockKind, ConsoleTo, Machine},
     scenario::{Builtin, Description, Scenario, ScenarioError},
-    session::{Guest, Setup},
+    session::Setup,
     trial::{DeviceFault, Trial},
 };
 
@@ -36,9 +35,6 @@ pub(super) struct Arguments {
     /// Where to listen for `irqbed raise` and `irqbed fault`
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
-    /// Empty slots for `irqbed plug`
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..=14))]
-    ports: u32,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -54,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let choice = accel::choose(arguments.guest.accel)?;
     let socket = socket_or_default(arguments.control.as_deref())?;
     ensure!(
-        !(guest.is_asked() || arguments.ports > 0) || UnixStream::connect(&socket).is_err(),
+        !(guest.is_asked() || arguments.guest.ports > 0) || UnixStream::connect(&socket).is_err(),
         "a guest is running already, with its socket at {}: leave it, or give --control SOCKET",
         socket.display()
     );
@@ -69,10 +65,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         );
     }
     let _terminal = TerminalRestorer::new();
-    let (accelerator, ports) = (choice.accelerator, arguments.ports);
+    let accelerator = choice.accelerator;
     let status = match guest {
-        Visited::Ours(parts) => visit(&parts.0, &parts.1, accelerator, ports, &socket)?,
-        Visited::Own(scenario) => visit_own(&scenario, accelerator, ports, &socket)?,
+        Visited::Ours(parts) => visit(&parts.0, &parts.1, accelerator, &socket)?,
+        Visited::Own(scenario) => visit_own(&scenario, accelerator, &socket)?,
     };
     ensure!(status.success(), "QEMU ended badly ({status})");
     Ok(ExitCode::SUCCESS)
@@ -117,7 +113,6 @@ fn visit(
     artefacts: &Artefacts,
     description: &Description,
     accelerator: Accelerator,
-    ports: u32,
     socket: &Path,
 ) -> anyhow::Result<ExitStatus> {
     let machine = Machine {
@@ -126,7 +121,7 @@ fn visit(
         vcpus: description.vcpus,
         memory_mib: description.memory_mib,
         iommu: false,
-        ports,
+        ports: description.ports,
         kernel_parameters: description.kernel_parameters.clone(),
         poll: description.poll,
     };
@@ -138,10 +133,11 @@ fn visit(
     let setup = Setup::of(artefacts, &machine).on_terminal();
     let mut session = setup.faulty(&faults).boot()?;
     let _control = listen(socket, session.source().clone().into())?;
-    let mut attend = attend(ports, socket)?;
+    let mut attend = attend(machine.ports, socket)?;
     let status = session.wait_attending(&mut attend)?;
     say_faults(&DeviceFault::all(
         Builtin::Event,
+        None,
         &session.source().faults(),
     ));
     Ok(status)
@@ -156,32 +152,16 @@ fn say_faults(faults: &[DeviceFault]) {
 fn visit_own(
     scenario: &Scenario,
     accelerator: Accelerator,
-    ports: u32,
     socket: &Path,
 ) -> anyhow::Result<ExitStatus> {
-    let mut trial = Trial::boot(scenario, accelerator, ports, ConsoleTo::Terminal)?;
+    let mut trial = Trial::boot(scenario, accelerator, ConsoleTo::Terminal)?;
     let target = trial.target().cloned();
     let control = target.map(|target| listen(socket, target));
     let _control = control.transpose()?;
-    let mut attend = attend(ports, socket)?;
+    let mut attend = attend(scenario.ports, socket)?;
     let status = trial.visit(scenario, &mut attend)?;
     say_faults(&trial.faults());
     Ok(status)
-}
-
-/// What is done while the guest runs: whatever is asked of its ports, if it has
-/// some.
-fn attend(ports: u32, socket: &Path) -> anyhow::Result<impl FnMut(&mut Guest)> {
-    let plugging = (ports > 0).then(|| Plugging::listen(socket));
-    let mut plugging = plugging.transpose().with_context(|| {
-        let socket = socket.display();
-        format!("cannot listen for `irqbed plug` beside {socket}")
-    })?;
-    Ok(move |guest: &mut Guest| {
-        if let Some(plugging) = &mut plugging {
-            plugging.attend(guest);
-        }
-    })
 }
 
 /// QEMU puts the terminal into raw mode; if it dies it cannot take it back.

@@ -12,21 +12,25 @@ use std::{
 use clap::{Args, value_parser};
 use irqbed_abi::control::Stream;
 
-use super::{control::listen, guest::GuestArguments};
+use super::{
+    control::{attend, listen},
+    guest::GuestArguments,
+};
 use crate::{
     accel::{self, Accelerator},
     qemu::ConsoleTo,
     result::JsonTarget,
     scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError},
     session::SessionError,
-    trial::{Case, Outcome, Trial, junit},
+    trial::{Case, Company, Outcome, Trial, junit},
 };
 
 /// The options that a scenario's file has in its place.
-const OF_A_SCENARIO: [&str; 16] = [
+const OF_A_SCENARIO: [&str; 17] = [
     "device",
     "socket",
     "fault",
+    "ports",
     "module",
     "module_parameter",
     "file",
@@ -67,7 +71,8 @@ pub(super) struct Arguments {
     /// given again
     #[arg(long, value_name = "TEXT")]
     allow: Vec<String>,
-    /// Where to listen for `irqbed raise` and `irqbed fault` while the guest runs
+    /// Where to listen for `irqbed raise` and `irqbed fault` while the guest runs, and
+    /// with --ports for `irqbed plug`
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
     /// Write the verdicts as JUnit XML; `-` for standard output, which then has
@@ -101,7 +106,7 @@ impl Arguments {
     fn scenarios(&self) -> Result<Vec<Scenario>, ScenarioError> {
         // All of them before the first is run.
         let descriptions = self.descriptions()?;
-        let silent = |description: &&Description| !description.has_builtin();
+        let silent = |description: &&Description| !description.can_be_asked();
         if let (Some(path), Some(description)) = (&self.control, descriptions.iter().find(silent)) {
             return Err(ScenarioError::NothingToAsk {
                 control: path.clone(),
@@ -154,13 +159,14 @@ fn run_one(
     control: Option<&Path>,
     shown: bool,
 ) -> Result<Outcome, SessionError> {
-    let trial = Trial::boot(scenario, accelerator, 0, ConsoleTo::Kept)?;
-    let control = control.zip(trial.target());
-    let control = control.map(|(socket, target)| listen(socket, target.clone()));
-    let _control = control
-        .transpose()
-        .map_err(|error| SessionError::Device(format!("{error:#}")))?;
-    trial.run(scenario, &mut |stream, text| {
+    let trial = Trial::boot(scenario, accelerator, ConsoleTo::Kept)?;
+    let in_words = |error| SessionError::Device(format!("{error:#}"));
+    let asked = control.zip(trial.target());
+    let asked = asked.map(|(socket, target)| listen(socket, target.clone()));
+    let _asked = asked.transpose().map_err(in_words)?;
+    let attend = control.map(|socket| attend(scenario.ports, socket));
+    let mut attend = attend.transpose().map_err(in_words)?;
+    let mut say = |stream, text: &str| {
         // That nobody reads it is no failure of the driver's.
         let _ = match stream {
             Stream::Stdout if shown => {
@@ -170,7 +176,16 @@ fn run_one(
             }
             _ => io::stderr().write_all(text.as_bytes()),
         };
-    })
+    };
+    let company = &mut Company {
+        say: &mut say,
+        attend: &mut |guest| {
+            if let Some(attend) = &mut attend {
+                attend(guest);
+            }
+        },
+    };
+    trial.run(scenario, company)
 }
 
 fn say_verdict(name: &str, outcome: &Result<Outcome, SessionError>) {
@@ -188,6 +203,9 @@ fn say_verdict(name: &str, outcome: &Result<Outcome, SessionError>) {
     for failure in &outcome.failures {
         eprintln!("irqbed: failed: {name}: {failure}");
         say_lines(failure.details());
+    }
+    for (index, step) in outcome.steps.iter().enumerate() {
+        eprintln!("irqbed: step {}: {step}", index + 1);
     }
     for fault in &outcome.faults {
         eprintln!("irqbed: fault: {fault}");

@@ -45,8 +45,28 @@ pub enum ScenarioError {
     #[error("{0} devices are more than a guest takes, which is {max}", max = super::MAX_DEVICES)]
     TooManyDevices(usize),
     /// A device of no kind, or of several.
-    #[error("a [[device]] has one of: name (of one that is built in), socket, command")]
+    #[error(
+        "a [[device]], and what a [[when]] plugs in, has one of: name (of one that is built in), \
+         socket, command"
+    )]
     OneOf,
+    /// A step that does nothing, or several things.
+    #[error(
+        "a [[when]] has one of: plug = {{ name = \"edu\" }} with the keys of a [[device]], \
+         unplug = true, faults = [\"KIND\"] of the device in the port"
+    )]
+    OneAction,
+    /// A step that cannot be.
+    #[error("[[when]], {step}: {why}")]
+    Step {
+        /// What it asks for.
+        step: String,
+        /// Why not.
+        why: String,
+    },
+    /// Steps, and no program whose lines they wait for.
+    #[error("a [[when]] waits for a line of the program's, and there is none: give `agent`")]
+    NobodySays,
     /// A command that starts no device model.
     #[error("the device's command {command:?} cannot be: {why}")]
     Command {
@@ -159,7 +179,7 @@ pub enum ScenarioError {
     /// Nobody would listen at the control socket.
     #[error(
         "nobody would listen at {control} in {name:?}: its guest has no device that is built in \
-         (event, edu, nic-lite)",
+         (event, edu, nic-lite), and no ports",
         control = .control.display()
     )]
     NothingToAsk {

@@ -11,8 +11,10 @@ use device_model::Fault;
 use serde::Deserialize;
 
 use super::{
-    Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, ScenarioError, read,
+    Action, Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, ScenarioError, Step,
+    read,
 };
+use crate::qemu::Port;
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
@@ -35,15 +37,19 @@ struct Document {
     #[serde(default)]
     poll_us: u32,
     #[serde(default)]
+    ports: u32,
+    #[serde(default)]
     device: Vec<DeviceTable>,
     #[serde(default)]
     module: Vec<ModuleTable>,
     #[serde(default)]
     file: Vec<FileTable>,
+    #[serde(default)]
+    when: Vec<WhenTable>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a device is as { name = \"edu\" }")]
 struct DeviceTable {
     name: Option<String>,
     socket: Option<PathBuf>,
@@ -66,6 +72,19 @@ struct ModuleTable {
 struct FileTable {
     path: PathBuf,
     to: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhenTable {
+    says: String,
+    #[serde(default)]
+    port: u32,
+    plug: Option<DeviceTable>,
+    #[serde(default)]
+    unplug: bool,
+    #[serde(default)]
+    faults: Vec<Fault>,
 }
 
 /// A module parameter.
@@ -116,6 +135,8 @@ impl Description {
         let default = Self::default();
         let devices = document.device.into_iter();
         let devices = devices.map(|table| table.device(folder));
+        let steps = document.when.into_iter();
+        let steps = steps.map(|table| table.step(folder));
         let description = Self {
             name: document.name.unwrap_or_else(|| name.to_owned()),
             devices: devices.collect::<Result<_, _>>()?,
@@ -149,6 +170,8 @@ impl Description {
             vcpus: document.vcpus.unwrap_or(default.vcpus),
             memory_mib: document.memory.unwrap_or(default.memory_mib),
             poll: Duration::from_micros(document.poll_us.into()),
+            ports: document.ports,
+            steps: steps.collect::<Result<_, _>>()?,
         };
         description.tests_something()?;
         Ok(description)
@@ -167,6 +190,22 @@ impl DeviceTable {
             device,
             msix: self.msix.unwrap_or(true),
             faults: self.faults,
+        })
+    }
+}
+
+impl WhenTable {
+    fn step(self, folder: &Path) -> Result<Step, ScenarioError> {
+        let action = match (self.plug, self.unplug, &*self.faults) {
+            (Some(table), false, []) => Action::Plug(table.device(folder)?),
+            (None, true, []) => Action::Unplug,
+            (None, false, [_, ..]) => Action::Arm(self.faults),
+            _ => return Err(ScenarioError::OneAction),
+        };
+        Ok(Step {
+            says: self.says.trim().to_owned(),
+            port: Port(self.port),
+            action,
         })
     }
 }
@@ -195,12 +234,15 @@ mod tests {
     fn a_file_says_what_a_command_line_can_say() {
         let description = parse(
             "agent = 'check.sh'\narguments = ['-v']\nlimit = 5\nexit = 3\nallow = ['x']\n\
-             memory = 256\npoll-us = 50\n\
+             memory = 256\npoll-us = 50\nports = 2\n\
              [[device]]\nname = 'event'\nfaults = ['irq-lost:chance=0.1']\n\
              [[device]]\nsocket = 'run/dev'\n\
              [[device]]\ncommand = ['./dev', '{socket}']\n\
              [[module]]\npath = '/m.ko'\nparameters = { n = 1, on = true, text = 'a b' }\n\
-             [[file]]\npath = 'data'\nto = '/etc/data'\n",
+             [[file]]\npath = 'data'\nto = '/etc/data'\n\
+             [[when]]\nsays = ' go '\nport = 1\nplug = { name = 'event', msix = false }\n\
+             [[when]]\nsays = 'gone'\nport = 1\nfaults = ['removed']\n\
+             [[when]]\nsays = 'out'\nunplug = true\n",
         )
         .expect("a scenario");
         assert_eq!(description.name, "mine");
@@ -220,6 +262,18 @@ mod tests {
             (5, 3, 256)
         );
         assert_eq!(description.poll, Duration::from_micros(50));
+        let steps = description.steps.iter();
+        let steps: Vec<_> = steps.map(|step| (&*step.says, step.to_string())).collect();
+        let step = |says, words: &str| (says, words.to_owned());
+        assert_eq!(
+            steps,
+            [
+                step("go", "plug event into port 1"),
+                step("gone", "arm removed at port 1"),
+                step("out", "unplug port 0"),
+            ]
+        );
+        assert_eq!(description.ports, 2);
         let module = &description.modules[0];
         assert_eq!(module.path, Path::new("/m.ko"));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -256,6 +310,19 @@ mod tests {
                 "agent = 'x'\n[[device]]\nname = 'edu'\nfaults = ['irq-last']\n",
                 &[":4:", "no fault `irq-last`"],
             ),
+            (
+                "agent = 'x'\n[[when]]\nsays = 'x'\nplug = 'edu'\n",
+                &[":4:", "a device is as { name"],
+            ),
+            (
+                "agent = 'x'\n[[when]]\nsays = 'x'\n",
+                &["[[when]] has one of", "unplug = true"],
+            ),
+            (
+                "agent = 'x'\n[[when]]\nsays = 'x'\nunplug = true\nfaults = ['removed']\n",
+                &["[[when]] has one of"],
+            ),
+            ("agent = 'x'\n[[when]]\nunplug = true\n", &[":2:", "says"]),
             ("", &["nothing to test"]),
         ] {
             let error = parse(text).expect_err(text);

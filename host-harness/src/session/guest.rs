@@ -23,6 +23,8 @@ use crate::{
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How long QEMU may take from the agent's last word to its end.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
+/// Between two looks at what else there is while the agent is waited for.
+const SLICE: Duration = Duration::from_millis(100);
 /// Console lines shown with an error.
 const SHOWN: usize = 15;
 
@@ -125,26 +127,32 @@ impl Guest {
         Ok(self.agent.send(request)?)
     }
 
-    pub(super) fn answer(&mut self, request: &Request) -> Result<Reply, SessionError> {
+    pub(crate) fn answer(&mut self, request: &Request) -> Result<Reply, SessionError> {
         self.answer_watching(ANSWER_LIMIT, &format!("{request:?}"), |_| Ok(()))
     }
 
-    /// Waits for an answer within a limit. `check` is asked every now and then,
-    /// with a way to find a line of QEMU's own messages, and ends the wait by its
-    /// error.
+    /// Waits for an answer within a limit. `check` is asked every now and then, and
+    /// ends the wait by its error.
     pub(crate) fn answer_watching(
         &mut self,
         limit: Duration,
         waiting_for: &str,
-        check: impl Fn(&dyn Fn(&str) -> Option<String>) -> Result<(), SessionError>,
+        mut check: impl FnMut(&mut Self) -> Result<(), SessionError>,
     ) -> Result<Reply, SessionError> {
-        let Self { agent, qemu, .. } = self;
-        agent
-            .reply(limit, || {
-                alive(qemu)?;
-                check(&|text| qemu.messages.find(text))
-            })
-            .map_err(|error| in_words(error, waiting_for, qemu))
+        let deadline = Instant::now() + limit;
+        loop {
+            check(self)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Self { agent, qemu, .. } = self;
+            match agent.reply(left.min(SLICE), || alive(qemu)) {
+                Err(SessionError::Agent(AgentError::Silent(_))) if left > SLICE => {}
+                Err(SessionError::Agent(AgentError::Silent(_))) => {
+                    let silent = AgentError::Silent(limit).into();
+                    return Err(in_words(silent, waiting_for, qemu));
+                }
+                answer => return answer.map_err(|error| in_words(error, waiting_for, qemu)),
+            }
+        }
     }
 
     /// Asks the agent for one kind of answer.

@@ -49,6 +49,9 @@ pub enum PlugError {
     /// There is nothing to pull.
     #[error("port {0} has no device in it")]
     Empty(Port),
+    /// Only a device that this process serves can be given faults.
+    #[error("port {0} has no device of this project in it, and others cannot be given faults")]
+    NotOurs(Port),
     /// Pulling this device would end the guest.
     #[error(
         "the device in port {port} stays: it has MSI-X, and QEMU 11.1.3 aborts when it frees a \

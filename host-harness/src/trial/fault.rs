@@ -5,28 +5,44 @@ use std::fmt;
 
 use device_model::Faults;
 
-use crate::{result::FaultCounts, scenario::Builtin};
+use crate::{qemu::Port, result::FaultCounts, scenario::Builtin};
 
 /// A fault of a device, and how often it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceFault {
     /// The device.
     pub device: Builtin,
+    /// Where it was plugged in; `None` where it was there from the start.
+    pub port: Option<Port>,
     /// The fault.
     pub counts: FaultCounts,
 }
 
 impl DeviceFault {
     /// Those that are armed.
-    pub(crate) fn all(device: Builtin, faults: &Faults) -> Vec<Self> {
+    pub(crate) fn all(device: Builtin, port: Option<Port>, faults: &Faults) -> Vec<Self> {
         let reports = faults.list();
         let counts = reports.iter().map(FaultCounts::from);
-        counts.map(|counts| Self { device, counts }).collect()
+        counts
+            .map(|counts| Self {
+                device,
+                port,
+                counts,
+            })
+            .collect()
+    }
+
+    /// Which device it was, as `edu`, or `edu in port 0`.
+    #[must_use]
+    pub fn owner(&self) -> String {
+        let name = self.device.as_str();
+        self.port
+            .map_or_else(|| name.to_owned(), |port| format!("{name} in port {port}"))
     }
 }
 
 impl fmt::Display for DeviceFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.device.as_str(), self.counts)
+        write!(f, "{}: {}", self.owner(), self.counts)
     }
 }

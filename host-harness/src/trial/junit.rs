@@ -3,7 +3,7 @@
 
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::{DeviceFault, Outcome};
+use super::Outcome;
 
 /// A trial, and how it ended; `Err` with the reason when its guest did not boot.
 pub type Case = (String, Result<Outcome, String>);
@@ -46,8 +46,12 @@ fn case((name, outcome): &Case) -> TestCase {
     let mut case = TestCase::new(name.clone(), status);
     case.set_classname("irqbed");
     case.set_time(outcome.duration);
-    for DeviceFault { device, counts } in &outcome.faults {
-        let name = format!("fault {} {}", device.as_str(), counts.fault);
+    for (index, step) in outcome.steps.iter().enumerate() {
+        case.add_property((format!("step {}", index + 1), step.clone()));
+    }
+    for fault in &outcome.faults {
+        let counts = &fault.counts;
+        let name = format!("fault {} {}", fault.owner(), counts.fault);
         let value = format!("{} of {}", counts.hits, counts.opportunities);
         case.add_property((name, value));
     }
@@ -69,9 +73,9 @@ fn case((name, outcome): &Case) -> TestCase {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Failure;
+    use super::super::{DeviceFault, Failure};
     use super::*;
-    use crate::{result::FaultCounts, scenario::Builtin};
+    use crate::{qemu::Port, result::FaultCounts, scenario::Builtin};
 
     #[test]
     fn a_case_says_why_it_failed_and_what_was_said() {
@@ -81,8 +85,10 @@ mod tests {
                 Failure::Device("x".into()),
             ],
             kernel_log: vec!["[    1.000000] <hello>".into()],
+            steps: vec!["plug edu into port 0".to_owned()],
             faults: vec![DeviceFault {
                 device: Builtin::Edu,
+                port: Some(Port(0)),
                 counts: FaultCounts {
                     fault: "irq-lost:chance=0.1".to_owned(),
                     opportunities: 2000,
@@ -109,7 +115,8 @@ mod tests {
             "&amp; b",
             r#"time="1.500""#,
             r#"message="no QEMU""#,
-            r#"<property name="fault edu irq-lost:chance=0.1" value="203 of 2000"/>"#,
+            r#"<property name="step 1" value="plug edu into port 0"/>"#,
+            r#"<property name="fault edu in port 0 irq-lost:chance=0.1" value="203 of 2000"/>"#,
         ] {
             assert!(text.contains(part), "no {part:?} in:\n{text}");
         }

@@ -2,12 +2,12 @@
 //! Memory that a driver forgets to free, as kmemleak finds it in a kernel that has
 //! it.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use irqbed_abi::control::{Ending, Stream};
 
 use super::Trial;
-use crate::session::SessionError;
+use crate::session::{Guest, SessionError};
 
 /// How long kmemleak may take to look at all memory.
 const SCAN_LIMIT: Duration = Duration::from_secs(180);
@@ -39,10 +39,14 @@ impl Trial {
     fn shell(&mut self, script: &str) -> Result<(Ending, String, String), SessionError> {
         let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
         let (mut stdout, mut stderr) = (String::new(), String::new());
-        let ending = self.watch(argv, "/", SCAN_LIMIT, &mut |stream, text| match stream {
-            Stream::Stdout => stdout.push_str(text),
-            Stream::Stderr => stderr.push_str(text),
-        })?;
+        let mut said = |_: &mut Guest, stream, text: &str| {
+            match stream {
+                Stream::Stdout => stdout.push_str(text),
+                Stream::Stderr => stderr.push_str(text),
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        let ending = self.watch(argv, "/", SCAN_LIMIT, &mut said, &mut |_| {})?;
         Ok((ending, stdout, stderr))
     }
 }

@@ -34,6 +34,26 @@ pub enum Failure {
     /// A module did not unload.
     #[error("{0}")]
     Unload(String),
+    /// What a step of the scenario asks for was not done.
+    #[error("step {number} ({step}) failed: {why}")]
+    Step {
+        /// Number of the step, from 1 on.
+        number: usize,
+        /// What it asks for.
+        step: String,
+        /// Why not.
+        why: String,
+    },
+    /// A step of the scenario never had its turn.
+    #[error("step {number} ({step}) had no turn: the program never said {says:?}")]
+    Unsaid {
+        /// Number of the step, from 1 on.
+        number: usize,
+        /// What it asks for.
+        step: String,
+        /// The line that it waited for.
+        says: String,
+    },
     /// A device went away.
     #[error("a device is gone: {0}")]
     Device(String),
@@ -109,6 +129,8 @@ pub struct Outcome {
     pub stderr: Output,
     /// The kernel's log since before the first module, as `dmesg` shows it.
     pub kernel_log: Vec<String>,
+    /// The steps of the scenario that were carried out, in words.
+    pub steps: Vec<String>,
     /// The faults that were armed at the end, and what each did.
     pub faults: Vec<DeviceFault>,
     /// What is to be known of the verdict: what was not checked.

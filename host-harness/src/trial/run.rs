@@ -2,12 +2,12 @@
 //! A trial from its first module to its verdict: whether driver, program and devices
 //! did well.
 
-use irqbed_abi::control::{Ending, KernelMessage, Reply, Request, Stream};
+use irqbed_abi::control::{Ending, KernelMessage, Reply, Request};
 
-use super::{Failure, Outcome, Trial, findings};
+use super::{Company, Failure, Outcome, Trial, findings, steps::Steps};
 use crate::{
     agent::AgentError,
-    scenario::{FOLDER, Module, Scenario},
+    scenario::{Module, Scenario},
     session::SessionError,
 };
 
@@ -17,19 +17,20 @@ const SHOWN: usize = 5;
 const LAST_WORDS: usize = 60;
 
 impl Trial {
-    /// Runs the scenario to its end. `say` gets what the program says as it says
-    /// it.
+    /// Runs the scenario to its end.
     ///
     /// # Errors
     /// [`SessionError::Interrupted`]; whatever else happens is an outcome.
     pub fn run(
         mut self,
         scenario: &Scenario,
-        say: &mut dyn FnMut(Stream, &str),
+        company: &mut Company<'_>,
     ) -> Result<Outcome, SessionError> {
         let mut outcome = Outcome::default();
-        let went = self.go(scenario, say, &mut outcome);
+        let mut steps = Steps::new(&scenario.steps);
+        let went = self.go(scenario, company, &mut steps, &mut outcome);
         outcome.faults = self.faults();
+        outcome.faults.extend(steps.faults());
         let console = self.guest.console(LAST_WORDS);
         let started = self.started;
         let went = went.and_then(|()| self.guest.power_off());
@@ -49,7 +50,8 @@ impl Trial {
     fn go(
         &mut self,
         scenario: &Scenario,
-        say: &mut dyn FnMut(Stream, &str),
+        company: &mut Company<'_>,
+        steps: &mut Steps<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), SessionError> {
         // What the boot said is not the driver's.
@@ -74,7 +76,7 @@ impl Trial {
             }
         }
         if outcome.passed() && !scenario.argv.is_empty() {
-            self.run_program(scenario, say, outcome)?;
+            self.run_program(scenario, company, steps, outcome)?;
         }
         if matches!(outcome.ending, Some(Ending::Stuck { .. })) {
             outcome
@@ -114,40 +116,6 @@ impl Trial {
             });
         }
         self.devices_work()
-    }
-
-    fn run_program(
-        &mut self,
-        scenario: &Scenario,
-        say: &mut dyn FnMut(Stream, &str),
-        outcome: &mut Outcome,
-    ) -> Result<(), SessionError> {
-        let (argv, limit) = (scenario.argv.clone(), scenario.limit);
-        let ended = self.watch(argv, FOLDER, limit, &mut |stream, text| {
-            match stream {
-                Stream::Stdout => outcome.stdout.push(text),
-                Stream::Stderr => outcome.stderr.push(text),
-            }
-            say(stream, text);
-        });
-        let ending = match ended {
-            Ok(ending) => ending,
-            Err(SessionError::Agent(AgentError::Failed(why))) => {
-                outcome.failures.push(Failure::Start(why));
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        match &ending {
-            Ending::Exited { status } if *status == i32::from(scenario.status) => {}
-            Ending::Exited { .. } | Ending::Signalled { .. } => outcome
-                .failures
-                .push(Failure::Program(ending.clone(), scenario.status)),
-            Ending::Limit => outcome.failures.push(Failure::Limit(limit)),
-            Ending::Stuck { stack } => outcome.failures.push(Failure::Stuck(stack.clone())),
-        }
-        outcome.ending = Some(ending);
-        Ok(())
     }
 
     fn unload(&mut self, module: &Module, outcome: &mut Outcome) -> Result<(), SessionError> {

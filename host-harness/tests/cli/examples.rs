@@ -49,6 +49,22 @@ fn edu_interrupts_by_message_and_by_line_and_moves_memory_both_ways() {
 }
 
 #[test]
+fn the_driver_of_edu_lets_a_device_go_that_is_in_use_and_drives_the_next_one() {
+    let ended = try_example("examples/edu", &["plugged.toml"]);
+    let works = ended.stdout.matches("edu: 0000:01:00.0 works").count();
+    assert_eq!(works, 2, "{ended:#?}");
+    assert!(ended.stdout.contains("No such device"), "{ended:#?}");
+    for line in [
+        "irqbed: step 1: plug edu into port 0\n",
+        "irqbed: step 2: unplug port 0\n",
+        "irqbed: step 3: plug edu into port 0\n",
+        "irqbed: fault: edu in port 0: irq-duplicated:gap=100us,count=1 happened 1 of ",
+    ] {
+        assert!(ended.stderr.contains(line), "no {line:?}: {ended:#?}");
+    }
+}
+
+#[test]
 fn the_driver_of_edu_gives_up_a_transfer_whose_interrupt_is_lost() {
     let ended = try_example("examples/edu", &["lost.toml"]);
     for part in ["Connection timed out", "the next one works"] {

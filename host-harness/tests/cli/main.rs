@@ -15,6 +15,7 @@ mod json;
 mod kernel;
 mod mmio;
 mod plug;
+mod ports;
 mod program;
 mod pty;
 mod qemu;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A file of the test's own.
-fn own(sandbox: &Sandbox, name: &str, content: impl AsRef<[u8]>) -> String {
+pub fn own(sandbox: &Sandbox, name: &str, content: impl AsRef<[u8]>) -> String {
     let path = sandbox.own(name);
     fs::write(&path, content).expect("a file");
     path.to_str().expect("UTF-8").to_owned()
@@ -29,7 +29,7 @@ pub fn script(sandbox: &Sandbox, name: &str, lines: &str) -> String {
 /// What it is refused for stands in one line, exit status 2, and no guest was
 /// started.
 #[track_caller]
-fn assert_bad_input(sandbox: &Sandbox, arguments: &[&str], words: &[&str]) {
+pub fn assert_bad_input(sandbox: &Sandbox, arguments: &[&str], words: &[&str]) {
     let ended = run_with(sandbox, "IRQBED_QEMU", sandbox.forbidden_qemu(), arguments);
     assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
     assert_eq!(ended.stdout, "");
@@ -111,7 +111,7 @@ fn what_the_guest_cannot_run_is_refused_in_one_line() {
     );
     check(
         &["--agent", &good, "--control", "x.sock"],
-        &["x.sock", "nobody would listen", "event"],
+        &["x.sock", "nobody would listen", "event", "no ports"],
     );
     let lost = "--fault=irq-lost";
     check(
@@ -213,6 +213,8 @@ fn options_that_a_scenario_has_itself_are_usage_errors() {
     for (arguments, words) in [
         (&["test", &bad, "--limit", "3"][..], &["--limit"][..]),
         (&["test", &bad, "--agent", "x"], &["--agent"]),
+        (&["test", &bad, "--ports", "1"], &["--ports"]),
+        (&["test", "--ports", "15"], &["--ports", "0..=14"]),
         (
             &["test", "--agent", "x", "--limit", "0"],
             &["--limit", "1..=86400"],
@@ -229,7 +231,7 @@ fn options_that_a_scenario_has_itself_are_usage_errors() {
 }
 
 /// The lines of standard error that are ours.
-fn verdicts(ended: &Ended) -> Vec<&str> {
+pub fn verdicts(ended: &Ended) -> Vec<&str> {
     let lines = ended.stderr.lines();
     lines
         .filter_map(|line| line.strip_prefix("irqbed: "))

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Listens to the program of a scenario, and carries out each step when its line
+//! comes.
+
+use device_model::Faults;
+
+use super::{DeviceFault, Failure};
+use crate::{
+    qemu::Port,
+    qmp::QmpError,
+    scenario::{Action, Builtin, GivenDevice, Step},
+    session::{Guest, PlugError, SessionError},
+};
+
+/// Most bytes kept of a line that has not ended.
+const LONGEST: usize = 64 << 10;
+
+/// The steps of a scenario, on their way.
+#[derive(Debug, Default)]
+pub(super) struct Steps<'a> {
+    steps: &'a [Step],
+    /// How many were carried out.
+    done: usize,
+    /// What has come of a line.
+    line: Vec<u8>,
+    /// The devices of ours that were ever plugged in.
+    cards: Vec<Card>,
+}
+
+/// A device of ours that was plugged in.
+#[derive(Debug)]
+struct Card {
+    device: Builtin,
+    port: Port,
+    faults: Faults,
+    /// How many of them the scenario has armed; what is armed later is not its.
+    armed: usize,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(steps: &'a [Step]) -> Self {
+        Self {
+            steps,
+            ..Self::default()
+        }
+    }
+
+    /// Takes what the program says on standard output, and does what is due. The
+    /// step that could not be carried out is `Ok` of its failure.
+    ///
+    /// # Errors
+    /// [`SessionError`] when the guest is gone.
+    pub(super) fn heard(
+        &mut self,
+        text: &str,
+        guest: &mut Guest,
+    ) -> Result<Option<Failure>, SessionError> {
+        for piece in text.as_bytes().split_inclusive(|byte| *byte == b'\n') {
+            let room = LONGEST.saturating_sub(self.line.len());
+            self.line.extend(piece.iter().take(room));
+            if !piece.ends_with(b"\n") {
+                break;
+            }
+            let line = std::mem::take(&mut self.line);
+            let due = self.steps.get(self.done);
+            let due = due.filter(|step| step.says.as_bytes() == line.trim_ascii());
+            let Some(step) = due else { continue };
+            match self.carry_out(step, guest) {
+                Ok(()) => self.done += 1,
+                Err(error) if refused(&error) => return Ok(Some(self.failed(step, &error))),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Those that were carried out, in words.
+    pub(super) fn done(&self) -> impl Iterator<Item = String> {
+        self.steps.iter().take(self.done).map(Step::to_string)
+    }
+
+    /// The step whose line never came, when the program has ended.
+    pub(super) fn unsaid(&self) -> Option<Failure> {
+        let step = self.steps.get(self.done)?;
+        Some(Failure::Unsaid {
+            number: self.done + 1,
+            step: step.to_string(),
+            says: step.says.clone(),
+        })
+    }
+
+    /// The faults of the devices, pulled or not, and what each did.
+    pub(super) fn faults(&self) -> Vec<DeviceFault> {
+        let of = |card: &Card| {
+            let faults = DeviceFault::all(card.device, Some(card.port), &card.faults);
+            faults.into_iter().take(card.armed).collect::<Vec<_>>()
+        };
+        self.cards.iter().flat_map(of).collect()
+    }
+
+    fn failed(&self, step: &Step, error: &SessionError) -> Failure {
+        Failure::Step {
+            number: self.done + 1,
+            step: step.to_string(),
+            why: error.to_string(),
+        }
+    }
+
+    fn carry_out(&mut self, step: &Step, guest: &mut Guest) -> Result<(), SessionError> {
+        let port = step.port;
+        match &step.action {
+            Action::Plug(given) => self.plug(port, given, guest),
+            Action::Unplug => guest.unplug(port),
+            Action::Arm(faults) => {
+                let server = guest.plugged(port).ok_or(PlugError::NotOurs(port))?;
+                let armed = server.faults().arm_all(faults);
+                armed.map_err(|error| SessionError::Device(error.to_string()))?;
+                let mut cards = self.cards.iter_mut().rev();
+                if let Some(card) = cards.find(|card| card.port == port) {
+                    card.armed += faults.len();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn plug(
+        &mut self,
+        port: Port,
+        given: &GivenDevice,
+        guest: &mut Guest,
+    ) -> Result<(), SessionError> {
+        guest.plug_served(port, |options| given.serve(options))?;
+        let ours = given.builtin().zip(guest.plugged(port));
+        self.cards.extend(ours.map(|(device, server)| Card {
+            device,
+            port,
+            faults: server.faults().clone(),
+            armed: given.faults.len(),
+        }));
+        Ok(())
+    }
+}
+
+/// Whether a step could not be carried out, and the guest goes on.
+fn refused(error: &SessionError) -> bool {
+    match error {
+        SessionError::Plug(_) | SessionError::Device(_) => true,
+        SessionError::Qmp(error) => matches!(error, QmpError::Refused { .. }),
+        _ => false,
+    }
+}
