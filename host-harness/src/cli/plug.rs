@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `irqbed plug` and `irqbed unplug`: devices that come and go while `run-vm` runs.
+//! `irqbed plug` and `irqbed unplug`: devices that come and go while `run-vm`, or a
+//! test, runs.
 
 use std::{
     io,

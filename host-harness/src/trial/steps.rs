@@ -12,7 +12,7 @@ use crate::{
     session::{Guest, PlugError, SessionError},
 };
 
-/// Most bytes kept of a line that has not ended.
+/// Of a line that is longer than this no more is kept, bytes.
 const LONGEST: usize = 64 << 10;
 
 /// The steps of a scenario, on their way.
@@ -21,8 +21,7 @@ pub(super) struct Steps<'a> {
     steps: &'a [Step],
     /// How many were carried out.
     done: usize,
-    /// What has come of a line.
-    line: Vec<u8>,
+    lines: Lines,
     /// The devices of ours that were ever plugged in.
     cards: Vec<Card>,
 }
@@ -55,16 +54,11 @@ impl<'a> Steps<'a> {
         text: &str,
         guest: &mut Guest,
     ) -> Result<Option<Failure>, SessionError> {
-        for piece in text.as_bytes().split_inclusive(|byte| *byte == b'\n') {
-            let room = LONGEST.saturating_sub(self.line.len());
-            self.line.extend(piece.iter().take(room));
-            if !piece.ends_with(b"\n") {
-                break;
-            }
-            let line = std::mem::take(&mut self.line);
+        for line in self.lines.ended_by(text) {
             let due = self.steps.get(self.done);
-            let due = due.filter(|step| step.says.as_bytes() == line.trim_ascii());
-            let Some(step) = due else { continue };
+            let Some(step) = due.filter(|step| step.says == line.trim()) else {
+                continue;
+            };
             match self.carry_out(step, guest) {
                 Ok(()) => self.done += 1,
                 Err(error) if refused(&error) => return Ok(Some(self.failed(step, &error))),
@@ -142,11 +136,59 @@ impl<'a> Steps<'a> {
     }
 }
 
+/// What is said in pieces, line by line.
+#[derive(Debug, Default)]
+struct Lines {
+    /// The begin of the next one.
+    begun: String,
+}
+
+impl Lines {
+    /// The lines that end in this piece. Of a very long one the begin is kept.
+    fn ended_by(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for piece in text.split_inclusive('\n') {
+            if self.begun.len() < LONGEST {
+                self.begun += piece;
+            }
+            if piece.ends_with('\n') {
+                lines.push(std::mem::take(&mut self.begun));
+            }
+        }
+        lines
+    }
+}
+
 /// Whether a step could not be carried out, and the guest goes on.
 fn refused(error: &SessionError) -> bool {
     match error {
         SessionError::Plug(_) | SessionError::Device(_) => true,
         SessionError::Qmp(error) => matches!(error, QmpError::Refused { .. }),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_may_come_in_pieces_and_several_in_one() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.ended_by("re"), [""; 0]);
+        assert_eq!(lines.ended_by("ady\none\ntw"), ["ready\n", "one\n"]);
+        assert_eq!(lines.ended_by("o\n"), ["two\n"]);
+        assert_eq!(lines.ended_by("\n"), ["\n"]);
+    }
+
+    #[test]
+    fn a_line_without_end_does_not_fill_the_memory() {
+        let mut lines = Lines::default();
+        let long = "x".repeat(LONGEST);
+        for _ in 0..10 {
+            assert_eq!(lines.ended_by(&long), [""; 0]);
+        }
+        assert_eq!(lines.begun.len(), LONGEST);
+        assert_eq!(lines.ended_by("\nnext\n").last().expect("one"), "next\n");
     }
 }
