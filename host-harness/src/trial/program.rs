@@ -27,6 +27,9 @@ pub struct Company<'a> {
     pub attend: &'a mut dyn FnMut(&mut Guest),
 }
 
+/// Takes what a program says; may end it.
+type Said<'a> = dyn FnMut(&mut Guest, Stream, &str) -> Result<ControlFlow<()>, SessionError> + 'a;
+
 impl Trial {
     pub(super) fn run_program(
         &mut self,
@@ -92,7 +95,7 @@ impl Trial {
         argv: Vec<String>,
         folder: &str,
         limit: Duration,
-        said: &mut dyn FnMut(&mut Guest, Stream, &str) -> Result<ControlFlow<()>, SessionError>,
+        said: &mut Said<'_>,
         attend: &mut dyn FnMut(&mut Guest),
     ) -> Result<Ending, SessionError> {
         let Self { guest, servers, .. } = self;
