@@ -72,7 +72,7 @@ enum Command {
     Raise(raise::Arguments),
     /// Have something go wrong with the device of a running `run-vm`
     Fault(fault::Arguments),
-    /// Plug a device into a running `run-vm --ports N`
+    /// Plug a device into a running `run-vm` or `test` with `--ports N`
     Plug(plug::Plug),
     /// Pull the device in a port of a running `run-vm`
     Unplug(plug::Place),
