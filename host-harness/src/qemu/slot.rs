@@ -39,6 +39,15 @@ impl Port {
         (0..count).map(Self)
     }
 
+    /// Which ports a machine with `count` of them has, in words.
+    pub(crate) fn listed(count: u32) -> String {
+        match count {
+            0 => "the machine has no ports".to_owned(),
+            1 => "the machine has port 0 alone".to_owned(),
+            count => format!("the machine has ports 0 to {}", count - 1),
+        }
+    }
+
     /// QEMU's name of the port.
     #[must_use]
     pub fn id(self) -> String {

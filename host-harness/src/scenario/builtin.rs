@@ -101,13 +101,8 @@ impl Builtin {
 
     pub(super) fn serve(self, msix: bool, options: Options) -> Result<Served, SessionError> {
         let Made { device, source } = self.make(msix)?;
-        let served = device_model::serve_with(device, options);
-        let (server, handle) = served.map_err(|error| failed(&error))?;
-        Ok(Served {
-            server: Some(server),
-            source,
-            ..Served::at(handle)
-        })
+        let served = Served::by_us(device, options).map_err(|error| failed(&error))?;
+        Ok(Served { source, ..served })
     }
 }
 

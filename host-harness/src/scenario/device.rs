@@ -8,7 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use device_model::{Options, ServerHandle, control::Target, event::EventSource};
+use device_model::{
+    Options, PciDevice, ServeError, ServerHandle, control::Target, event::EventSource,
+};
 use rustix::{
     fs::{FileType, Mode, OFlags, fstat, open},
     io::Errno,
@@ -80,6 +82,16 @@ pub(crate) struct Served {
 }
 
 impl Served {
+    /// One that this process serves from now on. What raises its events, if it has
+    /// any, is not known.
+    pub(crate) fn by_us(device: impl PciDevice, options: Options) -> Result<Self, ServeError> {
+        let (server, handle) = device_model::serve_with(device, options)?;
+        Ok(Self {
+            server: Some(server),
+            ..Self::at(handle)
+        })
+    }
+
     /// One that somebody else serves, at the socket of this handle.
     pub(crate) fn at(handle: OwnedFd) -> Self {
         Self {

@@ -61,11 +61,7 @@ impl Step {
             return Err(wrong("says: give one line of the program's".to_owned()));
         }
         if self.port.0 >= ports {
-            let has = match ports {
-                0 => "the machine has no ports".to_owned(),
-                1 => "the machine has port 0 alone".to_owned(),
-                ports => format!("the machine has ports 0 to {}", ports - 1),
-            };
+            let has = Port::listed(ports);
             return Err(wrong(format!("{has}: give `ports`, {MAX_PORTS} at most")));
         }
         match &self.action {

@@ -36,12 +36,12 @@ const NAMED: &str = "/machine/peripheral";
 #[derive(Debug, thiserror::Error)]
 pub enum PlugError {
     /// The machine has no such port.
-    #[error("there is no port {port}: {}", has(.ports))]
+    #[error("there is no port {port}: {}", has(*.ports))]
     NoPort {
         /// The port.
         port: Port,
         /// How many the machine has.
-        ports: usize,
+        ports: u32,
     },
     /// A port takes one device.
     #[error("port {0} has a device in it: unplug it first, or take another port")]
@@ -94,11 +94,10 @@ pub enum PlugError {
     Serve(#[from] ServeError),
 }
 
-fn has(ports: &usize) -> String {
+fn has(ports: u32) -> String {
     match ports {
         0 => "the machine was started without any, give it some by Machine::ports".to_owned(),
-        1 => "the machine has port 0 alone".to_owned(),
-        count => format!("the machine has ports 0 to {}", count - 1),
+        count => Port::listed(count),
     }
 }
 
@@ -184,7 +183,7 @@ impl Ports {
 
     /// The channel to QEMU and what is in a port.
     fn at(&mut self, port: Port) -> Result<(&mut Qmp, &mut Option<Card>), PlugError> {
-        let ports = self.cards.len();
+        let ports = self.cards.len() as u32;
         let card = self.cards.get_mut(port.0 as usize);
         match (&mut self.qmp, card) {
             (Some(qmp), Some(card)) => Ok((qmp, card)),

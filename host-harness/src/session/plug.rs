@@ -25,12 +25,7 @@ impl Guest {
     /// [`PlugError`]; [`QmpError::Refused`] when QEMU does not take the device.
     pub fn plug(&mut self, port: Port, device: impl PciDevice) -> Result<(), SessionError> {
         self.plug_served(port, |options| {
-            let served = device_model::serve_with(device, options);
-            let (server, handle) = served.map_err(PlugError::Serve)?;
-            Ok(Served {
-                server: Some(server),
-                ..Served::at(handle)
-            })
+            Ok(Served::by_us(device, options).map_err(PlugError::Serve)?)
         })
     }
 
