@@ -226,8 +226,8 @@ int irqbed_service_start(struct irqbed_device *idev);
 void irqbed_service_stop(struct irqbed_device *idev);
 void irqbed_service_kick(struct irqbed_device *idev);
 void irqbed_service_settle(struct irqbed_device *idev);
-void irqbed_service_pause(struct irqbed_device *idev);
-void irqbed_service_resume(struct irqbed_device *idev);
+void irqbed_pause(struct irqbed_device *idev);
+void irqbed_resume(struct irqbed_device *idev);
 
 /* irqbed_recover.c */
 void irqbed_suspend_rings(struct irqbed_device *idev);

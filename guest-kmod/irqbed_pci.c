@@ -269,12 +269,12 @@ static void irqbed_shutdown(struct pci_dev *pdev)
  */
 static void irqbed_reset_prepare(struct pci_dev *pdev)
 {
-	irqbed_service_pause(pci_get_drvdata(pdev));
+	irqbed_pause(pci_get_drvdata(pdev));
 }
 
 static void irqbed_reset_done(struct pci_dev *pdev)
 {
-	irqbed_service_resume(pci_get_drvdata(pdev));
+	irqbed_resume(pci_get_drvdata(pdev));
 }
 
 static const struct pci_error_handlers irqbed_error_handlers = {

@@ -149,7 +149,7 @@ static void irqbed_service_begin(struct irqbed_service *service)
 }
 
 /* The function is about to be reset by who knows what it does. */
-void irqbed_service_pause(struct irqbed_device *idev)
+void irqbed_pause(struct irqbed_device *idev)
 {
 	mutex_lock(&idev->service.lock);
 	WRITE_ONCE(idev->service.off, true);
@@ -160,7 +160,7 @@ void irqbed_service_pause(struct irqbed_device *idev)
 }
 
 /* It has been reset. */
-void irqbed_service_resume(struct irqbed_device *idev)
+void irqbed_resume(struct irqbed_device *idev)
 {
 	struct irqbed_service *service = &idev->service;
 
