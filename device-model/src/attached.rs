@@ -91,6 +91,13 @@ impl Attached {
         }
     }
 
+    /// The function is about to lose the guest's memory.
+    pub fn quiesce(&self) {
+        if self.bus.dma.is_bus_master() {
+            self.lock().quiesce();
+        }
+    }
+
     pub fn reset(&mut self, kind: ResetKind) {
         self.power = PowerState::D0;
         let mut device = self.lock();

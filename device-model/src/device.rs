@@ -187,6 +187,17 @@ pub trait PciDevice: Send + 'static {
         let _ = state;
     }
 
+    /// Comes to rest: the function is about to lose the guest's memory, since
+    /// software switches bus mastering off, puts the function to sleep or resets
+    /// it, or the hypervisor has left. The last moment in which work that is
+    /// under way can end whole; what it waits for here, software waits for, too.
+    ///
+    /// A device need not do anything: when this returns, the accesses of all its
+    /// threads end with [`DmaError::Aborted`](crate::DmaError::Aborted), in the
+    /// middle if need be, before software hears that it is done. Memory that is
+    /// unmapped piece by piece is not told of here.
+    fn quiesce(&mut self) {}
+
     /// Returns to the state after power on. No timer runs any more.
     fn reset(&mut self, kind: ResetKind) {
         let _ = kind;
@@ -226,6 +237,10 @@ impl PciDevice for Box<dyn PciDevice> {
 
     fn power(&mut self, state: PowerState) {
         (**self).power(state);
+    }
+
+    fn quiesce(&mut self) {
+        (**self).quiesce();
     }
 
     fn reset(&mut self, kind: ResetKind) {

@@ -5,9 +5,9 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use vm_memory::{GuestAddress, GuestMemoryBackend, VolatileMemory, VolatileSlice};
+use vm_memory::{VolatileMemory, VolatileSlice};
 
-use super::{Dma, DmaError, GuestAddr};
+use super::{Access, Dma, DmaError, GuestAddr, UnderWay};
 use crate::fault::site;
 
 /// A word that can be accessed atomically: `u32` or `u64`, little-endian in
@@ -86,15 +86,7 @@ impl Dma {
     /// # Errors
     /// When the word is not aligned or cannot be read.
     pub fn load<W: Word>(&self, addr: GuestAddr) -> Result<W, DmaError> {
-        self.may_start(addr)?;
-        let map = self.read_map();
-        let memory = map.readable.get_slice(GuestAddress(addr.0), size_of::<W>());
-        let loaded = memory.ok().and_then(|memory| W::load(&memory));
-        drop(map);
-        match loaded {
-            Some(word) => Ok(word),
-            None => Err(self.no_word::<W>(addr, false)),
-        }
+        self.with_word::<W, _>(addr, Access::ReadOnly, |memory| W::load(memory))
     }
 
     /// Stores a word in one piece, after everything written before it; by a
@@ -112,12 +104,12 @@ impl Dma {
     }
 
     fn store_faultless<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
-        self.may_start(addr)?;
-        let map = self.read_map();
-        let memory = map.writable.get_slice(GuestAddress(addr.0), size_of::<W>());
-        let stored = memory.ok().and_then(|memory| word.store(&memory));
-        drop(map);
-        stored.map_or_else(|| self.store_by_message(addr, word.le_bytes().as_ref()), Ok)
+        let mut since = UnderWay::default();
+        let act = |memory: &VolatileSlice<'_>| word.store(memory);
+        match self.word::<W, _>(&mut since, addr, Access::ReadWrite, act)? {
+            Some(()) => Ok(()),
+            None => self.store_by_message(since, addr, word.le_bytes().as_ref()),
+        }
     }
 
     /// Adds to a word, around its limit, and returns what it was before.
@@ -125,7 +117,7 @@ impl Dma {
     /// # Errors
     /// When the word is not aligned or cannot be written.
     pub fn fetch_add<W: Word>(&self, addr: GuestAddr, add: W) -> Result<W, DmaError> {
-        self.with_word::<W, _>(addr, |memory| add.fetch_add(memory))
+        self.with_word::<W, _>(addr, Access::ReadWrite, |memory| add.fetch_add(memory))
     }
 
     /// Writes a word if it is `current`, and returns what it was before: `Ok`
@@ -139,29 +131,48 @@ impl Dma {
         current: W,
         new: W,
     ) -> Result<Result<W, W>, DmaError> {
-        self.with_word::<W, _>(addr, |memory| W::compare_exchange(memory, current, new))
+        self.with_word::<W, _>(addr, Access::ReadWrite, |memory| {
+            W::compare_exchange(memory, current, new)
+        })
     }
 
     fn with_word<W: Word, T>(
         &self,
         addr: GuestAddr,
+        access: Access,
         act: impl FnOnce(&VolatileSlice<'_>) -> Option<T>,
     ) -> Result<T, DmaError> {
-        self.may_start(addr)?;
-        let map = self.read_map();
-        let memory = map.writable.get_slice(GuestAddress(addr.0), size_of::<W>());
-        let done = memory.ok().and_then(|memory| act(&memory));
-        drop(map);
-        done.ok_or_else(|| self.no_word::<W>(addr, true))
+        let done = self.word::<W, T>(&mut UnderWay::default(), addr, access, act)?;
+        done.ok_or_else(|| self.no_word::<W>(addr, access))
+    }
+
+    /// Does something to a word; `None` where it does not lie in one piece of
+    /// mapped memory.
+    fn word<W: Word, T>(
+        &self,
+        since: &mut UnderWay,
+        addr: GuestAddr,
+        access: Access,
+        act: impl FnOnce(&VolatileSlice<'_>) -> Option<T>,
+    ) -> Result<Option<T>, DmaError> {
+        let map = self.enter(since, addr)?;
+        let region = map
+            .at(addr.0)
+            .filter(|(_, region)| access == Access::ReadOnly || region.access == Access::ReadWrite);
+        let memory = region.and_then(|(start, region)| {
+            let memory = region.memory.as_ref()?;
+            memory.slice(addr.0 - start, size_of::<W>())
+        });
+        Ok(memory.and_then(|memory| act(&memory)))
     }
 
     /// Why a word cannot be accessed.
-    fn no_word<W>(&self, addr: GuestAddr, write: bool) -> DmaError {
+    fn no_word<W>(&self, addr: GuestAddr, access: Access) -> DmaError {
         let len = size_of::<W>();
         if !addr.0.is_multiple_of(len as u64) {
             return DmaError::Misaligned { addr };
         }
-        match self.check(addr, len, write) {
+        match self.check(addr, len, access) {
             Err(error) => error,
             // It is there, but not mapped.
             Ok(()) => DmaError::NoFd { addr },

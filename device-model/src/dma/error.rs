@@ -13,6 +13,14 @@ pub enum DmaError {
         /// First address of the access.
         addr: GuestAddr,
     },
+    /// It was under way when accesses were ended: see [`Dma`](super::Dma).
+    #[error(
+        "DMA at {addr}: aborted: the function was reset, bus mastering was switched off or the device ended this work"
+    )]
+    Aborted {
+        /// First address that was not accessed, or first one of the access.
+        addr: GuestAddr,
+    },
     /// No memory there.
     #[error("DMA at {addr}: the hypervisor has mapped no memory there")]
     NotMapped {

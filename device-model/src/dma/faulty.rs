@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{Dma, DmaError, GuestAddr, Shared};
+use super::{Dma, DmaError, GuestAddr, Shared, Ticket, UnderWay};
 use crate::fault::{Faults, WriteFate};
 
 /// Memory that this does not keep alive.
@@ -13,7 +13,8 @@ pub(crate) struct WeakDma(Weak<Shared>);
 impl WeakDma {
     pub fn upgrade(&self) -> Option<Dma> {
         let shared = self.0.upgrade()?;
-        Some(Dma { shared })
+        let channel = None;
+        Some(Dma { shared, channel })
     }
 }
 
@@ -25,6 +26,7 @@ impl Dma {
         };
         Self {
             shared: Arc::new(shared),
+            channel: None,
         }
     }
 
@@ -32,9 +34,22 @@ impl Dma {
         WeakDma(Arc::downgrade(&self.shared))
     }
 
+    /// Carries out a write that a fault kept back, if what began with it has not
+    /// ended.
+    pub(crate) fn write_late(
+        &self,
+        ticket: Ticket,
+        addr: GuestAddr,
+        data: &[u8],
+    ) -> Result<(), DmaError> {
+        let (dma, since) = ticket.redeem(self);
+        dma.write_pieces(since, addr, data)
+    }
+
     #[cold]
     pub(super) fn write_faulty(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
-        self.store_faulty(addr, data, || self.write_faultless(addr, data))
+        let whole = || self.write_pieces(UnderWay::default(), addr, data);
+        self.store_faulty(addr, data, whole)
     }
 
     /// Writes `data` as faults want it, by `whole` if they want nothing.
@@ -46,16 +61,15 @@ impl Dma {
         whole: impl FnOnce() -> Result<(), DmaError>,
     ) -> Result<(), DmaError> {
         // What is not allowed anyway is no opportunity.
-        self.may_start(addr)?;
-        match self.shared.faults.write(addr, data) {
+        let ticket = self.ticket(addr)?;
+        let write = |addr, data: &[u8]| self.write_pieces(UnderWay::default(), addr, data);
+        match self.shared.faults.write(&ticket, addr, data) {
             WriteFate::Whole => whole(),
-            WriteFate::First(bytes) => {
-                self.write_faultless(addr, data.get(..bytes).unwrap_or(data))
-            }
-            WriteFate::Data(data) => self.write_faultless(addr, &data),
+            WriteFate::First(bytes) => write(addr, data.get(..bytes).unwrap_or(data)),
+            WriteFate::Data(data) => write(addr, &data),
             WriteFate::To(other) => {
                 // Where no memory is, a write is lost and nobody told.
-                if let Err(error) = self.write_faultless(other, data) {
+                if let Err(error) = write(other, data) {
                     tracing::debug!("a misplaced write is lost: {error}");
                 }
                 Ok(())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is mapped where: the regions by address, and views of them for the
-//! fast path.
+//! What is mapped where: the regions by address, and whether the function may
+//! reach them.
 
 use std::{
     collections::BTreeMap,
@@ -10,12 +10,10 @@ use std::{
 };
 
 use rustix::fs::{OFlags, fcntl_getfl};
-
-use vm_memory::{FileOffset, GuestAddress, GuestRegionCollection, GuestRegionMmap, MmapRegion};
+use vm_memory::{FileOffset, MmapRegion, VolatileMemory, VolatileSlice};
 
 use super::{DmaError, GuestAddr, MapError};
-
-type Memory = GuestRegionCollection<GuestRegionMmap>;
+use crate::vfio_user::{DmaMessages, MAX_DMA_MAPS};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
@@ -28,18 +26,24 @@ pub(super) struct Region {
     pub last: u64,
     pub access: Access,
     /// `None` where only messages reach it.
-    pub memory: Option<Arc<GuestRegionMmap>>,
+    pub memory: Option<Memory>,
 }
 
-/// What is mapped. The two views hold the regions that can be read and those
-/// that can be written as well, sorted for the fast path.
+/// What is mapped, and what may be done with it.
 #[derive(Debug, Default)]
 pub(super) struct Map {
+    /// By their first address.
     pub regions: BTreeMap<u64, Region>,
-    pub readable: Memory,
-    pub writable: Memory,
     /// The files behind the regions.
     files: Vec<(FileId, Weak<File>)>,
+    /// By which memory without a file is reached.
+    pub messages: Option<Arc<DmaMessages>>,
+    /// Whether accesses are allowed.
+    pub bus_master: bool,
+    /// How often the accesses under way were ended.
+    pub ends: u64,
+    /// How often the function was reset, which ends channels, too.
+    pub resets: u64,
 }
 
 /// A file by what it is and may be used for, not by its descriptor.
@@ -77,21 +81,48 @@ impl Map {
         Ok(file)
     }
 
-    /// Makes the views anew after the regions changed.
-    pub fn rebuild(&mut self) {
-        let view = |wanted: fn(Access) -> bool| {
-            let regions: Vec<_> = self
-                .regions
-                .values()
-                .filter(|region| wanted(region.access))
-                .filter_map(|region| region.memory.clone())
-                .collect();
-            // The only errors are an empty list, an unsorted one and an
-            // overlap; the tree excludes the last two.
-            Memory::from_arc_regions(regions).unwrap_or_default()
+    /// Every access and channel ends, and accesses are forbidden.
+    pub fn reset(&mut self) {
+        self.bus_master = false;
+        self.ends += 1;
+        self.resets += 1;
+    }
+
+    /// Adds a region, where nothing is.
+    pub fn insert(&mut self, addr: GuestAddr, region: Region) -> Result<(), MapError> {
+        if self.regions.len() as u64 >= MAX_DMA_MAPS {
+            return Err(MapError::TooMany { addr });
+        }
+        if let Some((other, _)) = self.overlapping(addr.0, region.last) {
+            return Err(MapError::Overlap {
+                addr,
+                size: (region.last - addr.0).saturating_add(1),
+                other: GuestAddr(other),
+            });
+        }
+        self.regions.insert(addr.0, region);
+        Ok(())
+    }
+
+    /// Takes the regions of a range, unless it would split one.
+    pub fn remove(&mut self, addr: GuestAddr, size: u64) -> Result<Vec<Region>, MapError> {
+        let Some(less) = size.checked_sub(1) else {
+            return Err(MapError::BadRange { addr, size });
         };
-        self.readable = view(|_| true);
-        self.writable = view(|access| access == Access::ReadWrite);
+        // A range up to the very end, or said to go beyond it, means the rest.
+        let last = addr.0.saturating_add(less);
+        let ends = [addr.0, last].map(|at| self.at(at));
+        for (start, region) in ends.into_iter().flatten() {
+            if start < addr.0 || region.last > last {
+                let other = GuestAddr(start);
+                return Err(MapError::Split { addr, size, other });
+            }
+        }
+        let mut removed = Vec::new();
+        while let Some((&start, _)) = self.regions.range(addr.0..=last).next() {
+            removed.extend(self.regions.remove(&start));
+        }
+        Ok(removed)
     }
 
     /// A region that shares an address with the range, if there is one.
@@ -104,24 +135,18 @@ impl Map {
     ///
     /// # Errors
     /// The first address that is in the way.
-    pub fn examine(
-        &self,
-        addr: GuestAddr,
-        len: usize,
-        write: bool,
-        messages: bool,
-    ) -> Result<(), DmaError> {
+    pub fn check(&self, addr: GuestAddr, len: usize, access: Access) -> Result<(), DmaError> {
         let Some(end) = addr.0.checked_add(len as u64) else {
             return Err(DmaError::Overflow { addr, len });
         };
         let mut next = addr.0;
         while next < end {
             let addr = GuestAddr(next);
-            let region = self.at(next).ok_or(DmaError::NotMapped { addr })?;
-            if region.memory.is_none() && !messages {
+            let (_, region) = self.at(next).ok_or(DmaError::NotMapped { addr })?;
+            if region.memory.is_none() && self.messages.is_none() {
                 return Err(DmaError::NoFd { addr });
             }
-            if region.access == Access::ReadOnly && write {
+            if region.access == Access::ReadOnly && access == Access::ReadWrite {
                 return Err(DmaError::ReadOnly { addr });
             }
             match region.last.checked_add(1) {
@@ -132,47 +157,58 @@ impl Map {
         Ok(())
     }
 
-    /// The region that an address lies in.
-    pub fn at(&self, addr: u64) -> Option<&Region> {
-        let (_, region) = self.regions.range(..=addr).next_back()?;
-        (region.last >= addr).then_some(region)
+    /// The region that an address lies in, and where it begins.
+    pub fn at(&self, addr: u64) -> Option<(u64, &Region)> {
+        self.overlapping(addr, addr)
     }
 }
 
-/// Maps a piece of a file.
-pub(super) fn open(
-    addr: GuestAddr,
-    size: u64,
-    file: Arc<File>,
-    offset: u64,
-    writable: bool,
-) -> Result<GuestRegionMmap, MapError> {
-    let failed = |reason: String| MapError::File {
-        addr,
-        offset,
-        size,
-        reason,
-    };
-    let len = usize::try_from(size).map_err(|error| failed(error.to_string()))?;
-    // An access behind the end of the file would end this process (SIGBUS).
-    let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
-    let found = metadata.len();
-    if metadata.is_file() && offset.checked_add(size).is_none_or(|end| end > found) {
-        return Err(failed(format!("the file has {found:#x} bytes")));
+/// A piece of a file, mapped.
+#[derive(Debug)]
+pub(super) struct Memory(MmapRegion);
+
+impl Memory {
+    /// Maps `size` bytes at `offset` of a file, to be seen at `addr`.
+    pub fn open(
+        addr: GuestAddr,
+        size: u64,
+        file: Arc<File>,
+        offset: u64,
+        writable: bool,
+    ) -> Result<Self, MapError> {
+        let failed = |reason: String| MapError::File {
+            addr,
+            offset,
+            size,
+            reason,
+        };
+        let len = usize::try_from(size).map_err(|error| failed(error.to_string()))?;
+        // An access behind the end of the file would end this process (SIGBUS).
+        let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
+        let found = metadata.len();
+        if metadata.is_file() && offset.checked_add(size).is_none_or(|end| end > found) {
+            return Err(failed(format!("the file has {found:#x} bytes")));
+        }
+        let protection = if writable {
+            libc_prot::READ | libc_prot::WRITE
+        } else {
+            libc_prot::READ
+        };
+        MmapRegion::build(
+            Some(FileOffset::from_arc(file, offset)),
+            len,
+            protection,
+            libc_prot::MAP_SHARED_NORESERVE,
+        )
+        .map(Self)
+        .map_err(|error| failed(error.to_string()))
     }
-    let protection = if writable {
-        libc_prot::READ | libc_prot::WRITE
-    } else {
-        libc_prot::READ
-    };
-    let mapping = MmapRegion::build(
-        Some(FileOffset::from_arc(file, offset)),
-        len,
-        protection,
-        libc_prot::MAP_SHARED_NORESERVE,
-    )
-    .map_err(|error| failed(error.to_string()))?;
-    GuestRegionMmap::new(mapping, GuestAddress(addr.0)).ok_or(MapError::BadRange { addr, size })
+
+    /// A part of it.
+    pub fn slice(&self, offset: u64, len: usize) -> Option<VolatileSlice<'_>> {
+        let offset = usize::try_from(offset).ok()?;
+        self.0.get_slice(offset, len).ok()
+    }
 }
 
 /// Flags of mmap(2), as vm-memory takes them.

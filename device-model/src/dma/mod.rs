@@ -3,33 +3,32 @@
 //! piece, each with the file it lies in, and takes pieces away again while
 //! the device runs.
 
+mod access;
 mod atomic;
+mod channel;
 mod error;
 mod faulty;
 mod map;
-mod messages;
 mod scatter;
 
 use std::{
     fmt,
     fs::File,
-    sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
-
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
 pub use atomic::Word;
 pub use error::{DmaError, MapError};
 pub use scatter::Segment;
 
-pub(crate) use self::faulty::WeakDma;
-use self::map::{Access, Map, Region, open};
+pub(crate) use self::{channel::Ticket, faulty::WeakDma};
+use self::{
+    channel::{Channel, UnderWay},
+    map::{Access, Map, Memory, Region},
+};
 use crate::{
     fault::{Faults, site},
-    vfio_user::{DmaMessages, MAX_DMA_MAPS},
+    vfio_user::DmaMessages,
 };
 
 /// An address of the guest's memory as devices see it.
@@ -55,20 +54,26 @@ impl fmt::Display for GuestAddr {
 
 /// The guest's memory. Clones speak of the same memory.
 ///
-/// Accesses hold a shared lock, mapping and unmapping an exclusive one: when
-/// the hypervisor is told that memory is unmapped, no access to it is under
-/// way any more. Memory that came without a file descriptor is reached by
-/// messages to the hypervisor, with no lock held: it checks them itself.
+/// Accesses hold a shared lock, and whoever ends them an exclusive one: when the
+/// hypervisor is told that memory is unmapped, or software that the function no
+/// longer masters the bus or is reset, no access is under way any more, of no
+/// thread. A long access lets others in every 64 KiB. An access that was under
+/// way when accesses ended ends with [`DmaError::Aborted`], also where they are
+/// allowed again by then; the next one is carried out, unless it is one of a
+/// [channel](Dma::channel) that has ended.
+///
+/// Memory that came without a file descriptor is reached by messages to the
+/// hypervisor. None is sent when the end is answered, but the hypervisor may be
+/// about to carry out what was sent before.
 #[derive(Debug, Clone, Default)]
 pub struct Dma {
     shared: Arc<Shared>,
+    channel: Option<Arc<Channel>>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     map: RwLock<Map>,
-    bus_master: AtomicBool,
-    messages: RwLock<Option<Arc<DmaMessages>>>,
     faults: Faults,
 }
 
@@ -89,21 +94,6 @@ impl Dma {
         map.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn may_start(&self, addr: GuestAddr) -> Result<(), DmaError> {
-        if self.shared.faults.has(site::REMOVED) {
-            Err(DmaError::Removed { addr })
-        } else if self.shared.bus_master.load(Ordering::Acquire) {
-            Ok(())
-        } else {
-            Err(DmaError::BusMasterOff { addr })
-        }
-    }
-
-    /// Allows or forbids every access, as the command register says.
-    pub fn set_bus_master(&self, allowed: bool) {
-        self.shared.bus_master.store(allowed, Ordering::Release);
-    }
-
     /// Writes bytes. They may cross from one region to the next.
     ///
     /// # Errors
@@ -113,17 +103,7 @@ impl Dma {
         if self.shared.faults.has(site::DMA) {
             return self.write_faulty(addr, data);
         }
-        self.write_faultless(addr, data)
-    }
-
-    /// [`Dma::write`], whatever faults there are.
-    pub(crate) fn write_faultless(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
-        self.may_start(addr)?;
-        let written = self
-            .read_map()
-            .writable
-            .write_slice(data, GuestAddress(addr.0));
-        written.or_else(|_| self.write_pieces(addr, data))
+        self.write_pieces(UnderWay::default(), addr, data)
     }
 
     /// Reads bytes. They may cross from one region to the next.
@@ -131,12 +111,7 @@ impl Dma {
     /// # Errors
     /// Names the first address that cannot be read.
     pub fn read(&self, addr: GuestAddr, data: &mut [u8]) -> Result<(), DmaError> {
-        self.may_start(addr)?;
-        let read = self
-            .read_map()
-            .readable
-            .read_slice(data, GuestAddress(addr.0));
-        read.or_else(|_| self.read_pieces(addr, data))
+        self.read_pieces(UnderWay::default(), addr, data)
     }
 
     /// Whether all of a range can be written, bus mastering aside.
@@ -144,7 +119,7 @@ impl Dma {
     /// # Errors
     /// Names the first address that cannot.
     pub fn check_writable(&self, addr: GuestAddr, len: usize) -> Result<(), DmaError> {
-        self.check(addr, len, true)
+        self.check(addr, len, Access::ReadWrite)
     }
 
     /// Whether all of a range can be read, bus mastering aside.
@@ -152,17 +127,16 @@ impl Dma {
     /// # Errors
     /// Names the first address that cannot.
     pub fn check_readable(&self, addr: GuestAddr, len: usize) -> Result<(), DmaError> {
-        self.check(addr, len, false)
+        self.check(addr, len, Access::ReadOnly)
     }
 
-    fn check(&self, addr: GuestAddr, len: usize, write: bool) -> Result<(), DmaError> {
-        let map = self.read_map();
-        let memory = if write { &map.writable } else { &map.readable };
-        let inside = addr.0.checked_add(len as u64).is_some();
-        if inside && GuestMemoryBackend::check_range(memory, GuestAddress(addr.0), len) {
-            return Ok(());
-        }
-        map.examine(addr, len, write, self.messages().is_some())
+    fn check(&self, addr: GuestAddr, len: usize, access: Access) -> Result<(), DmaError> {
+        self.read_map().check(addr, len, access)
+    }
+
+    /// By which messages memory without a file is reached from now on.
+    pub(crate) fn set_messages(&self, messages: DmaMessages) {
+        self.write_map().messages = Some(Arc::new(messages));
     }
 
     /// Makes `size` bytes at `offset` of a file appear at `addr`. Without a
@@ -191,7 +165,7 @@ impl Dma {
                     size,
                     reason: error.to_string(),
                 })?;
-                Some(Arc::new(open(addr, size, file, offset, writable)?))
+                Some(Memory::open(addr, size, file, offset, writable)?)
             }
             None => None,
         };
@@ -200,24 +174,12 @@ impl Dma {
         } else {
             Access::ReadOnly
         };
-        let mut map = self.write_map();
-        if map.regions.len() as u64 >= MAX_DMA_MAPS {
-            return Err(MapError::TooMany { addr });
-        }
-        if let Some((other, _)) = map.overlapping(addr.0, last) {
-            let other = GuestAddr(other);
-            return Err(MapError::Overlap { addr, size, other });
-        }
-        map.regions.insert(
-            addr.0,
-            Region {
-                last,
-                access,
-                memory,
-            },
-        );
-        map.rebuild();
-        Ok(())
+        let region = Region {
+            last,
+            access,
+            memory,
+        };
+        self.write_map().insert(addr, region)
     }
 
     /// Removes every mapping in a range, of which there may be none.
@@ -225,35 +187,25 @@ impl Dma {
     /// # Errors
     /// When the range would split a mapping; nothing is removed then.
     pub fn unmap(&self, addr: GuestAddr, size: u64) -> Result<(), MapError> {
-        let Some(less) = size.checked_sub(1) else {
-            return Err(MapError::BadRange { addr, size });
-        };
-        // A range up to the very end, or said to go beyond it, means the rest.
-        let last = addr.0.saturating_add(less);
-        let mut map = self.write_map();
-        let splits = [map.overlapping(addr.0, addr.0), map.overlapping(last, last)];
-        for (start, region) in splits.into_iter().flatten() {
-            if start < addr.0 || region.last > last {
-                let other = GuestAddr(start);
-                return Err(MapError::Split { addr, size, other });
-            }
-        }
-        map.regions
-            .retain(|start, _| !(addr.0..=last).contains(start));
-        map.rebuild();
-        Ok(())
+        let removed = self.write_map().remove(addr, size);
+        // The system takes the memory away when nobody waits for it.
+        removed.map(drop)
     }
 
     /// Removes every mapping.
     pub fn unmap_all(&self) {
-        *self.write_map() = Map::default();
+        let removed = std::mem::take(&mut self.write_map().regions);
+        drop(removed);
     }
 
-    /// Removes every mapping and forbids every access: the hypervisor is gone.
+    /// Removes every mapping and ends every access: the hypervisor is gone.
     pub fn disconnect(&self) {
-        self.set_bus_master(false);
-        self.set_messages(None);
-        self.unmap_all();
+        let mut map = self.write_map();
+        map.reset();
+        map.messages = None;
+        let removed = std::mem::take(&mut map.regions);
+        drop(map);
+        drop(removed);
     }
 }
 

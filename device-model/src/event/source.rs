@@ -102,9 +102,9 @@ impl EventSource {
         let mut result = Ok(());
         while left > 0 && result.is_ok() {
             let take = if left > 1 && bus.faults.swap(vector.get()) {
-                self.publish_swapped(&mut state, bus, vector, payload)
+                self.publish_swapped(&mut state, vector, payload)
             } else {
-                self.publish_locked(&mut state, bus, vector, payload)
+                self.publish_locked(&mut state, vector, payload)
                     .map(Burst::from)
             };
             match take {
@@ -131,7 +131,7 @@ impl EventSource {
         vector: Vector,
         payload: Payload<'_>,
     ) -> Result<Raised, RaiseError> {
-        let Published { seq, published } = self.publish_locked(state, bus, vector, payload)?;
+        let Published { seq, published } = self.publish_locked(state, vector, payload)?;
         let outcome = if published {
             signal(state, bus, vector)
         } else {
@@ -146,7 +146,6 @@ impl EventSource {
     fn publish_swapped(
         &self,
         state: &mut State,
-        bus: &Bus,
         vector: Vector,
         payload: Payload<'_>,
     ) -> Result<Burst, RaiseError> {
@@ -155,7 +154,7 @@ impl EventSource {
         let (first, second) = (state.next_seq(), state.next_seq());
         let mut overflows = 0;
         for (seq, left) in [(second, 1), (first, 0)] {
-            match self.publish_numbered(state, bus, vector, payload, seq) {
+            match self.publish_numbered(state, vector, payload, seq) {
                 Ok(published) => overflows += u32::from(!published.published),
                 Err(error) => {
                     // Its number was taken, too.
@@ -175,20 +174,18 @@ impl EventSource {
     fn publish_locked(
         &self,
         state: &mut State,
-        bus: &Bus,
         vector: Vector,
         payload: Payload<'_>,
     ) -> Result<Published, RaiseError> {
         payload.checked_len()?;
         state.producer(vector)?;
         let seq = state.next_seq();
-        self.publish_numbered(state, bus, vector, payload, seq)
+        self.publish_numbered(state, vector, payload, seq)
     }
 
     fn publish_numbered(
         &self,
         state: &mut State,
-        bus: &Bus,
         vector: Vector,
         payload: Payload<'_>,
         seq: Seq,
@@ -204,9 +201,14 @@ impl EventSource {
             let published = false;
             return Ok(Published { seq, published });
         };
-        let (bytes, flags) = match payload {
-            Payload::Bytes(bytes) => (bytes, 0),
-            Payload::Pattern(_) => (state.pattern(seq, len), EVENT_PATTERN),
+        let (pattern, flags) = match payload {
+            Payload::Bytes(_) => (0, 0),
+            Payload::Pattern(len) => (len, EVENT_PATTERN),
+        };
+        let (memory, pattern) = state.memory_and_pattern(vector, seq, pattern);
+        let bytes = match payload {
+            Payload::Bytes(bytes) => bytes,
+            Payload::Pattern(_) => pattern,
         };
         let record = EventRecord {
             seq: seq.get(),
@@ -218,7 +220,7 @@ impl EventSource {
             // Of the lap before: the record is not there yet.
             phase: place.phase ^ 1,
         };
-        if let Err(source) = publish(&bus.dma, instrument, &geometry, &place, &record, bytes) {
+        if let Err(source) = publish(memory, instrument, &geometry, &place, &record, bytes) {
             state.stop_after_dma_error();
             // The caller is told; the log is for a device that serves alone.
             tracing::warn!("event {seq} is lost and the device stops: {source}");

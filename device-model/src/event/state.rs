@@ -24,6 +24,8 @@ use crate::dma::{Dma, GuestAddr};
 pub(super) struct Ring {
     wanted: Geometry,
     pub producer: Option<Producer>,
+    /// By which an armed ring is written; terminated when it is disarmed.
+    dma: Dma,
     /// Events lost since the reset.
     pub overflows: u32,
 }
@@ -44,6 +46,8 @@ pub(super) struct State {
     pub last_seq: u64,
     pub counters: DeviceCounters,
     pub replies: Replies,
+    /// Of a ring that there is not.
+    no_memory: Dma,
     /// Where a pattern is made before it is copied to the guest.
     pattern: Box<[u8; MAX_PAYLOAD_LEN]>,
 }
@@ -59,6 +63,7 @@ impl State {
             last_seq: 0,
             counters: DeviceCounters::default(),
             replies: Replies::new(),
+            no_memory: Dma::new(),
             pattern: Box::new([0; MAX_PAYLOAD_LEN]),
         }
     }
@@ -97,11 +102,14 @@ impl State {
         Seq(self.last_seq)
     }
 
-    /// The first `len` bytes of the pattern of an event.
-    pub fn pattern(&mut self, seq: Seq, len: u32) -> &[u8] {
+    /// The memory of an armed ring, and the first `len` bytes of the pattern of an
+    /// event.
+    pub fn memory_and_pattern(&mut self, vector: Vector, seq: Seq, len: u32) -> (&Dma, &[u8]) {
         let bytes = self.pattern.get_mut(..len as usize).unwrap_or_default();
         pattern::fill(seq.get(), bytes);
-        bytes
+        // There is a ring for each vector.
+        let ring = self.rings.get(vector.get() as usize);
+        (ring.map_or(&self.no_memory, |ring| &ring.dma), bytes)
     }
 
     /// An event found no room.
@@ -137,10 +145,15 @@ impl State {
             .fold(0, |mask, (vector, _)| mask | 1 << vector.get())
     }
 
-    /// Takes the memory of a ring away, and counts what it still held.
+    /// Takes the memory of a ring away, and counts what it still held. When this
+    /// returns, nothing is written to the ring any more, also not what a fault
+    /// keeps back.
     fn disarm(&mut self, vector: Vector, instrument: &Instrument) {
-        let producer = self.ring_mut(vector).and_then(|ring| ring.producer.take());
-        if let Some(mut producer) = producer {
+        let Some(ring) = self.ring_mut(vector) else {
+            return;
+        };
+        if let Some(mut producer) = ring.producer.take() {
+            ring.dma.terminate();
             producer.observe(instrument.consumer(vector));
             self.counters.discarded += u64::from(producer.in_flight());
         }
@@ -294,6 +307,7 @@ impl Ring {
         match reachable {
             Ok(()) => {
                 instrument.clear_consumer(vector);
+                self.dma = dma.channel();
                 self.producer = Some(producer);
             }
             Err(error) => tracing::warn!("ring {vector} is refused: {error}"),

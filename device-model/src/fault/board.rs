@@ -19,12 +19,23 @@ use super::{
 use crate::{
     bar::BarIndex,
     device::ResetKind,
-    dma::{Dma, GuestAddr, WeakDma},
+    dma::{Dma, GuestAddr, Ticket, WeakDma},
     irq::{IrqKind, Irqs, WeakIrqs},
     server::Window,
     spec::DeviceSpec,
     timer::{Shelf, Timers},
 };
+
+/// The access that faults happened to.
+#[derive(Clone, Copy)]
+enum Cause<'a> {
+    /// An interrupt of the device.
+    Interrupt(IrqKind, u32),
+    /// A write of the device to the guest's memory.
+    Write(&'a Ticket),
+    /// An access of the guest to registers.
+    Registers,
+}
 
 /// A function, as its faults reach it. They do not keep it alive.
 pub(crate) struct Board {
@@ -168,7 +179,7 @@ impl Faults {
     pub(super) fn carry_out(&self, due: Instant, action: Action) {
         match action {
             Action::Interrupt { kind, vector, late } => self.send(kind, vector, late),
-            Action::Write { addr, data } => self.write_late(addr, &data),
+            Action::Write { ticket, addr, data } => self.write_late(ticket, addr, &data),
             Action::Spurious { id, vector, period } => {
                 let (happens, again) = self.comes(id);
                 if happens {
@@ -214,6 +225,17 @@ impl Faults {
         self.inner.board.get()?.irqs.upgrade()
     }
 
+    fn dma(&self) -> Option<Dma> {
+        self.inner.board.get()?.dma.upgrade()
+    }
+
+    /// What is late belongs to a device that is reset or gone: it never comes.
+    pub(crate) fn forget_late(&self) {
+        if self.has(site::LATE) {
+            drop(self.inner.later.take_late());
+        }
+    }
+
     /// Sends an interrupt; one that is not `late` asserts no line.
     fn send(&self, kind: IrqKind, vector: u32, late: bool) {
         let Some(irqs) = self.irqs().filter(|_| !self.is_removed()) else {
@@ -237,12 +259,11 @@ impl Faults {
         }
     }
 
-    fn write_late(&self, addr: GuestAddr, data: &[u8]) {
-        let dma = self.inner.board.get().and_then(|board| board.dma.upgrade());
-        let Some(dma) = dma.filter(|_| !self.is_removed()) else {
+    fn write_late(&self, ticket: Ticket, addr: GuestAddr, data: &[u8]) {
+        let Some(dma) = self.dma().filter(|_| !self.is_removed()) else {
             return;
         };
-        if let Err(error) = dma.write_faultless(addr, data) {
+        if let Err(error) = dma.write_late(ticket, addr, data) {
             tracing::debug!("a late write is lost: {error}");
         }
     }
@@ -286,7 +307,10 @@ impl Faults {
     /// The function is gone. Takes no lock of the device.
     fn remove(&self) {
         self.set(site::REMOVED);
-        drop(self.inner.later.take_late());
+        self.forget_late();
+        if let Some(dma) = self.dma() {
+            dma.terminate();
+        }
         if let Some(irqs) = self.irqs() {
             irqs.clear_pending();
         }
@@ -313,10 +337,10 @@ impl Faults {
         let Some(board) = self.inner.board.get() else {
             return;
         };
-        drop(self.inner.later.take_late());
+        self.forget_late();
         self.set(site::CONFIG);
-        if let Some(dma) = board.dma.upgrade() {
-            dma.set_bus_master(false);
+        if let Some(dma) = self.dma() {
+            dma.reset();
         }
         if let Some(device) = board.device.upgrade() {
             let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
@@ -336,11 +360,11 @@ impl Faults {
 
     /// Carries out what faults wish, which may be called with the device's lock
     /// held.
-    fn fulfil(&self, wishes: Vec<Wish>, interrupt: Option<(IrqKind, u32)>) {
+    fn fulfil(&self, wishes: Vec<Wish>, cause: Cause<'_>) {
         let now = Instant::now();
         for wish in wishes {
-            let (due, action) = match (wish, interrupt) {
-                (Wish::Interrupt { after, late }, Some((kind, vector))) => {
+            let (due, action) = match (wish, cause) {
+                (Wish::Interrupt { after, late }, Cause::Interrupt(kind, vector)) => {
                     (now + after, Action::Interrupt { kind, vector, late })
                 }
                 (
@@ -349,7 +373,7 @@ impl Faults {
                         interrupts,
                         rate,
                     },
-                    Some((kind, vector)),
+                    Cause::Interrupt(kind, vector),
                 ) => {
                     let period = Duration::from_secs_f64(1.0 / rate);
                     let action = Action::Storm {
@@ -361,15 +385,17 @@ impl Faults {
                     };
                     (now + period, action)
                 }
-                (Wish::Write { after, addr, data }, _) => {
-                    (now + after, Action::Write { addr, data })
+                (Wish::Write { after, addr, data }, Cause::Write(ticket)) => {
+                    let ticket = ticket.clone();
+                    (now + after, Action::Write { ticket, addr, data })
                 }
                 (Wish::Whole(FaultKind::Removed(_)), _) => {
                     self.remove();
                     continue;
                 }
                 (Wish::Whole(kind), _) => (now, Action::Whole { id: None, kind }),
-                (Wish::Interrupt { .. } | Wish::Storm { .. }, None) => continue,
+                // Of another kind of access.
+                (Wish::Interrupt { .. } | Wish::Storm { .. } | Wish::Write { .. }, _) => continue,
             };
             self.later(due, action);
         }
@@ -380,16 +406,16 @@ impl Faults {
     pub(crate) fn interrupt(&self, kind: IrqKind, vector: u32, vectors: u32) -> Fate {
         let mut wishes = Vec::new();
         let fate = self.table().interrupt(vector, vectors, &mut wishes);
-        self.fulfil(wishes, Some((kind, vector)));
+        self.fulfil(wishes, Cause::Interrupt(kind, vector));
         if self.is_removed() { Fate::Gone } else { fate }
     }
 
     /// A write of the device to the guest's memory.
     #[cold]
-    pub(crate) fn write(&self, addr: GuestAddr, data: &[u8]) -> WriteFate {
+    pub(crate) fn write(&self, ticket: &Ticket, addr: GuestAddr, data: &[u8]) -> WriteFate {
         let mut wishes = Vec::new();
         let fate = self.table().write(addr, data, &mut wishes);
-        self.fulfil(wishes, None);
+        self.fulfil(wishes, Cause::Write(ticket));
         if self.is_removed() {
             WriteFate::Gone
         } else {
@@ -402,7 +428,7 @@ impl Faults {
     pub(crate) fn reads_ones(&self, bar: BarIndex, offset: u64, len: usize) -> bool {
         let mut wishes = Vec::new();
         let ones = self.table().read(bar, offset, len, &mut wishes);
-        self.fulfil(wishes, None);
+        self.fulfil(wishes, Cause::Registers);
         self.is_removed() || ones
     }
 
@@ -417,7 +443,7 @@ impl Faults {
     pub(crate) fn loses_write(&self) -> bool {
         let mut wishes = Vec::new();
         self.table().written(&mut wishes);
-        self.fulfil(wishes, None);
+        self.fulfil(wishes, Cause::Registers);
         self.is_removed()
     }
 }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::{FaultId, Faults, kind::FaultKind};
-use crate::{dma::GuestAddr, irq::IrqKind};
+use crate::{
+    dma::{GuestAddr, Ticket},
+    irq::IrqKind,
+};
 
 /// Most things under way; what is late beyond that never comes.
 const MAX_UNDER_WAY: usize = 65_536;
@@ -26,7 +29,11 @@ pub(super) enum Action {
         late: bool,
     },
     /// A write to the guest's memory.
-    Write { addr: GuestAddr, data: Vec<u8> },
+    Write {
+        ticket: Ticket,
+        addr: GuestAddr,
+        data: Vec<u8>,
+    },
     /// The next interrupt of a fault without an event.
     Spurious {
         id: FaultId,

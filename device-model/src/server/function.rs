@@ -113,7 +113,7 @@ impl Function {
 
     /// How memory without a file is reached from now on.
     pub(super) fn set_messages(&self, messages: DmaMessages) {
-        self.bus.dma.set_messages(Some(Arc::new(messages)));
+        self.bus.dma.set_messages(messages);
     }
 
     /// Where an access goes that lies inside its region.
@@ -134,16 +134,24 @@ impl Function {
         BarIndex::new(region).map(Target::Trapped)
     }
 
-    /// Tells those who depend on it what the configuration space says.
+    /// Tells those who depend on it what the configuration space says. When this
+    /// returns, nothing that it forbids is under way.
     fn config_changed(&mut self) -> Result<(), Refusal> {
+        let masters = self.config.bus_master();
+        if !masters {
+            self.device.quiesce();
+        }
+        self.bus.dma.set_bus_master(masters);
         self.device.power(self.config.power_state());
-        self.bus.dma.set_bus_master(self.config.bus_master());
         let mode = self.config.interrupt_mode();
         self.bus.irqs.set_mode(mode).map_err(no_irq)
     }
 
     /// Back to the state after power on; what the client connected stays.
     fn reset_function(&mut self) -> Result<(), Refusal> {
+        self.device.quiesce();
+        self.bus.dma.reset();
+        self.bus.faults.forget_late();
         self.config.reset();
         self.config_changed()?;
         self.bus.irqs.clear_pending();
@@ -225,11 +233,13 @@ impl Function {
     pub(super) fn disconnect(&self) {
         self.bus.irqs.disconnect();
         self.bus.dma.disconnect();
+        self.bus.faults.forget_late();
     }
 
     /// The client is gone. The device goes back to the state before it came, or
     /// is kept as it is.
     pub(super) fn client_left(&mut self, keep: bool) {
+        self.device.quiesce();
         self.disconnect();
         if !keep {
             self.config.reset();

@@ -272,7 +272,7 @@ impl Connection {
     }
 
     /// Sends a command of ours, whose first part is its header, with an id that
-    /// is entered here, and awaits the reply.
+    /// is entered here, calls `sent`, and awaits the reply.
     ///
     /// # Errors
     /// When there is no reply within `limit`, or none to be hoped for.
@@ -281,6 +281,7 @@ impl Connection {
         mut header: Header,
         rest: &[&[u8]; 2],
         limit: Duration,
+        sent: &mut dyn FnMut(),
     ) -> Result<Vec<u8>, MessageError> {
         let until = Instant::now() + limit;
         let id = {
@@ -297,7 +298,10 @@ impl Connection {
         let reply = self
             .send_parts(&mut parts, &[])
             .map_err(|_| MessageError::Disconnected)
-            .and_then(|()| self.await_reply(id, until));
+            .and_then(|()| {
+                sent();
+                self.await_reply(id, until)
+            });
         if reply.is_err() {
             self.lock().give_up(id);
         }

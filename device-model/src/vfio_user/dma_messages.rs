@@ -65,35 +65,42 @@ impl DmaMessages {
         }
     }
 
-    /// Reads bytes.
+    /// Most bytes of a message's data.
+    pub(crate) const fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Reads bytes, as many as one message holds, and calls `sent` when the
+    /// request is on its way.
     ///
     /// # Errors
     /// When the client does not give them.
-    pub fn read(&self, address: u64, data: &mut [u8]) -> Result<(), MessageError> {
-        self.check_layout(address)?;
-        let mut address = address;
-        for piece in data.chunks_mut(self.most) {
-            let reply = self.exchange(Command::DmaRead, address, piece.len() as u64, &[])?;
-            let found = reply.get(HEADER_SIZE + size_of::<DmaAccess>()..);
-            let found = found.and_then(|bytes| bytes.get(..piece.len()));
-            piece.copy_from_slice(found.ok_or(MessageError::BadReply)?);
-            address = address.wrapping_add(piece.len() as u64);
-        }
+    pub(crate) fn read(
+        &self,
+        address: u64,
+        data: &mut [u8],
+        sent: &mut dyn FnMut(),
+    ) -> Result<(), MessageError> {
+        let reply = self.exchange(Command::DmaRead, address, data.len() as u64, &[], sent)?;
+        let found = reply.get(HEADER_SIZE + size_of::<DmaAccess>()..);
+        let found = found.and_then(|bytes| bytes.get(..data.len()));
+        data.copy_from_slice(found.ok_or(MessageError::BadReply)?);
         Ok(())
     }
 
-    /// Writes bytes.
+    /// Writes bytes, as many as one message holds, and calls `sent` when they are
+    /// on their way.
     ///
     /// # Errors
     /// When the client does not take them; some of them may be written.
-    pub fn write(&self, address: u64, data: &[u8]) -> Result<(), MessageError> {
-        self.check_layout(address)?;
-        let mut address = address;
-        for piece in data.chunks(self.most) {
-            self.exchange(Command::DmaWrite, address, piece.len() as u64, piece)?;
-            address = address.wrapping_add(piece.len() as u64);
-        }
-        Ok(())
+    pub(crate) fn write(
+        &self,
+        address: u64,
+        data: &[u8],
+        sent: &mut dyn FnMut(),
+    ) -> Result<(), MessageError> {
+        self.exchange(Command::DmaWrite, address, data.len() as u64, data, sent)
+            .map(drop)
     }
 
     /// Sends a command and awaits its reply.
@@ -103,6 +110,7 @@ impl DmaMessages {
         address: u64,
         count: u64,
         data: &[u8],
+        sent: &mut dyn FnMut(),
     ) -> Result<Vec<u8>, MessageError> {
         let access = DmaAccess { address, count };
         let size = HEADER_SIZE + size_of::<DmaAccess>() + data.len();
@@ -112,7 +120,7 @@ impl DmaMessages {
             ..Header::default()
         };
         let rest = [access.as_bytes(), data];
-        let reply = self.connection.exchange(header, &rest, REPLY_LIMIT)?;
+        let reply = self.connection.exchange(header, &rest, REPLY_LIMIT, sent)?;
         let header = Header::read(&reply).ok_or(MessageError::BadReply)?;
         if header.flags & ERROR == 0 {
             return Ok(reply);
@@ -129,10 +137,10 @@ impl DmaMessages {
     /// data lies elsewhere: what it writes would be wrong. So it is asked once
     /// for a count whose lower half is 0, which is nothing at all to it, and far
     /// more than was negotiated to others, which refuse it.
-    fn check_layout(&self, address: u64) -> Result<(), MessageError> {
+    pub(crate) fn check_layout(&self, address: u64) -> Result<(), MessageError> {
         let as_specified = match self.as_specified.get() {
             Some(known) => *known,
-            None => match self.exchange(Command::DmaRead, address, 1 << 32, &[]) {
+            None => match self.exchange(Command::DmaRead, address, 1 << 32, &[], &mut || {}) {
                 Ok(_) => *self.as_specified.get_or_init(|| false),
                 Err(MessageError::Refused(_)) => *self.as_specified.get_or_init(|| true),
                 Err(error) => return Err(error),
