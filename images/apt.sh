@@ -42,24 +42,30 @@ mirror_of() {
 
 # apt_ready NAME: opens the suites SUITES_NAME of images/versions.
 apt_ready() {
-  APT=$STORE/apt/$1
-  local suites=SUITES_$1 keyring='' file suite mirror
+  local suites=SUITES_$1 keyring='' file suite mirror sources=()
   command -v apt-get >/dev/null || die "apt-get is missing: without it, set IRQBED_QEMU, IRQBED_KERNEL and IRQBED_KDIR"
   for file in /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do
     [ ! -r "$file" ] || keyring=$file
   done
   [ -n "$keyring" ] ||
     die "/usr/share/keyrings/debian-archive-keyring.gpg is missing, by which packages are verified: install debian-archive-keyring"
-  mkdir -p "$APT/lists/partial" "$APT/archives/partial"
-  : >"$APT/status"
   # Both answers come from one question.
   mirror_of main >/dev/null
   for suite in ${!suites}; do
     mirror=$(mirror_of "${suite%%/*}")
     [ -n "$mirror" ] ||
       die "this system's apt knows no Debian mirror: name one, IRQBED_DEBIAN_MIRROR=http://HOST/debian"
-    echo "deb [arch=amd64 target=Packages signed-by=$keyring] $mirror ${suite#*/} main"
-  done >"$APT/sources.list.new"
+    sources+=("deb [arch=amd64 target=Packages signed-by=$keyring] $mirror ${suite#*/} main")
+  done
+  apt_open "$1" "${sources[@]}"
+}
+
+# apt_open NAME SOURCE...: opens the archives of these lines of a sources.list.
+apt_open() {
+  APT=$STORE/apt/$1
+  mkdir -p "$APT/lists/partial" "$APT/archives/partial"
+  : >"$APT/status"
+  printf '%s\n' "${@:2}" >"$APT/sources.list.new"
   cmp -s "$APT/sources.list.new" "$APT/sources.list" || rm -f "$APT/updated"
   mv "$APT/sources.list.new" "$APT/sources.list"
   # Given by -c, it is read after the system's and so wins. The system's hooks
@@ -115,11 +121,23 @@ update_from_nothing() {
 # newest PACKAGE [SUITE]: its version there, empty when there is none.
 newest() {
   apt-cache -c "$APT/apt.conf" madison "$1" 2>/dev/null |
-    awk -F ' *[|] *' -v suite="${2:-}" 'index($3, " " suite) { print $2; exit }'
+    awk -F ' *[|] *' -v suite="${2:-}" 'index($3, " " suite) && !found++ { print $2 }'
 }
 
-# has PACKAGE=VERSION
-has() { apt-cache -c "$APT/apt.conf" show "$1" >/dev/null 2>&1; }
+# pinned PART PACKAGE VERSION [SUITE]: VERSION where an archive has it, else the
+# newest, with a line that says so. Empty when there is none. It reads the list of
+# versions: `apt-cache show PACKAGE=VERSION` exits 0 for a version that is not there.
+pinned() {
+  local version
+  if apt-cache -c "$APT/apt.conf" madison "$2" 2>/dev/null |
+    awk -F ' *[|] *' -v version="$3" '$2 == version { found = 1 } END { exit !found }'; then
+    echo "$3"
+    return
+  fi
+  version=$(newest "$2" "${4:-}")
+  [ -z "$version" ] || say "$1: the archive has moved on from $3 to $version"
+  echo "$version"
+}
 
 # closure_of SUITE PACKAGE...: all it needs, a PACKAGE=VERSION a line.
 closure_of() {

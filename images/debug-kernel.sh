@@ -25,12 +25,9 @@ if [ "$(cat "$new/unpacked" 2>/dev/null)" != "$recipe" ]; then
   . "$IMAGES/apt.sh"
   room 3500 'the debug kernel'
   apt_ready bookworm
-  source=linux-source-$KERNEL_SERIES version=$KERNEL_SOURCE_VERSION
-  if ! has "$source=$version"; then
-    version=$(newest "$source")
-    [ -n "$version" ] || die "the Debian mirror has no $source: name one that has by IRQBED_DEBIAN_MIRROR"
-    say "debug-kernel: the archive has moved on from $KERNEL_SOURCE_VERSION to $version"
-  fi
+  source=linux-source-$KERNEL_SERIES
+  version=$(pinned debug-kernel "$source" "$KERNEL_SOURCE_VERSION")
+  [ -n "$version" ] || die "the Debian mirror has no $source: name one that has by IRQBED_DEBIAN_MIRROR"
   rm -rf "$new"
   mkdir -p "$tree"
   # The others are for objtool, which the build makes.

@@ -16,13 +16,9 @@ sealed "$STORE/qemu" "$recipe" && exit 0
 started=$SECONDS
 room 350 QEMU
 apt_ready trixie
-version=$QEMU_VERSION
-if ! has "qemu-system-x86=$version"; then
-  version=$(newest qemu-system-x86 "$QEMU_SUITE")
-  [ -n "$version" ] ||
-    die "the Debian mirror has no qemu-system-x86 in $QEMU_SUITE: name one that has by IRQBED_DEBIAN_MIRROR, or a QEMU of 10.1 or newer by IRQBED_QEMU"
-  say "qemu: the archive has moved on from $QEMU_VERSION to $version"
-fi
+version=$(pinned qemu qemu-system-x86 "$QEMU_VERSION" "$QEMU_SUITE")
+[ -n "$version" ] ||
+  die "the Debian mirror has no qemu-system-x86 in $QEMU_SUITE: name one that has by IRQBED_DEBIAN_MIRROR, or a QEMU of 10.1 or newer by IRQBED_QEMU"
 packages=$(closure_of "$QEMU_SUITE" "qemu-system-x86=$version") ||
   die "the Debian mirror lacks something that qemu-system-x86 $version needs: $(why closure)"
 new=$STORE/qemu.new
