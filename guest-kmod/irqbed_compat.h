@@ -8,6 +8,7 @@
 
 #include <linux/err.h>
 #include <linux/interrupt.h>
+#include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/timer.h>
 #include <linux/uio.h>
@@ -66,6 +67,58 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 #define timer_delete_sync(timer)	del_timer_sync(timer)
 #endif
 
+/*
+ * "workqueue: Add new WQ_PERCPU flag": since 6.18 a queue says whether its work
+ * stays on the processor that asked for it, and 7.1 warns of one that does not.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+#define WQ_PERCPU			0
+#endif
+
+/*
+ * "uio: replace deprecated mmap hook with mmap_prepare in uio_info": since 7.2
+ * a mapping is described before it is made, and not filled by the driver. The
+ * names stand for the description that there is.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0)
+#define irqbed_uio_hook			mmap
+#define irqbed_area			vm_area_struct
+#define irqbed_area_pgoff(area)		((area)->vm_pgoff)
+#define irqbed_area_pages(area)		vma_pages(area)
+#define irqbed_area_shared(area)	((area)->vm_flags & VM_SHARED)
+#define irqbed_area_writable(area)	((area)->vm_flags & VM_WRITE)
+#define irqbed_area_stay_read_only(area)	\
+	irqbed_vm_flags_clear(area, VM_MAYWRITE)
+#define irqbed_area_stay_as_it_is(area)		\
+	irqbed_vm_flags_set(area, VM_DONTEXPAND | VM_DONTDUMP)
+#define irqbed_area_private(area)	((area)->vm_private_data)
+
+static inline int irqbed_area_iomap(struct vm_area_struct *vma,
+				    phys_addr_t start, unsigned long size)
+{
+	return vm_iomap_memory(vma, start, size);
+}
+#else
+#define irqbed_uio_hook			mmap_prepare
+#define irqbed_area			vm_area_desc
+#define irqbed_area_pgoff(area)		((area)->pgoff)
+#define irqbed_area_pages(area)		vma_desc_pages(area)
+#define irqbed_area_shared(area)	vma_desc_test(area, VMA_SHARED_BIT)
+#define irqbed_area_writable(area)	vma_desc_test(area, VMA_WRITE_BIT)
+#define irqbed_area_stay_read_only(area)	\
+	vma_desc_clear_flags(area, VMA_MAYWRITE_BIT)
+#define irqbed_area_stay_as_it_is(area)		\
+	vma_desc_set_flags(area, VMA_DONTEXPAND_BIT, VMA_DONTDUMP_BIT)
+#define irqbed_area_private(area)	((area)->private_data)
+
+static inline int irqbed_area_iomap(struct vm_area_desc *desc,
+				    phys_addr_t start, unsigned long size)
+{
+	mmap_action_simple_ioremap(desc, start, size);
+	return 0;
+}
+#endif
+
 /* "use less confusing names for iov_iter direction initializers": since 6.2. */
 #ifndef ITER_DEST
 #define ITER_DEST			READ
@@ -74,7 +127,9 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 /* "mm: introduce vma->vm_flags wrapper functions": before 6.3 it is a field. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 #define irqbed_vm_flags_clear(vma, flags)	((vma)->vm_flags &= ~(flags))
+#define irqbed_vm_flags_set(vma, flags)		((vma)->vm_flags |= (flags))
 #else
+#define irqbed_vm_flags_set(vma, flags)		vm_flags_set(vma, flags)
 #define irqbed_vm_flags_clear(vma, flags)	vm_flags_clear(vma, flags)
 #endif
 

@@ -113,7 +113,8 @@ static int irqbed_workqueue_start(void)
 	 * A ring is in order by itself; rings need not wait for each other, as
 	 * they would in an ordered queue.
 	 */
-	irqbed_events_wq = alloc_workqueue("irqbed-events", WQ_HIGHPRI, 0);
+	irqbed_events_wq = alloc_workqueue("irqbed-events",
+					   WQ_HIGHPRI | WQ_PERCPU, 0);
 	return irqbed_events_wq ? 0 : -ENOMEM;
 }
 

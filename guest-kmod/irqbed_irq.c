@@ -159,7 +159,15 @@ const char *irqbed_irq_title(void)
 	return irqbed_irq_type->title;
 }
 
-/* As many rings as are wanted, where they can share; else one per vector. */
+static void irqbed_free_vectors(void *pdev)
+{
+	pci_free_irq_vectors(pdev);
+}
+
+/*
+ * As many rings as are wanted, where they can share; else one per vector. Newer
+ * kernels do not free the vectors of a managed device by themselves.
+ */
 int irqbed_alloc_vectors(struct irqbed_device *idev)
 {
 	const struct irqbed_irq_type *type = irqbed_irq_type;
@@ -176,7 +184,8 @@ int irqbed_alloc_vectors(struct irqbed_device *idev)
 				     type->title);
 	idev->nr_irqs = nr;
 	idev->nr_rings = type->shared ? wanted : nr;
-	return 0;
+	return devm_add_action_or_reset(&idev->pdev->dev, irqbed_free_vectors,
+					idev->pdev);
 }
 
 /* Whether one interrupt is for all rings. */

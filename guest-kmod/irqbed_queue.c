@@ -232,6 +232,19 @@ int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma,
 	return remap_vmalloc_range(vma, queue->header, page);
 }
 
+/* A page of the above, with a reference; NULL behind the end. */
+struct page *irqbed_queue_page(const struct irqbed_queue *queue,
+			       unsigned long nr)
+{
+	struct page *page;
+
+	if (nr >= 2 + (queue->size >> PAGE_SHIFT))
+		return NULL;
+	page = vmalloc_to_page((void *)queue->header + (nr << PAGE_SHIFT));
+	get_page(page);
+	return page;
+}
+
 void irqbed_queue_read_counters(struct irqbed_counters *sum)
 {
 	sum->subscribers += atomic64_read(&irqbed_queues);

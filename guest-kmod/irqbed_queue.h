@@ -23,6 +23,7 @@
 struct eventfd_ctx;
 struct fasync_struct;
 struct iov_iter;
+struct page;
 struct uio_info;
 struct vm_area_struct;
 
@@ -71,6 +72,8 @@ ssize_t irqbed_queue_take(struct irqbed_queue *queue, struct iov_iter *to,
 			  bool nowait);
 int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma,
 		      unsigned long page);
+struct page *irqbed_queue_page(const struct irqbed_queue *queue,
+			       unsigned long nr);
 void irqbed_queue_read_counters(struct irqbed_counters *sum);
 
 bool irqbed_queue_push(struct irqbed_ring *ring, struct irqbed_queue *queue,

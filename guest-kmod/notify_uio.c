@@ -15,6 +15,8 @@
  * would map the BAR uncached, which is cached elsewhere, let all of the queue
  * be written, and tell everybody the queue's address in sysfs.
  */
+#include <linux/atomic.h>
+#include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -27,9 +29,20 @@
 #include "irqbed_queue.h"
 #include "notify.h"
 
+/*
+ * The devices, for page faults: a mapping may outlive its device, and knows it by
+ * a number that no other device has had. Taken in process context only, inside of
+ * the lock of the memory that is mapped and outside of irqbed_uio.lock.
+ */
+static DEFINE_MUTEX(irqbed_uio_lock);
+static LIST_HEAD(irqbed_uio_devices);
+
 struct irqbed_uio {
 	struct uio_info info;
 	struct irqbed_device *idev;
+	/* In irqbed_uio_devices. */
+	struct list_head node;
+	unsigned long number;
 	/*
 	 * Guards the list of the device's queues and what is below. Taken in
 	 * process context only, inside of the lock under which UIO calls us.
@@ -130,21 +143,64 @@ static int irqbed_uio_control(struct uio_info *info, s32 value)
 	return err;
 }
 
-static int irqbed_uio_mmap(struct uio_info *info, struct vm_area_struct *vma)
+static vm_fault_t irqbed_uio_fault(struct vm_fault *vmf)
+{
+	unsigned long number = (unsigned long)vmf->vma->vm_private_data;
+	struct irqbed_uio *uio;
+
+	mutex_lock(&irqbed_uio_lock);
+	list_for_each_entry(uio, &irqbed_uio_devices, node) {
+		if (uio->number != number)
+			continue;
+		mutex_lock(&uio->lock);
+		/* The tail is the queue's second page, and the second map. */
+		if (uio->queue)
+			vmf->page = irqbed_queue_page(uio->queue,
+						      vmf->pgoff - IRQBED_UIO_QUEUE_MAP);
+		mutex_unlock(&uio->lock);
+		break;
+	}
+	mutex_unlock(&irqbed_uio_lock);
+	return vmf->page ? 0 : VM_FAULT_SIGBUS;
+}
+
+static const struct vm_operations_struct irqbed_uio_vm_ops = {
+	.fault = irqbed_uio_fault,
+};
+
+/* As irqbed_queue_mmap(), but that pages come when they are first used. */
+static int irqbed_uio_map_queue(const struct irqbed_uio *uio,
+				struct irqbed_area *area)
+{
+	unsigned long first = irqbed_area_pgoff(area) - IRQBED_UIO_QUEUE_MAP;
+	unsigned long pages = irqbed_area_pages(area);
+
+	if (!uio->queue || first + pages > 2 + (uio->queue->size >> PAGE_SHIFT))
+		return -EINVAL;
+	if (first != 1 || pages != 1) {
+		if (irqbed_area_writable(area))
+			return -EACCES;
+		irqbed_area_stay_read_only(area);
+	}
+	irqbed_area_stay_as_it_is(area);
+	irqbed_area_private(area) = (void *)uio->number;
+	area->vm_ops = &irqbed_uio_vm_ops;
+	return 0;
+}
+
+static int irqbed_uio_map(struct uio_info *info, struct irqbed_area *area)
 {
 	const struct uio_mem *bar = &info->mem[IRQBED_UIO_INSTRUMENT];
-	struct irqbed_queue *queue = irqbed_uio_of(info)->queue;
 
 	/* A private copy of shared memory would look right and never change. */
-	if (!(vma->vm_flags & VM_SHARED))
+	if (!irqbed_area_shared(area))
 		return -EINVAL;
-	switch (vma->vm_pgoff) {
+	switch (irqbed_area_pgoff(area)) {
 	case IRQBED_UIO_INSTRUMENT:
-		return vm_iomap_memory(vma, bar->addr, bar->size);
+		return irqbed_area_iomap(area, bar->addr, bar->size);
 	case IRQBED_UIO_QUEUE_MAP:
-		return queue ? irqbed_queue_mmap(queue, vma, 0) : -EINVAL;
 	case IRQBED_UIO_TAIL_MAP:
-		return queue ? irqbed_queue_mmap(queue, vma, 1) : -EINVAL;
+		return irqbed_uio_map_queue(irqbed_uio_of(info), area);
 	}
 	return -EINVAL;
 }
@@ -157,6 +213,9 @@ static void irqbed_uio_unregister(void *data)
 {
 	struct irqbed_uio *uio = data;
 
+	mutex_lock(&irqbed_uio_lock);
+	list_del(&uio->node);
+	mutex_unlock(&irqbed_uio_lock);
 	mutex_lock(&uio->lock);
 	uio->gone = true;
 	irqbed_uio_stop(uio);
@@ -170,6 +229,7 @@ static void irqbed_uio_unregister(void *data)
 
 static int irqbed_uio_add(struct irqbed_device *idev)
 {
+	static atomic_long_t last;
 	struct device *dev = &idev->pdev->dev;
 	struct irqbed_uio *uio;
 	int err;
@@ -178,6 +238,7 @@ static int irqbed_uio_add(struct irqbed_device *idev)
 	if (!uio)
 		return -ENOMEM;
 	uio->idev = idev;
+	uio->number = atomic_long_inc_return(&last);
 	mutex_init(&uio->lock);
 	uio->info = (struct uio_info) {
 		.name = devm_kasprintf(dev, GFP_KERNEL, "irqbed%d", idev->id),
@@ -186,7 +247,7 @@ static int irqbed_uio_add(struct irqbed_device *idev)
 		.open = irqbed_uio_open,
 		.release = irqbed_uio_release,
 		.irqcontrol = irqbed_uio_control,
-		.mmap = irqbed_uio_mmap,
+		.irqbed_uio_hook = irqbed_uio_map,
 		.mem = {
 			[IRQBED_UIO_INSTRUMENT] = {
 				.name = "instrument",
@@ -214,6 +275,9 @@ static int irqbed_uio_add(struct irqbed_device *idev)
 	err = uio_register_device(dev, &uio->info);
 	if (err)
 		return dev_err_probe(dev, err, "cannot make a UIO device\n");
+	mutex_lock(&irqbed_uio_lock);
+	list_add(&uio->node, &irqbed_uio_devices);
+	mutex_unlock(&irqbed_uio_lock);
 	return devm_add_action_or_reset(dev, irqbed_uio_unregister, uio);
 }
 
