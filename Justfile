@@ -88,7 +88,7 @@ test *ARGS: setup
     @images/chromium.sh || echo 'test: without a browser the reports are not looked at' >&2
     @images/cargo.sh test "$@"
 
-# Show that the driver may do what it does, faults and unplugging included, on the kernel that checks (`debug-kernel`)
+# Show that the driver may do what it does, faults and unplugging included, on the kernel that checks (`kernel 6.12-debug`)
 test-debug *TESTS='safe_contexts:: faults:: hotplug::': setup
     @IRQBED_TEST_KERNEL=6.12-debug images/cargo.sh test --test guest -- --include-ignored --nocapture {{TESTS}}
 
@@ -136,9 +136,9 @@ setup:
 build:
     @images/setup.sh --no-fetch
 
-# Build the kernel that checks locks, memory and contexts, for `--kernel 6.12-debug`
-debug-kernel:
-    @images/debug-kernel.sh && images/setup.sh
+# Fetch another kernel, for `--kernel NAME`; `--list` has the names
+kernel NAME:
+    @images/kernel.sh "$1" && { [ "$1" = --list ] || images/setup.sh; }
 
 # Build the programs of the host alone
 [private]

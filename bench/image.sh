@@ -14,23 +14,15 @@ home=$STORE/bench out=$STORE/bench/initramfs.cpio
 program=$ROOT/target/x86_64-unknown-linux-gnu/release/irqbed-bench-guest
 need() { [ -f "$1" ] || die "there is no $1: run ./just setup"; }
 need "$kdir/Makefile"
-kdir=$(cd "$kdir" && pwd -P)
 lock
-"$IMAGES/tools.sh" make
 sources=("$ROOT"/bench/peers/*)
 
 # module FOLDER [MAKE-ARGUMENT...]: builds it in a copy of the sources.
 module() {
-  local folder=$1 make
-  rm -rf "$folder"
-  mkdir -p "$folder"
-  cp -p "${sources[@]}" "$folder"
-  make=(make -C "$kdir" M="$folder" CONFIG_DEBUG_INFO_BTF_MODULES=)
-  # Debian's headers ask for the compiler of their release by name.
-  if grep -qs 'gcc-12$' "$kdir/.kernelvariables" && ! command -v x86_64-linux-gnu-gcc-12 >/dev/null; then
-    make+=(CC=gcc)
-  fi
-  "${make[@]}" "${@:2}" modules
+  rm -rf "$1"
+  mkdir -p "$1"
+  cp -p "${sources[@]}" "$1"
+  "$IMAGES/module.sh" --dir "$@"
 }
 if [ $# -gt 0 ]; then
   module "$home/trial" "$@"

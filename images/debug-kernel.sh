@@ -6,7 +6,7 @@
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-home=$STORE/kernels/$KERNEL_SERIES-debug
+home=$STORE/kernels/$KERNEL-debug
 config=$IMAGES/debug-kernel.config
 recipe="1 $KERNEL_SOURCE_VERSION $(cksum <"$config")"
 sealed "$home/kernel" "$recipe" && exit 0
@@ -25,7 +25,7 @@ if [ "$(cat "$new/unpacked" 2>/dev/null)" != "$recipe" ]; then
   . "$IMAGES/apt.sh"
   room 3500 'the debug kernel'
   apt_ready bookworm
-  source=linux-source-$KERNEL_SERIES
+  source=linux-source-$KERNEL
   version=$(pinned debug-kernel "$source" "$KERNEL_SOURCE_VERSION")
   [ -n "$version" ] || die "the Debian mirror has no $source: name one that has by IRQBED_DEBIAN_MIRROR"
   rm -rf "$new"

@@ -16,8 +16,9 @@ while [ $# -gt 0 ]; do
   case $1 in
     --kernel)
       [ -n "${2:-}" ] || die "--kernel needs the name of a kernel"
-      [ -d "$STORE/kernels/$2" ] || die "there is no kernel $2: run ./just debug-kernel, or leave out --kernel"
-      home=$STORE/kernels/$2 IRQBED_KDIR=
+      [ "$2" = "$KERNEL" ] || home=$STORE/kernels/$2
+      [ -d "$home/kernel" ] || die "there is no kernel $2: run ./just kernel $2, or leave out --kernel"
+      IRQBED_KDIR=
       ;;
     --dir)
       [ -d "${2:-}" ] || die "there is no folder '${2:-}': give the folder of your module's sources"
@@ -40,8 +41,13 @@ esac
 
 # Type information would need the symbols of vmlinux, and a tool of its own.
 make=(make -C "$kdir" -j"$(nproc)" CONFIG_DEBUG_INFO_BTF_MODULES=)
-# Debian's headers ask for the compiler of their release by name.
-if grep -qs 'gcc-12$' "$kdir/.kernelvariables" && ! command -v x86_64-linux-gnu-gcc-12 >/dev/null; then
+compiler=$("$IMAGES/compiler.sh" "$kdir")
+if [ -n "$compiler" ]; then
+  PATH=${compiler%/*}:$PATH
+  make+=(CROSS_COMPILE=x86_64-linux-gnu- "CC=${compiler##*/}")
+elif asked=$(sed -n 's/^CC = .*(CROSS_COMPILE)\(gcc-[0-9]*\)$/\1/p' "$kdir/.kernelvariables" 2>/dev/null) &&
+  [ -n "$asked" ] && ! command -v "x86_64-linux-gnu-$asked" >/dev/null; then
+  # Debian's headers ask for the compiler of their release by name.
   make+=(CC=gcc)
 fi
 

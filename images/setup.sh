@@ -60,6 +60,9 @@ initramfs() {
     for module in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci}; do
       modules+=("$1/kernel/modules/kernel/$module.ko"*)
     done
+    # Before 6.2 a part of vfio is a module of its own.
+    found=$(echo "$1/kernel/modules/kernel/drivers/vfio/vfio_virqfd.ko"*)
+    [ ! -f "$found" ] || modules+=("$found")
   fi
   "$IMAGES/initramfs.sh" "$1/initramfs.cpio" \
     "$ROOT/target/x86_64-unknown-linux-gnu/release/guest-agent" "${modules[@]}"

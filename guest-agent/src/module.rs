@@ -50,8 +50,8 @@ pub fn load(parameters: &BTreeMap<String, String>) -> Result<()> {
     })
 }
 
-/// Loads modules of the kernel's own, in this order; one that is loaded, or
-/// built in, is passed over.
+/// Loads modules of the kernel's own, in this order, each behind those that it
+/// needs; one that is loaded, or built in, is passed over.
 pub fn load_stock(names: &[&str]) -> Result<()> {
     for name in names {
         // The kernel makes no difference between the two.
@@ -64,6 +64,9 @@ pub fn load_stock(names: &[&str]) -> Result<()> {
         let path = format!("{FOLDER}/{name}.ko");
         let file = File::open(&path)
             .with_context(|| format!("cannot open {path}: this kernel came without it"))?;
+        load_stock(&dependencies(
+            &fs::read(&path).with_context(|| format!("cannot read {path}"))?,
+        ))?;
         finit_module(&file, c"", 0).with_context(|| format!("the module {name} does not load"))?;
     }
     Ok(())

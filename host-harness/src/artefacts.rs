@@ -17,6 +17,11 @@ const FOLDER: &str = ".irqbed";
 /// The folder in it that holds kernels of other names.
 const KERNELS: &str = "kernels";
 
+/// Which kernels there are by name.
+const VERSIONS: &str = include_str!("../../images/versions");
+/// What stands behind a kernel's name for another flavour of it.
+const FLAVOURS: [&str; 2] = ["-rt", "-cloud"];
+
 /// The kernel that checks locks, memory and contexts.
 pub const DEBUG_KERNEL: &str = "6.12-debug";
 
@@ -57,15 +62,18 @@ pub enum ArtefactError {
         /// What to do.
         remedy: &'static str,
     },
-    /// No kernel of this name can be built.
+    /// There is no kernel of this name.
     #[error(
-        "there is no kernel {0:?}: there is {DEBUG_KERNEL}, which `./just debug-kernel` builds; \
-         without a name it is the stock one"
+        "there is no kernel {0:?}: there are {names}, each but the last with {flavours} behind its \
+         name, too; without a name it is {stock}",
+        names = named_kernels().chain([DEBUG_KERNEL]).collect::<Vec<_>>().join(", "),
+        flavours = FLAVOURS.join(" and "),
+        stock = stock_kernel()
     )]
     UnknownKernel(String),
-    /// The kernel of this name was not built yet.
-    #[error("the kernel {0} is not built yet: run `./just debug-kernel`, which takes some minutes")]
-    UnbuiltKernel(String),
+    /// The kernel of this name was not fetched or built yet.
+    #[error("the kernel {0} is not here yet: run `./just kernel {0}`")]
+    AbsentKernel(String),
     /// A part cannot be read.
     #[error("cannot read {path}: {error}")]
     Unreadable {
@@ -139,12 +147,20 @@ impl Artefacts {
     /// go with it. `IRQBED_KERNEL` and `IRQBED_KDIR` do not touch it.
     ///
     /// # Errors
-    /// [`ArtefactError::UnknownKernel`], [`ArtefactError::UnbuiltKernel`].
+    /// [`ArtefactError::UnknownKernel`], [`ArtefactError::AbsentKernel`].
     pub fn with_kernel(self, name: &str) -> Result<Self, ArtefactError> {
-        if name != DEBUG_KERNEL {
+        let of_a_series = FLAVOURS
+            .iter()
+            .find_map(|flavour| name.strip_suffix(flavour))
+            .unwrap_or(name);
+        if name != DEBUG_KERNEL && !named_kernels().any(|known| known == of_a_series) {
             return Err(ArtefactError::UnknownKernel(name.to_owned()));
         }
-        let home = self.folder.join(KERNELS).join(name);
+        let home = if name == stock_kernel() {
+            self.folder.clone()
+        } else {
+            self.folder.join(KERNELS).join(name)
+        };
         let parts = Self {
             kernel: home.join("kernel/vmlinux"),
             kernel_build: home.join("kernel/build"),
@@ -155,7 +171,7 @@ impl Artefacts {
         if parts.kernel.is_file() {
             Ok(parts)
         } else {
-            Err(ArtefactError::UnbuiltKernel(name.to_owned()))
+            Err(ArtefactError::AbsentKernel(name.to_owned()))
         }
     }
 
@@ -241,6 +257,24 @@ impl Artefacts {
     }
 }
 
+/// The name of the guest's kernel where no other is asked for.
+fn stock_kernel() -> &'static str {
+    VERSIONS
+        .lines()
+        .find_map(|line| line.strip_prefix("KERNEL="))
+        .unwrap_or_default()
+}
+
+/// The names of stock kernels, without their flavours.
+fn named_kernels() -> impl Iterator<Item = &'static str> {
+    VERSIONS
+        .lines()
+        .skip_while(|line| *line != "KERNELS='")
+        .skip(1)
+        .take_while(|line| *line != "'")
+        .filter_map(|line| line.split_whitespace().next())
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, ArtefactError> {
     fs::read(path).map_err(|error| ArtefactError::Unreadable {
         path: path.to_owned(),
@@ -321,10 +355,15 @@ mod tests {
     fn a_kernel_of_another_name_comes_with_its_driver_and_initramfs() {
         let folder = tempfile::tempdir().unwrap();
         let artefacts = Artefacts::below(folder.path().to_owned());
-        let error = artefacts.clone().with_kernel("7.0").unwrap_err();
-        assert!(error.to_string().contains(DEBUG_KERNEL), "{error}");
-        let error = artefacts.clone().with_kernel(DEBUG_KERNEL).unwrap_err();
-        assert!(error.to_string().contains("./just debug-kernel"), "{error}");
+        let error = artefacts.clone().with_kernel("4.2-rt").unwrap_err();
+        for name in ["4.2-rt", "7.3,", "-rt", DEBUG_KERNEL, "it is 6.12"] {
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        for name in ["7.3", "6.1-rt", "6.12-cloud", DEBUG_KERNEL] {
+            let error = artefacts.clone().with_kernel(name).unwrap_err();
+            let remedy = format!("`./just kernel {name}`");
+            assert!(error.to_string().contains(&remedy), "{error}");
+        }
 
         let home = folder.path().join(KERNELS).join(DEBUG_KERNEL);
         fs::create_dir_all(home.join("kernel")).unwrap();
@@ -339,5 +378,10 @@ mod tests {
             assert!(part.starts_with(&home), "{part:?}");
         }
         assert_eq!(parts.qemu, artefacts.qemu);
+
+        fs::create_dir(folder.path().join("kernel")).unwrap();
+        fs::write(folder.path().join("kernel/vmlinux"), "").unwrap();
+        let parts = artefacts.clone().with_kernel(stock_kernel()).unwrap();
+        assert_eq!(parts.kernel, folder.path().join("kernel/vmlinux"));
     }
 }

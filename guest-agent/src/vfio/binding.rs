@@ -16,14 +16,8 @@ use crate::module;
 const BUS: &str = "/sys/bus/pci";
 /// The stock driver.
 const DRIVER: &str = "vfio-pci";
-/// Its modules, each behind those it needs.
-const MODULES: [&str; 5] = [
-    "irqbypass",
-    "vfio",
-    "vfio_iommu_type1",
-    "vfio-pci-core",
-    DRIVER,
-];
+/// Its modules; which others they need depends on the kernel.
+const MODULES: [&str; 2] = ["vfio_iommu_type1", DRIVER];
 
 /// The event device's folder below [`BUS`].
 pub(super) fn event_device() -> Result<PathBuf> {

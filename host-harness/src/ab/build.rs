@@ -20,7 +20,7 @@ use super::{
 /// Lines of a log that are shown.
 const SHOWN: usize = 8;
 /// What is fetched, and the same for all.
-const SHARED: [&str; 3] = ["qemu", "kernel", "tools"];
+const SHARED: [&str; 4] = ["qemu", "kernel", "compilers", "tools"];
 
 /// Makes the programs of a side what its sources say.
 ///

@@ -10,21 +10,31 @@ use std::{
 
 use crate::{sandbox::Sandbox, sources::repository};
 
-/// An archive of two suites, with these versions of `some-tool` in each.
+/// An archive of suites.
 struct Archive {
     sandbox: Sandbox,
 }
 
 impl Archive {
+    /// With these versions of `some-tool` in each suite.
     fn new(suites: &[(&str, &[&str])]) -> Self {
+        let suites: Vec<(&str, Vec<_>)> = suites
+            .iter()
+            .map(|(suite, versions)| (*suite, versions.iter().map(|v| ("some-tool", *v)).collect()))
+            .collect();
+        Self::of(&suites)
+    }
+
+    /// With these packages, name and version, in each suite.
+    fn of(suites: &[(&str, Vec<(&str, &str)>)]) -> Self {
         let sandbox = Sandbox::new();
         for (suite, versions) in suites {
             let mut packages = String::new();
-            for version in *versions {
+            for (name, version) in versions {
                 writeln!(
                     packages,
-                    "Package: some-tool\nVersion: {version}\nArchitecture: amd64\n\
-                     Maintainer: nobody\nFilename: pool/some-tool_{version}_amd64.deb\n\
+                    "Package: {name}\nVersion: {version}\nArchitecture: amd64\n\
+                     Maintainer: nobody\nFilename: pool/{name}_{version}_amd64.deb\n\
                      Size: 1\nSHA256: {:064}\nDescription: a tool\n",
                     0
                 )
@@ -50,10 +60,16 @@ impl Archive {
 
     /// What `pinned tool some-tool VERSION` answers, in the suites of this archive.
     fn pinned(&self, version: &str, suites: &[&str]) -> Output {
+        let suite = suites.last().expect("a suite");
+        self.ask(&["pinned", "tool", "some-tool", version, suite], suites)
+    }
+
+    /// What a function of `images/apt.sh` answers, with these suites open.
+    fn ask(&self, question: &[&str], suites: &[&str]) -> Output {
         let script = r#"
             set -euo pipefail
-            images=$1 archive=$2 version=$3 sources=()
-            shift 3
+            images=$1 archive=$2 question=("${@:4:$3}") sources=()
+            shift $((3 + $3))
             . "$images/lib.sh"
             . "$images/apt.sh"
             mkdir -p "$STORE/log"
@@ -61,13 +77,14 @@ impl Archive {
               sources+=("deb [arch=amd64 target=Packages trusted=yes] file://$archive $suite main")
             done
             apt_open test "${sources[@]}"
-            pinned tool some-tool "$version" "${!#}"
+            "${question[@]}"
         "#;
         Command::new("bash")
-            .args(["-c", script, "pinned"])
+            .args(["-c", script, "ask"])
             .arg(self.sandbox.own("images"))
             .arg(self.sandbox.own("archive"))
-            .arg(version)
+            .arg(question.len().to_string())
+            .args(question)
             .args(suites)
             .env("TMPDIR", self.sandbox.tmp())
             .output()
@@ -133,4 +150,32 @@ fn the_newest_version_is_that_of_the_suite() {
 fn an_archive_without_the_package_answers_nothing() {
     let archive = Archive::new(&[("stable", &[])]);
     assert_answers(&archive.pinned(OLD, &["stable"]), "", "");
+}
+
+#[test]
+fn a_kernel_is_replaced_by_the_newest_of_its_series_and_flavour() {
+    let packages = [
+        "linux-image-7.3.4+deb13-amd64",
+        "linux-image-7.3.4+deb13-rt-amd64",
+        "linux-image-7.3.9+deb13-amd64",
+        "linux-image-7.3.10+deb13-amd64",
+        "linux-image-7.3.11+deb13-rt-amd64",
+        "linux-image-7.3.12+deb13-amd64-dbg",
+        "linux-image-7.30.1+deb13-amd64",
+    ];
+    let packages = packages.map(|name| (name, "1")).to_vec();
+    let archive = Archive::of(&[("stable", packages)]);
+    let kernel = |number, rest| {
+        let question = ["pinned_kernel", "7.3.", number, rest];
+        archive.ask(&question, &["stable"])
+    };
+    assert_answers(&kernel("4", "+deb13-amd64"), "7.3.4+deb13-amd64", "");
+    for (rest, newest) in [
+        ("+deb13-amd64", "7.3.10+deb13-amd64"),
+        ("+deb13-rt-amd64", "7.3.11+deb13-rt-amd64"),
+    ] {
+        let says = format!("setup: kernel: the archive has moved on from 7.3.3{rest} to {newest}");
+        assert_answers(&kernel("3", rest), newest, &says);
+    }
+    assert_answers(&kernel("4", "+deb13-cloud-amd64"), "", "");
 }

@@ -295,25 +295,25 @@ fn no_mechanism_draws_a_complaint(context: Context) {
 }
 
 #[test]
-#[ignore = "needs the kernel that checks: `./just debug-kernel`, then `./just test-debug`"]
+#[ignore = "needs the kernel that checks: `./just kernel 6.12-debug`, then `./just test-debug`"]
 fn in_the_hard_interrupt_no_mechanism_draws_a_complaint() {
     no_mechanism_draws_a_complaint(Context::Hardirq);
 }
 
 #[test]
-#[ignore = "needs the kernel that checks: `./just debug-kernel`, then `./just test-debug`"]
+#[ignore = "needs the kernel that checks: `./just kernel 6.12-debug`, then `./just test-debug`"]
 fn in_the_interrupts_thread_no_mechanism_draws_a_complaint() {
     no_mechanism_draws_a_complaint(Context::Threaded);
 }
 
 #[test]
-#[ignore = "needs the kernel that checks: `./just debug-kernel`, then `./just test-debug`"]
+#[ignore = "needs the kernel that checks: `./just kernel 6.12-debug`, then `./just test-debug`"]
 fn in_a_softirq_no_mechanism_draws_a_complaint() {
     no_mechanism_draws_a_complaint(Context::Bh);
 }
 
 #[test]
-#[ignore = "needs the kernel that checks: `./just debug-kernel`, then `./just test-debug`"]
+#[ignore = "needs the kernel that checks: `./just kernel 6.12-debug`, then `./just test-debug`"]
 fn in_a_worker_no_mechanism_draws_a_complaint() {
     no_mechanism_draws_a_complaint(Context::Workqueue);
 }

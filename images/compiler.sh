@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+# compiler.sh KDIR: the compiler for modules of the kernel whose headers lie in
+# KDIR. Prints its path, or nothing where the system's own compiler fits: one that
+# is older than the kernel's lacks options that the kernel's makefiles pass. A
+# fetched one lies in .irqbed/compilers and runs on its own loader, with its own
+# assembler and linker.
+set -euo pipefail
+# shellcheck source=images/lib.sh
+. "$(dirname "$0")/lib.sh"
+[ $# -eq 1 ] || die "usage: compiler.sh KDIR"
+# 120200 is 12.2; 0 is clang, and nothing is known of a kernel without this file.
+built_by=$(sed -n 's/^CONFIG_GCC_VERSION=//p' "$1/include/config/auto.conf" 2>/dev/null || true)
+major=$((${built_by:-0} / 10000))
+system=$(gcc -dumpversion 2>/dev/null || true)
+[ "$major" -gt "${system%%.*}" ] || exit 0
+
+read -r archive package version < <(awk -v major="$major" '$1 == major { print $2, $3, $4 }' <<<"$COMPILERS") ||
+  die "the kernel of $1 was built by gcc $major, this system has ${system:-none}: install gcc-$major or a newer one"
+home=$STORE/compilers/gcc-$major
+gcc=$home/bin/x86_64-linux-gnu-gcc-$major
+recipe="1 $package $version"
+sealed "$home" "$recipe" && echo "$gcc" && exit
+lock
+sealed "$home" "$recipe" && echo "$gcc" && exit
+# shellcheck source=images/apt.sh
+. "$IMAGES/apt.sh"
+started=$SECONDS
+room 400 "gcc $major"
+apt_ready "$archive"
+found=$(pinned "gcc-$major" "$package" "$version")
+[ -n "$found" ] ||
+  die "the Debian mirror has no $package: name one that has by IRQBED_DEBIAN_MIRROR, or install gcc-$major"
+# What checks programs at run time is not for kernels.
+packages=$(closure_of "$archive" "$package=$found" | grep -vE '^lib(a|hwa|l|t|ub)san') ||
+  die "the Debian mirror lacks something that $package $found needs: $(why closure)"
+new=$home.new
+rm -rf "$new"
+mkdir -p "$new/bin" "$new/parts"
+# shellcheck disable=SC2086 # a list
+unpack "gcc-$major: fetching $found" "$new" $packages
+rm -rf "${new:?}"/{etc,var,usr/include,usr/share,usr/sbin} "$new"/usr/lib*/gcc/x86_64-linux-gnu/"$major"/{lto1,*.a}
+
+# launcher FILE PROGRAM [ARGUMENT...]: a program on the loader that is its own.
+launcher() {
+  local file=$1 program=$2
+  shift 2
+  cat >"$file" <<LAUNCHER
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+here=\${0%/*}/..
+exec "\$here/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path "\$here/usr/lib/x86_64-linux-gnu" \\
+  --argv0 "\$0" "\$here/$program" $* "\$@"
+LAUNCHER
+  chmod +x "$file"
+}
+# Where older packages have it.
+[ -e "$new/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" ] || {
+  cp -a "$new/lib/." "$new/usr/lib/"
+  rm -rf "${new:?}/lib"
+}
+for tool in "$new"/usr/bin/x86_64-linux-gnu-{ar,as,ld,ld.bfd,nm,objcopy,objdump,ranlib,readelf,strip}; do
+  launcher "$new/bin/${tool##*/}" "usr/bin/${tool##*/}"
+done
+# The compiler looks for its parts where it is told to first.
+# shellcheck disable=SC2016 # the launcher's
+launcher "$new/bin/${gcc##*/}" "usr/bin/${gcc##*/}" '-B"$here/parts/"'
+for part in "$new"/usr/lib*/gcc/x86_64-linux-gnu/"$major"/{cc1,collect2}; do
+  [ ! -f "$part" ] || launcher "$new/parts/${part##*/}" "${part#"$new/"}"
+done
+for part in as ld; do launcher "$new/parts/$part" "usr/bin/x86_64-linux-gnu-$part"; done
+
+check() {
+  echo 'int answer(void) { return 42; }' | "$new/bin/${gcc##*/}" -O2 -g -x c -c - -o "$new/check.o"
+  "$new/bin/x86_64-linux-gnu-ld" -r "$new/check.o" -o "$new/checked.o"
+}
+# Not `check || die`, in which bash would let commands fail unnoticed.
+check >"$STORE/log/gcc-$major-check.log" 2>&1 &
+wait $! || die "gcc $found does not run here: $(why "gcc-$major-check")"
+rm "$new"/check{,ed}.o
+seal "$new" "$recipe"
+replace "$new" "$home"
+say "gcc-$major: ready in $((SECONDS - started)) s"
+echo "$gcc"
