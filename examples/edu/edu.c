@@ -2,8 +2,9 @@
 /*
  * Driver of QEMU's educational device, and of ours of that name: the attribute
  * "factorial" of the device computes one, and /dev/edu is the 4096 bytes of its
- * buffer, which it reads and writes by DMA. The device may be pulled while that
- * is open; the file is of no use then.
+ * buffer, which it reads and writes by DMA. The device may be pulled while
+ * processes use it: their calls end with ENODEV. It may sleep: its buffer keeps
+ * its content.
  */
 #include <linux/dma-mapping.h>
 #include <linux/interrupt.h>
@@ -13,12 +14,14 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
+#include <linux/wait.h>
 
 #define EDU_ID			0x00
 #define EDU_ID_MASK		0xffff
 #define EDU_ID_VALUE		0x00ed
 #define EDU_FACTORIAL		0x08
 #define EDU_STATUS		0x20
+#define EDU_STATUS_COMPUTING	0x01
 #define EDU_STATUS_INTERRUPT	0x80
 #define EDU_IRQ_STATUS		0x24
 #define EDU_IRQ_ACK		0x64
@@ -32,6 +35,11 @@
 #define EDU_BUFFER		0x40000
 #define EDU_BUFFER_SIZE		4096
 
+/* "PCI: Rename PCI_IRQ_LEGACY to PCI_IRQ_INTX": the new name is of 6.8. */
+#ifndef PCI_IRQ_INTX
+#define PCI_IRQ_INTX		PCI_IRQ_LEGACY
+#endif
+
 static bool msi = true;
 module_param(msi, bool, 0444);
 MODULE_PARM_DESC(msi, "interrupt by message, not by the line");
@@ -41,9 +49,10 @@ struct edu {
 	void __iomem *regs;
 	u8 *memory;
 	dma_addr_t addr;
-	struct mutex lock;	/* one thing at a time, and "gone" */
-	bool gone;
-	struct completion done;
+	struct mutex lock;	/* one operation at a time */
+	wait_queue_head_t wait;
+	bool gone;		/* set once, by edu_remove() */
+	u32 factorial;		/* the last result */
 	struct kref users;	/* the device, and every open file */
 };
 
@@ -62,31 +71,53 @@ static irqreturn_t edu_irq(int irq, void *data)
 	struct edu *edu = data;
 	u32 status = ioread32(edu->regs + EDU_IRQ_STATUS);
 
-	if (!status)
+	/* All ones come from a device that is gone. */
+	if (!status || PCI_POSSIBLE_ERROR(status))
 		return IRQ_NONE;
 	iowrite32(status, edu->regs + EDU_IRQ_ACK);
-	complete(&edu->done);
+	wake_up(&edu->wait);
 	return IRQ_HANDLED;
 }
 
-/* Not interruptible: the device reaches the memory until it is done. */
-static int edu_wait(struct edu *edu)
-{
-	return wait_for_completion_timeout(&edu->done, 10 * HZ) ? 0 : -ETIMEDOUT;
-}
-
-/* Takes the lock, where there is still a device. */
+/* Takes the lock if the device is still there. */
 static int edu_begin(struct edu *edu)
 {
 	if (mutex_lock_interruptible(&edu->lock))
 		return -ERESTARTSYS;
-	if (!edu->gone)
+	if (!READ_ONCE(edu->gone))
 		return 0;
 	mutex_unlock(&edu->lock);
 	return -ENODEV;
 }
 
-/* Moves bytes between the device's buffer and the same place of the memory. */
+/* 0 if the register says that the device is idle, -EBUSY if it is not. */
+static int edu_state(struct edu *edu, unsigned int reg, u32 busy)
+{
+	u32 value;
+
+	if (READ_ONCE(edu->gone))
+		return -ENODEV;
+	value = ioread32(edu->regs + reg);
+	if (PCI_POSSIBLE_ERROR(value))
+		return -ENODEV;
+	return value & busy ? -EBUSY : 0;
+}
+
+/*
+ * Waits until the device is idle, a second at most. The register decides, and an
+ * interrupt only has it read: an interrupt may be lost, or belong to an operation
+ * that was given up.
+ */
+static int edu_wait(struct edu *edu, unsigned int reg, u32 busy)
+{
+	int ret;
+
+	wait_event_timeout(edu->wait, edu_state(edu, reg, busy) != -EBUSY, HZ);
+	ret = edu_state(edu, reg, busy);
+	return ret == -EBUSY ? -ETIMEDOUT : ret;
+}
+
+/* Moves bytes between the device's buffer and the same place in memory. */
 static int edu_transfer(struct edu *edu, size_t offset, size_t len, bool to_memory)
 {
 	u64 inside = EDU_BUFFER + offset, outside = edu->addr + offset;
@@ -94,12 +125,17 @@ static int edu_transfer(struct edu *edu, size_t offset, size_t len, bool to_memo
 
 	if (to_memory)
 		command |= EDU_DMA_TO_MEMORY;
-	reinit_completion(&edu->done);
 	lo_hi_writeq(to_memory ? inside : outside, edu->regs + EDU_DMA_SOURCE);
 	lo_hi_writeq(to_memory ? outside : inside, edu->regs + EDU_DMA_DESTINATION);
 	lo_hi_writeq(len, edu->regs + EDU_DMA_COUNT);
 	iowrite32(command, edu->regs + EDU_DMA_COMMAND);
-	return edu_wait(edu);
+	return edu_wait(edu, EDU_DMA_COMMAND, EDU_DMA_START);
+}
+
+/* A transfer that was given up may still use the memory: it ends first. */
+static int edu_idle(struct edu *edu)
+{
+	return edu_wait(edu, EDU_DMA_COMMAND, EDU_DMA_START);
 }
 
 /* Under the lock that misc_deregister() takes. */
@@ -128,7 +164,7 @@ static ssize_t edu_read(struct file *file, char __user *to, size_t len, loff_t *
 	ret = edu_begin(edu);
 	if (ret)
 		return ret;
-	ret = edu_transfer(edu, *pos, len, true);
+	ret = edu_idle(edu) ?: edu_transfer(edu, *pos, len, true);
 	if (!ret)
 		ret = copy_to_user(to, edu->memory + *pos, len) ? -EFAULT : len;
 	mutex_unlock(&edu->lock);
@@ -148,8 +184,10 @@ static ssize_t edu_write(struct file *file, const char __user *from, size_t len,
 	ret = edu_begin(edu);
 	if (ret)
 		return ret;
-	ret = -EFAULT;
-	if (!copy_from_user(edu->memory + *pos, from, len))
+	ret = edu_idle(edu);
+	if (!ret && copy_from_user(edu->memory + *pos, from, len))
+		ret = -EFAULT;
+	if (!ret)
 		ret = edu_transfer(edu, *pos, len, false) ?: len;
 	mutex_unlock(&edu->lock);
 	if (ret > 0)
@@ -176,12 +214,20 @@ static ssize_t factorial_store(struct device *dev, struct device_attribute *attr
 	ret = kstrtou32(buf, 0, &number);
 	if (ret)
 		return ret;
-	mutex_lock(&edu->lock);
-	reinit_completion(&edu->done);
+	ret = edu_begin(edu);
+	if (ret)
+		return ret;
+	/* The device ignores a number while it computes. */
+	ret = edu_wait(edu, EDU_STATUS, EDU_STATUS_COMPUTING);
+	if (ret)
+		goto out;
 	/* Before the number: afterwards it might be too late. */
 	iowrite32(EDU_STATUS_INTERRUPT, edu->regs + EDU_STATUS);
 	iowrite32(number, edu->regs + EDU_FACTORIAL);
-	ret = edu_wait(edu);
+	ret = edu_wait(edu, EDU_STATUS, EDU_STATUS_COMPUTING);
+	if (!ret)
+		WRITE_ONCE(edu->factorial, ioread32(edu->regs + EDU_FACTORIAL));
+out:
 	mutex_unlock(&edu->lock);
 	return ret ?: count;
 }
@@ -190,7 +236,7 @@ static ssize_t factorial_show(struct device *dev, struct device_attribute *attr,
 {
 	struct edu *edu = dev_get_drvdata(dev);
 
-	return sysfs_emit(buf, "%u\n", ioread32(edu->regs + EDU_FACTORIAL));
+	return sysfs_emit(buf, "%u\n", READ_ONCE(edu->factorial));
 }
 
 static DEVICE_ATTR_RW(factorial);
@@ -199,7 +245,13 @@ static struct attribute *edu_attrs[] = {
 	&dev_attr_factorial.attr,
 	NULL
 };
-ATTRIBUTE_GROUPS(edu);
+
+static const struct attribute_group edu_group = { .attrs = edu_attrs };
+
+static void edu_free_vectors(void *pdev)
+{
+	pci_free_irq_vectors(pdev);
+}
 
 static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
@@ -213,7 +265,7 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (ret)
 		return ret;
 	mutex_init(&edu->lock);
-	init_completion(&edu->done);
+	init_waitqueue_head(&edu->wait);
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;
@@ -231,9 +283,11 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return -ENOMEM;
 	pci_set_master(pdev);
 
-	/* Freed by pcim_enable_device(), as long as it enabled them. */
 	ret = pci_alloc_irq_vectors(pdev, 1, 1, msi ? PCI_IRQ_MSI : PCI_IRQ_INTX);
 	if (ret < 0)
+		return ret;
+	ret = devm_add_action_or_reset(&pdev->dev, edu_free_vectors, pdev);
+	if (ret)
 		return ret;
 	ret = devm_request_irq(&pdev->dev, pci_irq_vector(pdev, 0), edu_irq, IRQF_SHARED, "edu",
 			       edu);
@@ -243,6 +297,13 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	edu->misc.name = "edu";
 	edu->misc.fops = &edu_fops;
 	pci_set_drvdata(pdev, edu);
+	/*
+	 * Not .dev_groups: the kernel removes those before it calls edu_remove(),
+	 * and waits for a process that waits for the device.
+	 */
+	ret = devm_device_add_group(&pdev->dev, &edu_group);
+	if (ret)
+		return ret;
 	return misc_register(&edu->misc);
 }
 
@@ -250,13 +311,30 @@ static void edu_remove(struct pci_dev *pdev)
 {
 	struct edu *edu = pci_get_drvdata(pdev);
 
+	/* Whoever waits for the device ends now, and whoever comes next at once. */
+	WRITE_ONCE(edu->gone, true);
+	wake_up_all(&edu->wait);
 	misc_deregister(&edu->misc);
-	/* What has begun ends first. */
 	mutex_lock(&edu->lock);
-	edu->gone = true;
-	mutex_unlock(&edu->lock);
+	/* A transfer under way must not reach memory that is freed. */
 	pci_clear_master(pdev);
+	mutex_unlock(&edu->lock);
 }
+
+/* No process uses the device now, and a device that slept may forget its buffer. */
+static int edu_suspend(struct device *dev)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+
+	return edu_idle(edu) ?: edu_transfer(edu, 0, EDU_BUFFER_SIZE, true);
+}
+
+static int edu_resume(struct device *dev)
+{
+	return edu_transfer(dev_get_drvdata(dev), 0, EDU_BUFFER_SIZE, false);
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(edu_pm, edu_suspend, edu_resume);
 
 static const struct pci_device_id edu_ids[] = { { PCI_DEVICE(0x1234, 0x11e8) }, {} };
 MODULE_DEVICE_TABLE(pci, edu_ids);
@@ -266,7 +344,7 @@ static struct pci_driver edu_driver = {
 	.id_table = edu_ids,
 	.probe = edu_probe,
 	.remove = edu_remove,
-	.dev_groups = edu_groups,
+	.driver.pm = pm_sleep_ptr(&edu_pm),
 };
 module_pci_driver(edu_driver);
 

@@ -65,11 +65,17 @@ fn the_driver_of_edu_lets_a_device_go_that_is_in_use_and_drives_the_next_one() {
 }
 
 #[test]
-fn the_driver_of_edu_gives_up_a_transfer_whose_interrupt_is_lost() {
-    let ended = try_example("examples/edu", &["lost.toml"]);
-    for part in ["Connection timed out", "the next one works"] {
+fn the_driver_of_edu_copes_with_a_lost_interrupt_and_with_a_device_that_stays_busy() {
+    let ended = try_example("examples/edu", &["lost.toml", "stuck.toml"]);
+    for part in [
+        "a transfer ends without its interrupt",
+        "Connection timed out",
+        "the device is gone, and nobody waits for it",
+    ] {
         assert!(ended.stdout.contains(part), "no {part:?}: {ended:#?}");
     }
-    let fault = "fault: edu: irq-lost:after=1,count=1 happened 1 of 4 times";
+    let gone = ended.stdout.matches("No such device").count();
+    assert_eq!(gone, 6, "{ended:#?}");
+    let fault = "fault: edu: irq-lost:after=1,count=1 happened 1 of 3 times";
     assert!(ended.stderr.contains(fault), "{ended:#?}");
 }
