@@ -2,27 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # The card's interface in the guest: a ping and a file go out of one of its
 # addresses, over the wire, and in by the other. Then the card sleeps.
-set -eu
-fail() { echo "nic-lite: $*" >&2; exit 1; }
-for net in /sys/bus/pci/drivers/nic_lite/0000:*/net/*; do
-  [ -e "$net" ] || fail 'the driver has no card'
-done
-nic=${net##*/} card=$net/device
+. ./wire.sh
+card=$net/device
 counter() { cat "$net/statistics/$1"; }
-
-# The kernel keeps to itself what goes from one of its addresses to another;
-# what it sends must ask the other tables first, where only the card leads there.
-ip link set lo up
-ip link set "$nic" up
-ip addr add 192.0.2.1/24 dev "$nic"
-ip addr add 192.0.2.2/24 dev "$nic"
-ip rule add pref 100 iif "$nic" lookup local
-ip rule add pref 101 lookup main
-ip rule add pref 200 lookup local
-ip rule del pref 0
-for key in accept_local=1 rp_filter=0; do
-  for of in all "$nic"; do echo "${key#*=}" >"/proc/sys/net/ipv4/conf/$of/${key%=*}"; done
-done
 
 ping -c 5 -i 0.1 -s 1400 -I 192.0.2.1 192.0.2.2
 head -c 1000000 /dev/urandom >/tmp/sent

@@ -30,14 +30,18 @@ fn try_example(folder: &str, scenarios: &[&str]) -> Ended {
 
 #[test]
 fn the_card_in_miniature_is_a_network_interface() {
-    let ended = try_example("examples/nic-lite", &["test.toml"]);
+    let ended = try_example("examples/nic-lite", &["test.toml", "stopped.toml"]);
     for part in [
         " 5 packets received",
         "1000000 bytes received as they were sent",
         "works, and works after a sleep",
+        "eth0: restarts, errors 0x",
+        "eth0 works again",
     ] {
         assert!(ended.stdout.contains(part), "no {part:?}: {ended:#?}");
     }
+    let fault = "nic-lite: dma-failed:after=30,count=1 happened 1 of ";
+    assert!(ended.stderr.contains(fault), "{ended:#?}");
 }
 
 #[test]
