@@ -9,17 +9,22 @@
  * edu: lies in QEMU itself and interrupts when the guest tells it to, at once or
  * when it has computed a factorial.
  *
- * One process at a time has a device open.
+ * One process at a time has a device open. When the device is removed, its calls
+ * end with ENODEV, and an access to what it has mapped of the device with SIGBUS.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/eventfd.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
+#include <linux/kref.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
 #include <linux/wait.h>
@@ -40,6 +45,13 @@
 #define peer_eventfd_signal(ctx)	eventfd_signal(ctx)
 #endif
 
+/* "mm: introduce vma->vm_flags wrapper functions": before 6.3 it is a field. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define peer_vm_flags_set(vma, flags)	((vma)->vm_flags |= (flags))
+#else
+#define peer_vm_flags_set(vma, flags)	vm_flags_set(vma, flags)
+#endif
+
 struct peer;
 
 struct peer_kind {
@@ -47,7 +59,8 @@ struct peer_kind {
 	const char *name;
 	irq_handler_t handler;
 	int (*map)(struct peer *peer);
-	int (*mmap)(struct peer *peer, struct vm_area_struct *vma);
+	/* Where a page of the device file lies; 0 if there is none. */
+	phys_addr_t (*page_addr)(struct peer *peer, pgoff_t number);
 };
 
 struct peer {
@@ -57,11 +70,24 @@ struct peer {
 	/* Of edu. */
 	void __iomem *regs;
 	struct miscdevice misc;
+	/* Held by the device and by the open file. */
+	struct kref users;
 	/* 1 while a process has the device file open. */
 	atomic_t open;
-	/* Set by that process before it waits for anything, cleared when it goes. */
+	/*
+	 * Taken by open(), the last close(), page faults and the removal: guards
+	 * the next two, and what is mapped.
+	 */
+	struct mutex lock;
+	bool gone;
+	/* Of the open file, NULL if there is none. */
+	struct address_space *mapping;
+	/*
+	 * Set by that process before it waits for anything, cleared when it goes.
+	 * The interrupt handler uses it in an RCU read-side section.
+	 */
 	struct eventfd_ctx *eventfd;
-	/* Written by the interrupt handler alone. */
+	/* Written by the interrupt handler, or its thread, alone. */
 	u64 interrupts;
 	wait_queue_head_t wait;
 };
@@ -72,24 +98,54 @@ struct peer_file {
 	u64 seen;
 };
 
-static __always_inline void peer_tell(struct peer *peer, u64 entry)
+static void peer_free(struct kref *users)
 {
-	struct eventfd_ctx *eventfd = READ_ONCE(peer->eventfd);
+	kfree(container_of(users, struct peer, users));
+}
 
-	WRITE_ONCE(peer->page->isr, entry);
+static void peer_put(void *peer)
+{
+	kref_put(&((struct peer *)peer)->users, peer_free);
+}
+
+static __always_inline void peer_tell(struct peer *peer)
+{
+	struct eventfd_ctx *eventfd;
+
 	WRITE_ONCE(peer->interrupts, peer->interrupts + 1);
+	rcu_read_lock();
+	eventfd = READ_ONCE(peer->eventfd);
 	if (eventfd)
 		peer_eventfd_signal(eventfd);
 	else
 		wake_up_interruptible(&peer->wait);
+	rcu_read_unlock();
+}
+
+/*
+ * The time is stamped in the hard interrupt on every kernel. With PREEMPT_RT the
+ * locks of eventfds and wait queues sleep, so that a thread tells the process.
+ */
+static __always_inline irqreturn_t peer_interrupt(struct peer *peer, u64 entry)
+{
+	WRITE_ONCE(peer->page->isr, entry);
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return IRQ_WAKE_THREAD;
+	peer_tell(peer);
+	return IRQ_HANDLED;
+}
+
+static irqreturn_t peer_thread(int irq, void *data)
+{
+	peer_tell(data);
+	return IRQ_HANDLED;
 }
 
 static irqreturn_t ivshmem_interrupt(int irq, void *data)
 {
 	u64 entry = rdtsc_ordered();
 
-	peer_tell(data, entry);
-	return IRQ_HANDLED;
+	return peer_interrupt(data, entry);
 }
 
 static irqreturn_t edu_interrupt(int irq, void *data)
@@ -98,11 +154,11 @@ static irqreturn_t edu_interrupt(int irq, void *data)
 	struct peer *peer = data;
 	u32 status = readl(peer->regs + EDU_IRQ_STATUS);
 
-	if (!status)
+	/* All ones come from a device that is gone. */
+	if (!status || PCI_POSSIBLE_ERROR(status))
 		return IRQ_NONE;
 	writel(status, peer->regs + EDU_IRQ_ACK);
-	peer_tell(peer, entry);
-	return IRQ_HANDLED;
+	return peer_interrupt(peer, entry);
 }
 
 static int ivshmem_map(struct peer *peer)
@@ -118,52 +174,43 @@ static int ivshmem_map(struct peer *peer)
 	return PTR_ERR_OR_ZERO(peer->page);
 }
 
-static int ivshmem_mmap(struct peer *peer, struct vm_area_struct *vma)
+static phys_addr_t ivshmem_page_addr(struct peer *peer, pgoff_t number)
 {
-	return vm_iomap_memory(vma,
-			       pci_resource_start(peer->pdev,
-						  IVSHMEM_SHARED_BAR),
-			       PAGE_SIZE);
+	return number ? 0 : pci_resource_start(peer->pdev, IVSHMEM_SHARED_BAR);
 }
 
 static int edu_map(struct peer *peer)
 {
-	int err = pcim_iomap_regions(peer->pdev, BIT(EDU_BAR), KBUILD_MODNAME);
-
-	if (err)
-		return err;
-	peer->regs = pcim_iomap_table(peer->pdev)[EDU_BAR];
+	peer->regs = pcim_iomap(peer->pdev, EDU_BAR, 0);
+	if (!peer->regs)
+		return -ENOMEM;
 	peer->page = (void *)devm_get_free_pages(&peer->pdev->dev,
 						 GFP_KERNEL | __GFP_ZERO, 0);
 	return peer->page ? 0 : -ENOMEM;
 }
 
-static int edu_mmap(struct peer *peer, struct vm_area_struct *vma)
+static phys_addr_t edu_page_addr(struct peer *peer, pgoff_t number)
 {
-	if (vma->vm_pgoff == 0) {
-		if (vma->vm_end - vma->vm_start != PAGE_SIZE)
-			return -EINVAL;
-		return vm_insert_page(vma, vma->vm_start,
-				      virt_to_page(peer->page));
-	}
-	vma->vm_pgoff -= PEER_REGISTERS_OFFSET >> PAGE_SHIFT;
-	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-	return vm_iomap_memory(vma, pci_resource_start(peer->pdev, EDU_BAR),
-			       pci_resource_len(peer->pdev, EDU_BAR));
+	if (!number)
+		return virt_to_phys(peer->page);
+	number -= PEER_REGISTERS_OFFSET >> PAGE_SHIFT;
+	if (number >= pci_resource_len(peer->pdev, EDU_BAR) >> PAGE_SHIFT)
+		return 0;
+	return pci_resource_start(peer->pdev, EDU_BAR) + (number << PAGE_SHIFT);
 }
 
 static const struct peer_kind ivshmem = {
 	.name = "peer-ivshmem",
 	.handler = ivshmem_interrupt,
 	.map = ivshmem_map,
-	.mmap = ivshmem_mmap,
+	.page_addr = ivshmem_page_addr,
 };
 
 static const struct peer_kind edu = {
 	.name = "peer-edu",
 	.handler = edu_interrupt,
 	.map = edu_map,
-	.mmap = edu_mmap,
+	.page_addr = edu_page_addr,
 };
 
 static int peer_open(struct inode *inode, struct file *file)
@@ -178,20 +225,25 @@ static int peer_open(struct inode *inode, struct file *file)
 		atomic_set(&peer->open, 0);
 		return -ENOMEM;
 	}
+	/* Under the lock that misc_deregister() takes: the device has its hold. */
+	kref_get(&peer->users);
 	f->peer = peer;
 	f->seen = READ_ONCE(peer->interrupts);
 	file->private_data = f;
+	mutex_lock(&peer->lock);
+	peer->mapping = file->f_mapping;
+	mutex_unlock(&peer->lock);
 	return 0;
 }
 
-/* An interrupt that is being served may still use the eventfd. */
+/* The interrupt handler may still use the one before. */
 static void peer_set_eventfd(struct peer *peer, struct eventfd_ctx *new)
 {
 	struct eventfd_ctx *old = xchg(&peer->eventfd, new);
 
 	if (!old)
 		return;
-	synchronize_irq(pci_irq_vector(peer->pdev, 0));
+	synchronize_rcu();
 	eventfd_ctx_put(old);
 }
 
@@ -202,7 +254,11 @@ static int peer_release(struct inode *inode, struct file *file)
 
 	peer_set_eventfd(peer, NULL);
 	kfree(f);
+	mutex_lock(&peer->lock);
+	peer->mapping = NULL;
+	mutex_unlock(&peer->lock);
 	atomic_set(&peer->open, 0);
+	peer_put(peer);
 	return 0;
 }
 
@@ -218,9 +274,12 @@ static ssize_t peer_read(struct file *file, char __user *to, size_t len,
 	if (len < sizeof(now))
 		return -EINVAL;
 	err = wait_event_interruptible(peer->wait,
-				       READ_ONCE(peer->interrupts) != f->seen);
+				       READ_ONCE(peer->interrupts) != f->seen ||
+				       READ_ONCE(peer->gone));
 	if (err)
 		return err;
+	if (READ_ONCE(peer->gone))
+		return -ENODEV;
 	now = READ_ONCE(peer->interrupts);
 	if (put_user(now - f->seen, (u64 __user *)to))
 		return -EFAULT;
@@ -246,13 +305,35 @@ static long peer_ioctl(struct file *file, unsigned int command,
 	return 0;
 }
 
+/* Pages are mapped when they are touched: nothing is mapped once it is gone. */
+static vm_fault_t peer_fault(struct vm_fault *vmf)
+{
+	struct peer_file *f = vmf->vma->vm_file->private_data;
+	struct peer *peer = f->peer;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	phys_addr_t addr;
+
+	mutex_lock(&peer->lock);
+	addr = peer->gone ? 0 : peer->kind->page_addr(peer, vmf->pgoff);
+	if (addr)
+		ret = vmf_insert_pfn(vmf->vma, vmf->address, PHYS_PFN(addr));
+	mutex_unlock(&peer->lock);
+	return ret;
+}
+
+static const struct vm_operations_struct peer_vm_ops = {
+	.fault = peer_fault,
+};
+
 static int peer_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct peer_file *f = file->private_data;
-
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
-	return f->peer->kind->mmap(f->peer, vma);
+	vma->vm_ops = &peer_vm_ops;
+	peer_vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	if (vma->vm_pgoff)
+		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	return 0;
 }
 
 static const struct file_operations peer_fops = {
@@ -270,20 +351,20 @@ static void peer_free_vectors(void *data)
 	pci_free_irq_vectors(data);
 }
 
-static void peer_deregister(void *data)
-{
-	misc_deregister(data);
-}
-
 static int peer_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct device *dev = &pdev->dev;
 	struct peer *peer;
 	int err;
 
-	peer = devm_kzalloc(dev, sizeof(*peer), GFP_KERNEL);
+	peer = kzalloc(sizeof(*peer), GFP_KERNEL);
 	if (!peer)
 		return -ENOMEM;
+	kref_init(&peer->users);
+	err = devm_add_action_or_reset(dev, peer_put, peer);
+	if (err)
+		return err;
+	mutex_init(&peer->lock);
 	peer->pdev = pdev;
 	peer->kind = (const struct peer_kind *)id->driver_data;
 	init_waitqueue_head(&peer->wait);
@@ -300,19 +381,35 @@ static int peer_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = devm_add_action_or_reset(dev, peer_free_vectors, pdev);
 	if (err)
 		return err;
-	err = devm_request_irq(dev, pci_irq_vector(pdev, 0),
-			       peer->kind->handler, IRQF_NO_THREAD,
-			       peer->kind->name, peer);
+	err = devm_request_threaded_irq(dev, pci_irq_vector(pdev, 0),
+					peer->kind->handler,
+					IS_ENABLED(CONFIG_PREEMPT_RT) ?
+					peer_thread : NULL,
+					IRQF_NO_THREAD, peer->kind->name, peer);
 	if (err)
 		return dev_err_probe(dev, err, "cannot have its interrupt\n");
 	peer->misc.minor = MISC_DYNAMIC_MINOR;
 	peer->misc.name = peer->kind->name;
 	peer->misc.fops = &peer_fops;
 	peer->misc.mode = 0600;
-	err = misc_register(&peer->misc);
-	if (err)
-		return err;
-	return devm_add_action_or_reset(dev, peer_deregister, &peer->misc);
+	pci_set_drvdata(pdev, peer);
+	return misc_register(&peer->misc);
+}
+
+static void peer_remove(struct pci_dev *pdev)
+{
+	struct peer *peer = pci_get_drvdata(pdev);
+
+	misc_deregister(&peer->misc);
+	mutex_lock(&peer->lock);
+	WRITE_ONCE(peer->gone, true);
+	if (peer->mapping)
+		unmap_mapping_range(peer->mapping, 0, 0, 1);
+	mutex_unlock(&peer->lock);
+	/* Whoever waits is told, and finds the device gone. */
+	devm_free_irq(&pdev->dev, pci_irq_vector(pdev, 0), peer);
+	peer_tell(peer);
+	wake_up_interruptible_all(&peer->wait);
 }
 
 static const struct pci_device_id peer_ids[] = {
@@ -322,12 +419,11 @@ static const struct pci_device_id peer_ids[] = {
 };
 MODULE_DEVICE_TABLE(pci, peer_ids);
 
-/* A process that has a file open would be left with a device that is gone. */
 static struct pci_driver peer_driver = {
 	.name = KBUILD_MODNAME,
 	.id_table = peer_ids,
 	.probe = peer_probe,
-	.driver.suppress_bind_attrs = true,
+	.remove = peer_remove,
 };
 module_pci_driver(peer_driver);
 

@@ -45,6 +45,14 @@ fn the_card_in_miniature_is_a_network_interface() {
 }
 
 #[test]
+fn the_driver_of_the_peers_lets_a_device_go_that_is_in_use() {
+    let ended = try_example("bench/peers", &["removed.toml"]);
+    for part in ["No such device", "works again"] {
+        assert!(ended.stdout.contains(part), "no {part:?}: {ended:#?}");
+    }
+}
+
+#[test]
 fn edu_interrupts_by_message_and_by_line_and_moves_memory_both_ways() {
     let ended = try_example("examples/edu", &["msi.toml", "intx.toml"]);
     for part in ["works by PCI-MSI", "works by IO-APIC"] {
