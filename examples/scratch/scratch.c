@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A first driver for the event device: knows it by its magic number, and gives
- * its scratch register to userspace as the attribute "scratch" of the device.
+ * its scratch register to userspace as the attribute "scratch" of the device. The
+ * register keeps its value while the machine sleeps.
  */
 #include <linux/io.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/pm.h>
 
 #define SCRATCH_BAR	0
 #define REG_MAGIC	0x00
@@ -14,6 +16,7 @@
 
 struct scratch {
 	void __iomem *regs;
+	u32 saved;
 };
 
 static ssize_t scratch_show(struct device *dev, struct device_attribute *attr,
@@ -70,6 +73,25 @@ static int scratch_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return 0;
 }
 
+/* A device that slept may have been without power. */
+static int scratch_suspend(struct device *dev)
+{
+	struct scratch *scratch = dev_get_drvdata(dev);
+
+	scratch->saved = readl(scratch->regs + REG_SCRATCH);
+	return 0;
+}
+
+static int scratch_resume(struct device *dev)
+{
+	struct scratch *scratch = dev_get_drvdata(dev);
+
+	writel(scratch->saved, scratch->regs + REG_SCRATCH);
+	return 0;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(scratch_pm, scratch_suspend, scratch_resume);
+
 static const struct pci_device_id scratch_ids[] = {
 	{ PCI_DEVICE(0x1bed, 0x1001) },
 	{ }
@@ -81,6 +103,7 @@ static struct pci_driver scratch_driver = {
 	.id_table = scratch_ids,
 	.probe = scratch_probe,
 	.dev_groups = scratch_groups,
+	.driver.pm = pm_sleep_ptr(&scratch_pm),
 };
 module_pci_driver(scratch_driver);
 

@@ -2,10 +2,12 @@
 //! The examples, as somebody tries them: their drivers are built, and their
 //! scenarios run.
 
+use std::{fs, path::Path};
+
 use crate::{
     program::{Ended, run},
     sandbox::Sandbox,
-    sources::{build, copy},
+    sources::{build, copy, repository},
 };
 
 /// Runs scenarios of an example; all of them pass.
@@ -14,13 +16,18 @@ fn try_example(folder: &str, scenarios: &[&str]) -> Ended {
     let sandbox = Sandbox::with_guest();
     let example = copy(&sandbox, folder);
     build(&example);
-    let paths = scenarios.iter().map(|name| example.join(name));
+    try_scenarios(&sandbox, &example, scenarios)
+}
+
+#[track_caller]
+fn try_scenarios(sandbox: &Sandbox, folder: &Path, scenarios: &[&str]) -> Ended {
+    let paths = scenarios.iter().map(|name| folder.join(name));
     let paths: Vec<_> = paths
         .map(|path| path.to_str().expect("UTF-8").to_owned())
         .collect();
     let mut arguments = vec!["test", "--accel=tcg"];
     arguments.extend(paths.iter().map(String::as_str));
-    let ended = run(&sandbox, &arguments);
+    let ended = run(sandbox, &arguments);
     assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
     let passed = ended.stderr.matches("irqbed: passed: ").count();
     assert_eq!(passed, scenarios.len(), "{ended:#?}");
@@ -42,6 +49,25 @@ fn the_card_in_miniature_is_a_network_interface() {
     }
     let fault = "nic-lite: dma-failed:after=30,count=1 happened 1 of ";
     assert!(ended.stderr.contains(fault), "{ended:#?}");
+}
+
+#[test]
+fn the_drivers_of_the_examples_let_the_machine_sleep() {
+    let sandbox = Sandbox::with_guest();
+    for folder in ["scratch", "edu", "nic-lite"] {
+        build(&copy(&sandbox, &format!("examples/{folder}")));
+    }
+    for file in ["sleep.toml", "sleep.sh"] {
+        let from = repository().join("examples").join(file);
+        fs::copy(from, sandbox.own(file)).expect("a copy");
+    }
+    let ended = try_scenarios(&sandbox, &sandbox.own(""), &["sleep.toml"]);
+    for level in ["devices", "platform"] {
+        for state in ["freeze", "mem"] {
+            let works = format!("all works after {state} at the level {level}");
+            assert!(ended.stdout.contains(&works), "no {works:?}: {ended:#?}");
+        }
+    }
 }
 
 #[test]
