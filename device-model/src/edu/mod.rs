@@ -200,6 +200,19 @@ impl EduDevice {
         }
     }
 
+    /// Cuts an address to what the device drives, and says so, as QEMU's device
+    /// does: its driver has set too wide a DMA mask, or none.
+    fn clamp(&self, address: u64) -> GuestAddr {
+        let clamped = address & self.dma_mask;
+        if clamped != address {
+            tracing::warn!(
+                "edu: clamping DMA address {address:#x} to {clamped:#x}, its DMA mask is {:#x}",
+                self.dma_mask
+            );
+        }
+        GuestAddr(clamped)
+    }
+
     fn transfer(&mut self) -> Result<(), TransferError> {
         let get = |register| self.registers.get(register);
         let (source, destination) = (
@@ -218,7 +231,7 @@ impl EduDevice {
         let (Some(Ok(start)), Ok(len)) = (start, usize::try_from(count)) else {
             return Err(outside);
         };
-        let memory = GuestAddr(memory & self.dma_mask);
+        let memory = self.clamp(memory);
         let end = start.checked_add(len);
         let part = end.and_then(|end| self.buffer.get_mut(start..end));
         let part = part.ok_or(outside)?;
@@ -250,7 +263,12 @@ fn factorial(number: u32) -> u32 {
     }
 }
 
-/// Whether the device answers an access of that place and length.
+/// Whether QEMU lets an access through to its device, which reads 0 otherwise.
+fn is_valid(offset: u64, len: usize) -> bool {
+    matches!(len, 4 | 8) && offset.is_multiple_of(len as u64)
+}
+
+/// Whether a valid access is to a whole register; others read all ones.
 fn answers(offset: u64, len: usize) -> bool {
     let wide = offset >= WIDE_FROM;
     match len {
@@ -287,7 +305,12 @@ impl PciDevice for EduDevice {
         if answers(offset, data.len()) {
             EduRegister::read(offset, data, |register| self.registers.read(register));
         } else {
-            data.fill(0xff);
+            let unknown = if is_valid(offset, data.len()) {
+                0xff
+            } else {
+                0
+            };
+            data.fill(unknown);
         }
     }
 

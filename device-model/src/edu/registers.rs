@@ -3,7 +3,8 @@
 
 crate::registers! {
     /// Registers of edu in BAR 0. Below 0x80 only accesses of 4 bytes are
-    /// answered, from there on those of 4 or 8.
+    /// answered, from there on those of 4 or 8. Others of 4 or 8 bytes read all
+    /// ones, and those of 1 or 2 bytes read 0.
     pub enum EduRegister {
         /// Says that this is the device; the upper half is the version.
         Identification @ 0x00: u32, ReadOnly = 0x0100_00ed;
