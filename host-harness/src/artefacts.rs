@@ -248,6 +248,17 @@ impl Artefacts {
             .ok_or_else(|| ArtefactError::NotAKernel(self.kernel.clone()))
     }
 
+    /// Where the kernel's own modules may lie: beside its image, where they were built,
+    /// and where the host keeps those of this release.
+    #[must_use]
+    pub fn module_folders(&self, release: &str) -> Vec<PathBuf> {
+        vec![
+            self.kernel.with_file_name("modules"),
+            Path::new("/lib/modules").join(release),
+            self.kernel_build.clone(),
+        ]
+    }
+
     /// The parameters that the module takes, sorted.
     ///
     /// # Errors

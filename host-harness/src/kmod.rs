@@ -14,6 +14,8 @@ pub struct ModuleInfo {
     /// The parameters that it describes, or says the type of, sorted. There may
     /// be others: nothing makes a module speak of them.
     pub parameters: Vec<String>,
+    /// The modules that it needs.
+    pub depends: Vec<String>,
 }
 
 impl ModuleInfo {
@@ -26,6 +28,9 @@ impl ModuleInfo {
                 info.release = info.release.or_else(|| release(magic));
             } else if let Some(name) = text.strip_prefix(b"name=") {
                 info.name = info.name.or_else(|| word(name));
+            } else if let Some(names) = text.strip_prefix(b"depends=") {
+                let names = names.split(|byte| *byte == b',');
+                info.depends.extend(names.filter_map(word));
             } else if let Some(parameter) = [&b"parm="[..], b"parmtype="]
                 .iter()
                 .find_map(|key| text.strip_prefix(*key))
@@ -62,6 +67,13 @@ mod tests {
             ModuleInfo::of(b"name=\0vermagic=x\0"),
             ModuleInfo::default()
         );
+    }
+
+    #[test]
+    fn a_module_says_what_it_needs() {
+        let info = ModuleInfo::of(b"\0depends=vfio-pci-core,vfio\0");
+        assert_eq!(info.depends, ["vfio-pci-core", "vfio"]);
+        assert_eq!(ModuleInfo::of(b"\0depends=\0"), ModuleInfo::default());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod module;
 mod process;
 mod program;
 mod step;
+mod stock;
 
 use std::{
     collections::BTreeSet,
@@ -26,19 +27,24 @@ pub use device::{Device, SOCKET};
 pub(crate) use device::{Served, reach};
 pub use error::ScenarioError;
 pub use given::GivenDevice;
-pub use module::{GivenModule, Module};
+pub use module::{GivenModule, Module, ModuleSource};
 pub(crate) use process::DeviceProcess;
 pub(crate) use step::MAX_PORTS;
 pub use step::{Action, Step};
 
+use stock::{Found, Stock, StockModules};
+
 use crate::{
     artefacts::Artefacts,
     initramfs::{self, GuestFile},
+    kmod::ModuleInfo,
 };
 
 /// The folder in the guest that holds the user's files, and where the program
 /// starts.
 pub const FOLDER: &str = "/test";
+/// The folder in the guest that holds the kernel's own modules.
+const KERNEL_MODULES: &str = "/lib/modules";
 /// Most devices of a guest: there are 32 places on a bus, and some are taken.
 pub(crate) const MAX_DEVICES: usize = 16;
 /// Longest that a program may take, seconds.
@@ -88,6 +94,8 @@ pub struct Description {
     pub vcpus: u32,
     /// Guest memory, MiB.
     pub memory_mib: u32,
+    /// Whether an IOMMU stands between the devices and the memory.
+    pub iommu: bool,
     /// How long the thread of a device of ours spins for QEMU's next message.
     pub poll: Duration,
     /// Empty slots for devices that come while the guest runs.
@@ -112,6 +120,7 @@ impl Default for Description {
             kernel_parameters: Vec::new(),
             vcpus: 1,
             memory_mib: DEFAULT_MEMORY,
+            iommu: false,
             poll: Duration::ZERO,
             ports: 0,
             steps: Vec::new(),
@@ -148,6 +157,8 @@ pub struct Scenario {
     pub vcpus: u32,
     /// Guest memory, MiB.
     pub memory_mib: u32,
+    /// Whether an IOMMU stands between the devices and the memory.
+    pub iommu: bool,
     /// How long the thread of a device of ours spins for QEMU's next message.
     pub poll: Duration,
     /// Empty slots for devices that come while the guest runs.
@@ -184,18 +195,10 @@ impl Description {
         for file in &self.files {
             cargo.add("file", file.to.as_deref(), &file.path)?;
         }
+        let stock = StockModules::new(&release, artefacts.module_folders(&release));
         let mut modules = Vec::new();
         for given in &self.modules {
-            let path = cargo.add("module", None, &given.path)?;
-            let image = cargo.last();
-            let info = module::check(&given.path, image, &release)?;
-            let name = info.name.clone().unwrap_or_default();
-            let parameters = module::parameters(&name, &info, &given.parameters)?;
-            modules.push(Module {
-                path,
-                name: name.replace('-', "_"),
-                parameters,
-            });
+            modules.extend(self.check_module(given, &release, &stock, &mut cargo)?);
         }
         let mut argv = Vec::new();
         if let Some(path) = &self.agent {
@@ -223,10 +226,86 @@ impl Description {
             kernel_parameters: self.kernel_parameters.clone(),
             vcpus: self.vcpus,
             memory_mib: self.memory_mib,
+            iommu: self.iommu,
             poll: self.poll,
             ports: self.ports,
             steps: self.steps.clone(),
         })
+    }
+
+    /// Takes a module in, and what it needs of the kernel's own ones. `None` where there
+    /// is nothing to load: the kernel has it inside.
+    fn check_module(
+        &self,
+        given: &GivenModule,
+        release: &str,
+        stock: &StockModules,
+        cargo: &mut Cargo,
+    ) -> Result<Option<Module>, ScenarioError> {
+        let (path, info) = match &given.source {
+            ModuleSource::File(path) => {
+                let to = cargo.add("module", None, path)?;
+                (to, module::check(path, cargo.last(), release)?)
+            }
+            ModuleSource::Kernel(name) => match stock.find(name)? {
+                Found::File(stock) => {
+                    let info = stock.info.clone();
+                    (cargo.add_stock(stock), info)
+                }
+                Found::BuiltIn => {
+                    return match given.parameters.first() {
+                        None => Ok(None),
+                        Some((key, value)) => Err(ScenarioError::Parameter {
+                            module: name.clone(),
+                            parameter: format!("{key}={value}"),
+                            why: format!(
+                                "it is built into the guest's kernel: give --kernel-parameter \
+                                 {name}.{key}={value}"
+                            ),
+                        }),
+                    };
+                }
+                Found::Nowhere => {
+                    return Err(ScenarioError::NoStockModule {
+                        name: name.clone(),
+                        release: release.to_owned(),
+                        folders: stock.folders(),
+                        similar: stock.similar(name),
+                    });
+                }
+            },
+        };
+        self.add_needed(&info, stock, cargo)?;
+        let name = info.name.clone().unwrap_or_default();
+        let parameters = module::parameters(&name, &info, &given.parameters)?;
+        Ok(Some(Module {
+            path,
+            name: stock::canonical(&name),
+            parameters,
+        }))
+    }
+
+    /// Takes in what a module needs of the kernel's own modules, which the agent loads
+    /// before it; not what the scenario loads itself. What is nowhere is missed, by its
+    /// name, when the module is loaded.
+    fn add_needed(
+        &self,
+        info: &ModuleInfo,
+        stock: &StockModules,
+        cargo: &mut Cargo,
+    ) -> Result<(), ScenarioError> {
+        let mut needed = info.depends.clone();
+        while let Some(name) = needed.pop() {
+            let given = |given: &GivenModule| given.source.name() == stock::canonical(&name);
+            if self.modules.iter().any(given) {
+                continue;
+            }
+            if let Found::File(found) = stock.find(&name)? {
+                needed.extend(found.info.depends.iter().cloned());
+                cargo.add_stock(found);
+            }
+        }
+        Ok(())
     }
 
     /// Whether there are such devices, and each can have its faults.
@@ -345,6 +424,21 @@ impl Cargo {
             content,
         });
         Ok(to)
+    }
+
+    /// Takes a module of the kernel's own in, unless it is there; where it will be.
+    fn add_stock(&mut self, stock: Stock) -> String {
+        let file = stock.path.file_name().unwrap_or_default().to_string_lossy();
+        let stem = file.split(".ko").next().unwrap_or_default();
+        let path = format!("{KERNEL_MODULES}/{stem}.ko");
+        if self.paths.insert(path.clone()) {
+            self.files.push(GuestFile {
+                path: path.clone(),
+                executable: false,
+                content: stock.image,
+            });
+        }
+        path
     }
 
     /// What was added last.

@@ -78,7 +78,7 @@ impl Trial {
             clock: ClockKind::Wall,
             vcpus: scenario.vcpus,
             memory_mib: scenario.memory_mib,
-            iommu: false,
+            iommu: scenario.iommu,
             ports: scenario.ports,
             kernel_parameters: [own, scenario.kernel_parameters.clone()].concat(),
             poll: scenario.poll,

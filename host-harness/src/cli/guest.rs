@@ -11,7 +11,8 @@ use super::options::MAX_POLL_US;
 use crate::{
     accel::AccelRequest,
     scenario::{
-        Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, MAX_PORTS, ScenarioError,
+        Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, MAX_PORTS, ModuleSource,
+        ScenarioError,
     },
 };
 
@@ -32,9 +33,10 @@ pub(super) struct GuestArguments {
     /// Empty slots for `irqbed plug`
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(..=i64::from(MAX_PORTS)))]
     pub(super) ports: u32,
-    /// A kernel module to load; may be given again, they are loaded in order
-    #[arg(long, value_name = "PATH")]
-    module: Vec<PathBuf>,
+    /// A kernel module to load: the path of a file, or the name of one that the guest's
+    /// kernel brings, as `uio_pci_generic`; may be given again, they are loaded in order
+    #[arg(long, value_name = "PATH|NAME", value_parser = module)]
+    module: Vec<ModuleSource>,
     /// Parameter of a module, as `debug=1`, or `mydriver.debug=1` of one among
     /// several; may be given again
     #[arg(long, value_name = "[MODULE.]NAME=VALUE", value_parser = parameter)]
@@ -49,6 +51,9 @@ pub(super) struct GuestArguments {
     /// Guest memory, MiB
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = value_parser!(u32).range(128..=65536))]
     memory: u32,
+    /// Put an IOMMU between the devices and the guest's memory, as vfio-pci needs it
+    #[arg(long)]
+    iommu: bool,
     /// Accelerator
     #[arg(long, value_enum, default_value_t = AccelRequest::Auto)]
     pub(super) accel: AccelRequest,
@@ -88,6 +93,13 @@ fn parameter(text: &str) -> Result<Parameter, String> {
     })
 }
 
+fn module(text: &str) -> Result<ModuleSource, String> {
+    match text {
+        "" => Err("give the path of a module's file, or the name of a kernel module".to_owned()),
+        text => Ok(ModuleSource::of_word(text)),
+    }
+}
+
 fn file(text: &str) -> Result<GivenFile, String> {
     let (path, to) = match text.rsplit_once(':') {
         Some((path, to)) if to.starts_with('/') => (path, Some(to.to_owned())),
@@ -111,9 +123,9 @@ impl GuestArguments {
             && self.file.is_empty())
     }
 
-    /// The module that is loaded first.
-    pub(super) fn first_module(&self) -> Option<&PathBuf> {
-        self.module.first()
+    /// The name of the module that is loaded first.
+    pub(super) fn first_module(&self) -> Option<String> {
+        self.module.first().map(ModuleSource::name)
     }
 
     /// The devices, each with its faults.
@@ -157,8 +169,8 @@ impl GuestArguments {
         let mut modules: Vec<GivenModule> = self
             .module
             .iter()
-            .map(|path| GivenModule {
-                path: path.clone(),
+            .map(|source| GivenModule {
+                source: source.clone(),
                 parameters: Vec::new(),
             })
             .collect();
@@ -175,6 +187,7 @@ impl GuestArguments {
             kernel_parameters: self.kernel_parameter.clone(),
             vcpus: self.vcpus,
             memory_mib: self.memory,
+            iommu: self.iommu,
             poll: Duration::from_micros(self.poll_us),
             ports: self.ports,
             ..Description::default()
@@ -201,10 +214,7 @@ fn owner<'a>(
         )),
         (Some(name), modules) => modules
             .iter_mut()
-            .find(|module| {
-                let stem = module.path.file_stem().unwrap_or_default();
-                stem.to_string_lossy().replace('-', "_") == *name
-            })
+            .find(|module| module.source.name() == *name)
             .ok_or_else(|| refused(name, "it is given by no --module")),
     }
 }
@@ -223,17 +233,17 @@ mod tests {
 
     #[test]
     fn a_parameter_finds_its_module() {
-        let module = |path: &str| GivenModule {
-            path: path.into(),
+        let module = |word: &str| GivenModule {
+            source: ModuleSource::of_word(word),
             parameters: Vec::new(),
         };
-        let mut modules = [module("x/my-driver.ko"), module("other.ko")];
+        let mut modules = [module("x/my-driver.ko"), module("vfio-pci")];
         let mut owner_of = |text| {
             let found = owner(&mut modules, &parameter(text).expect("NAME=VALUE"));
-            found.map(|module| module.path.clone()).ok()
+            found.map(|module| module.source.to_string()).ok()
         };
         assert_eq!(owner_of("my_driver.n=1"), Some("x/my-driver.ko".into()));
-        assert_eq!(owner_of("other.n=1.5"), Some("other.ko".into()));
+        assert_eq!(owner_of("vfio_pci.n=1.5"), Some("vfio-pci".into()));
         assert_eq!(owner_of("n=1"), None);
         assert_eq!(owner_of("none.n=1"), None);
     }

@@ -120,7 +120,7 @@ fn visit(
         clock: ClockKind::Wall,
         vcpus: description.vcpus,
         memory_mib: description.memory_mib,
-        iommu: false,
+        iommu: description.iommu,
         ports: description.ports,
         kernel_parameters: description.kernel_parameters.clone(),
         poll: description.poll,

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The options that a scenario's file has in its place.
-const OF_A_SCENARIO: [&str; 17] = [
+const OF_A_SCENARIO: [&str; 18] = [
     "device",
     "socket",
     "fault",
@@ -36,6 +36,7 @@ const OF_A_SCENARIO: [&str; 17] = [
     "file",
     "vcpus",
     "memory",
+    "iommu",
     "poll_us",
     "kernel_parameter",
     "kernel",
@@ -96,9 +97,10 @@ impl Arguments {
             ..self.guest.description()?
         };
         description.tests_something()?;
-        let named_by = self.agent.as_ref().or(self.guest.first_module());
-        if let Some(stem) = named_by.and_then(|path| path.file_stem()) {
-            description.name = stem.to_string_lossy().into_owned();
+        let agent = self.agent.as_ref().and_then(|path| path.file_stem());
+        let named_by = agent.map(|stem| stem.to_string_lossy().into_owned());
+        if let Some(name) = named_by.or_else(|| self.guest.first_module()) {
+            description.name = name;
         }
         Ok(vec![description])
     }

@@ -50,6 +50,9 @@ pub enum ScenarioError {
          socket, command"
     )]
     OneOf,
+    /// A module of no kind, or of several.
+    #[error("a [[module]] has one of: path (of a file), name (of one of the guest's kernel)")]
+    OneModule,
     /// A step that does nothing, or several things.
     #[error(
         "a [[when]] has one of: plug = {{ name = \"edu\" }} with the keys of a [[device]], \
@@ -90,6 +93,22 @@ pub enum ScenarioError {
         path: PathBuf,
         /// Why.
         why: &'static str,
+    },
+    /// A module that the kernel does not have.
+    #[error(
+        "the guest's kernel {release} has no module {name:?} (looked for below {folders}){}; for a \
+         module of your own give the path of its file, as ./{name}.ko",
+        similar_names(.similar)
+    )]
+    NoStockModule {
+        /// The name.
+        name: String,
+        /// The kernel.
+        release: String,
+        /// Where it was looked for.
+        folders: String,
+        /// Names like it.
+        similar: Vec<String>,
     },
     /// A module of another kernel.
     #[error(
@@ -191,4 +210,11 @@ pub enum ScenarioError {
     /// A part of the guest is not there.
     #[error(transparent)]
     Artefact(#[from] ArtefactError),
+}
+
+fn similar_names(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!("; similar ones are {}", names.join(", ")),
+    }
 }

@@ -3,16 +3,20 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use device_model::Fault;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::{
-    Action, Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, ScenarioError, Step,
-    read,
+    Action, Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, ModuleSource,
+    ScenarioError, Step, read,
 };
 use crate::qemu::Port;
 
@@ -35,13 +39,15 @@ struct Document {
     vcpus: Option<u32>,
     memory: Option<u32>,
     #[serde(default)]
+    iommu: bool,
+    #[serde(default)]
     poll_us: u32,
     #[serde(default)]
     ports: u32,
     #[serde(default)]
     device: Vec<DeviceTable>,
     #[serde(default)]
-    module: Vec<ModuleTable>,
+    module: Modules,
     #[serde(default)]
     file: Vec<FileTable>,
     #[serde(default)]
@@ -59,12 +65,101 @@ struct DeviceTable {
     faults: Vec<Fault>,
 }
 
-#[derive(Debug, Deserialize)]
+/// `module = "NAME"`, a list of such names and tables, or a `[[module]]` each.
+#[derive(Debug, Default)]
+struct Modules(Vec<ModuleTable>);
+
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ModuleTable {
-    path: PathBuf,
+    path: Option<PathBuf>,
+    name: Option<String>,
     #[serde(default)]
     parameters: BTreeMap<String, Value>,
+}
+
+/// A module that is given by its name alone, or by a table.
+#[derive(Debug)]
+struct NameOrTable(ModuleTable);
+
+impl ModuleTable {
+    fn named(name: &str) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    fn module(self, folder: &Path) -> Result<GivenModule, ScenarioError> {
+        let source = match (self.path, self.name) {
+            (Some(path), None) => ModuleSource::File(folder.join(path)),
+            (None, Some(name)) => match ModuleSource::of_word(&name) {
+                ModuleSource::File(path) => ModuleSource::File(folder.join(path)),
+                named => named,
+            },
+            _ => return Err(ScenarioError::OneModule),
+        };
+        let parameters = self.parameters.into_iter();
+        Ok(GivenModule {
+            source,
+            parameters: parameters
+                .map(|(name, value)| (name, value.text()))
+                .collect(),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for NameOrTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = NameOrTable;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a module: its name, or a table with `path` or `name`")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<NameOrTable, E> {
+                Ok(NameOrTable(ModuleTable::named(name)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NameOrTable, A::Error> {
+                let map = MapAccessDeserializer::new(map);
+                ModuleTable::deserialize(map).map(NameOrTable)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl<'de> Deserialize<'de> for Modules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = Modules;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a module, a list of them, or [[module]]")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Modules, E> {
+                Ok(Modules(vec![ModuleTable::named(name)]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Modules, A::Error> {
+                let mut modules = Vec::new();
+                while let Some(NameOrTable(module)) = list.next_element()? {
+                    modules.push(module);
+                }
+                Ok(Modules(modules))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMore)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,21 +232,12 @@ impl Description {
         let devices = devices.map(|table| table.device(folder));
         let steps = document.when.into_iter();
         let steps = steps.map(|table| table.step(folder));
+        let modules = document.module.0.into_iter();
+        let modules = modules.map(|table| table.module(folder));
         let description = Self {
             name: document.name.unwrap_or_else(|| name.to_owned()),
             devices: devices.collect::<Result<_, _>>()?,
-            modules: document
-                .module
-                .into_iter()
-                .map(|table| GivenModule {
-                    path: folder.join(table.path),
-                    parameters: table
-                        .parameters
-                        .into_iter()
-                        .map(|(name, value)| (name, value.text()))
-                        .collect(),
-                })
-                .collect(),
+            modules: modules.collect::<Result<_, _>>()?,
             files: document
                 .file
                 .into_iter()
@@ -169,6 +255,7 @@ impl Description {
             kernel_parameters: document.kernel_parameters,
             vcpus: document.vcpus.unwrap_or(default.vcpus),
             memory_mib: document.memory.unwrap_or(default.memory_mib),
+            iommu: document.iommu,
             poll: Duration::from_micros(document.poll_us.into()),
             ports: document.ports,
             steps: steps.collect::<Result<_, _>>()?,
@@ -275,11 +362,34 @@ mod tests {
         );
         assert_eq!(description.ports, 2);
         let module = &description.modules[0];
-        assert_eq!(module.path, Path::new("/m.ko"));
+        assert_eq!(module.source, ModuleSource::File("/m.ko".into()));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
             module.parameters,
             [pair("n", "1"), pair("on", "Y"), pair("text", "a b")]
+        );
+    }
+
+    #[test]
+    fn a_module_of_the_kernel_is_given_by_its_name() {
+        let sources = |text: &str| -> Vec<String> {
+            let description = parse(text).expect(text);
+            let modules = description.modules.iter();
+            modules.map(|module| module.source.to_string()).collect()
+        };
+        assert_eq!(sources("module = 'uio_pci_generic'\n"), ["uio_pci_generic"]);
+        assert_eq!(
+            sources("module = ['vfio-pci', { path = '/m.ko' }, { name = 'uio' }]\n"),
+            ["vfio-pci", "/m.ko", "uio"]
+        );
+        assert_eq!(
+            sources("[[module]]\nname = 'uio'\nparameters = { a = 1 }\n"),
+            ["uio"]
+        );
+        assert!(
+            parse("module = 'uio'\niommu = true\n")
+                .expect("a scenario")
+                .iommu
         );
     }
 
@@ -309,6 +419,13 @@ mod tests {
             (
                 "agent = 'x'\n[[device]]\nname = 'edu'\nfaults = ['irq-last']\n",
                 &[":4:", "no fault `irq-last`"],
+            ),
+            ("module = 5\n", &[":1:", "the name of a module"]),
+            ("module = [5]\n", &[":1:", "its name, or a table"]),
+            ("[[module]]\npth = 'x'\n", &[":2:", "pth"]),
+            (
+                "[[module]]\npath = 'x'\nname = 'y'\n",
+                &["[[module]] has one of"],
             ),
             (
                 "agent = 'x'\n[[when]]\nsays = 'x'\nplug = 'edu'\n",

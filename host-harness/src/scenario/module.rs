@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The modules of a scenario, and the parameters they get.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use object::read::elf::FileHeader;
 
-use super::ScenarioError;
+use super::{ScenarioError, stock::canonical};
 use crate::kmod::ModuleInfo;
 
 /// A module to load.
@@ -94,11 +97,51 @@ pub(super) fn parameters(
     Ok(words.join(" "))
 }
 
+/// Where a module comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModuleSource {
+    /// A file of the user's.
+    File(PathBuf),
+    /// The guest's kernel, which has one of this name.
+    Kernel(String),
+}
+
+impl ModuleSource {
+    /// What a word on a command line means: a file's path, or the name of one of the
+    /// kernel's modules.
+    #[must_use]
+    pub fn of_word(word: &str) -> Self {
+        let is_file = word.contains('/') || Path::new(word).extension().is_some();
+        match is_file {
+            true => Self::File(word.into()),
+            false => Self::Kernel(word.to_owned()),
+        }
+    }
+
+    /// The name that the module probably has.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => canonical(&path.file_stem().unwrap_or_default().to_string_lossy()),
+            Self::Kernel(name) => canonical(name),
+        }
+    }
+}
+
+impl fmt::Display for ModuleSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Kernel(name) => name.fmt(f),
+        }
+    }
+}
+
 /// A module as the user gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenModule {
-    /// The file.
-    pub path: PathBuf,
+    /// Where it comes from.
+    pub source: ModuleSource,
     /// Its parameters, in order.
     pub parameters: Vec<(String, String)>,
 }
@@ -109,6 +152,15 @@ mod tests {
 
     fn given(name: &str, value: &str) -> Vec<(String, String)> {
         vec![(name.to_owned(), value.to_owned())]
+    }
+
+    #[test]
+    fn a_word_is_a_path_or_the_name_of_a_module() {
+        let file = |word: &str| ModuleSource::of_word(word) == ModuleSource::File(word.into());
+        assert!(file("x.ko") && file("./x") && file("a/x.ko"));
+        assert!(!file("uio_pci_generic") && !file("vfio-pci"));
+        assert_eq!(ModuleSource::of_word("a/my-driver.ko").name(), "my_driver");
+        assert_eq!(ModuleSource::of_word("vfio-pci").name(), "vfio_pci");
     }
 
     #[test]

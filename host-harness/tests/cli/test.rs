@@ -86,6 +86,22 @@ fn what_the_guest_cannot_run_is_refused_in_one_line() {
     );
     check(&["--module", &good], &["good.sh", "no kernel module"]);
     check(
+        &["--module", "uio_pci_genric"],
+        &[
+            "no module \"uio_pci_genric\"",
+            "uio_pci_generic",
+            "./uio_pci_genric.ko",
+        ],
+    );
+    check(
+        &["--module", "pstore", "--module-parameter", "backend=x"],
+        &["built into", "--kernel-parameter pstore.backend=x"],
+    );
+    check(
+        &[&own(&sandbox, "none.toml", "module = 'no_such'\n")],
+        &["no module \"no_such\""],
+    );
+    check(
         &["--agent", &good, "--socket", "/nowhere/sock"],
         &["/nowhere/sock", "start the device model first"],
     );
@@ -318,11 +334,15 @@ fn the_devices_of_the_project_are_there_by_name() {
         sandbox.own("check.sh"),
     )
     .expect("a copy");
-    // Both are in one guest.
+    // Both are in one guest, behind an IOMMU, with modules of its own kernel.
     script(
         &sandbox,
         "agent.sh",
-        "./check.sh && grep -l 0x0002 /sys/bus/pci/devices/*/device",
+        "./check.sh && grep -l 0x0002 /sys/bus/pci/devices/*/device\n\
+         [ -d /sys/bus/pci/devices/0000:00:01.0/iommu_group ] && echo behind an IOMMU\n\
+         for module in uio_pci_generic uio vfio_pci vfio; do\n\
+         grep -o \"^$module \" /proc/modules; done\n\
+         cat /sys/module/vfio_pci/parameters/disable_idle_d3",
     );
     let check = sandbox.own("check.sh");
     let agent = sandbox.own("agent.sh");
@@ -333,6 +353,10 @@ fn the_devices_of_the_project_are_there_by_name() {
             "--accel=tcg",
             "--device=edu",
             "--device=nic-lite",
+            "--iommu",
+            "--module=uio_pci_generic",
+            "--module=vfio-pci",
+            "--module-parameter=vfio_pci.disable_idle_d3=1",
             "--file",
             check.to_str().expect("UTF-8"),
             "--agent",
@@ -345,6 +369,8 @@ fn the_devices_of_the_project_are_there_by_name() {
         "{ended:#?}"
     );
     assert!(ended.stdout.contains("0000:00:02.0/device"), "{ended:#?}");
+    let modules = "behind an IOMMU\nuio_pci_generic \nuio \nvfio_pci \nvfio \nY\n";
+    assert!(ended.stdout.ends_with(modules), "{ended:#?}");
     sandbox.assert_nothing_left();
 }
 
@@ -434,7 +460,7 @@ fn each_way_to_fail_is_said_and_counted() {
     let verdicts = verdicts(&ended);
     for verdict in [
         "failed: status: the program ended with exit status 3, expected was 0",
-        "failed: hang: the program was stopped: it had not ended within 1s",
+        "failed: hang: the program was stopped: it had not ended within 1 s",
         "failed: warn: the kernel reports: WARNING: ",
         "passed: allowed in ",
         "failed: stay: faulty does not unload: it is in use",
