@@ -236,6 +236,7 @@ impl Bench {
             .collect::<Result<Vec<_>, _>>()?;
         let before = self.counted(session)?;
         let calibrated = self.calibrate(session, progress)?;
+        let calibrated = calibrated.map(Calibration::ensure_good).transpose()?;
         session.disturb(self.load)?;
         // To calibrate, both sides spin: that needs two processors.
         let placement = self.pin.placement(self);

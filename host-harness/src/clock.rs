@@ -8,26 +8,39 @@
 //! either side, so each exchange bounds the constant from both sides and the
 //! intersection of all bounds holds for certain.
 
+mod policy;
+
 use std::{
     hint,
     time::{Duration, Instant},
 };
 
-use device_model::{GuestTsc, HostTsc};
+use device_model::{GuestTsc, HostTsc, event::Instrument};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
+    bench::CLAIM,
+    interrupt,
+    pin::Pinned,
     session::{Session, SessionError},
-    units::Nanos,
+    units::{Nanos, span},
 };
+use policy::{Exchange, Outcome, Peer, Policy};
 
-/// Exchanges of one calibration at least; a few are interrupted, most are not.
-const EXCHANGES: u64 = 20_000;
-/// On a busy machine, where most are, it goes on until the offset is known to
-/// so many cycles.
-const GOOD: u64 = 500;
 /// A calibration ends by then, whatever it has got.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(60);
+/// Two calibrations that are each known to its `enough` are within [`CLAIM`]: the
+/// bound of the run is the worse of them and half their drift, which is at most both.
+const POLICY: Policy = Policy {
+    exchanges: 20_000,
+    good: Nanos(200),
+    patience: Duration::from_secs(5),
+    enough: Nanos(400),
+    limit: LIMIT,
+};
+/// A guest that has not answered a ping by then hangs. The guest gives the host as long.
+const SILENCE: Duration = Duration::from_secs(5);
+const _: () = assert!(2 * POLICY.enough.0 <= CLAIM.0);
 
 /// What is known of guest time minus host time, in cycles: `low ..= high`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +79,22 @@ impl Offset {
 #[derive(Debug, thiserror::Error)]
 pub enum ClockError {
     /// The guest did not answer pings.
-    #[error("the guest answered none of the calibration pings within {LIMIT:?}")]
+    #[error(
+        "the guest answered none of the calibration pings within {}",
+        span(SILENCE)
+    )]
     NoExchange,
+    /// The offset is not known well enough.
+    #[error(
+        "host and guest clocks cannot be compared better than to {bound} in {limit} of calibration, and a \
+         result claims {CLAIM}: the host is too busy, or has one processor for both; stop what \
+         else runs, or count instructions (--clock instructions)",
+        limit = span(LIMIT)
+    )]
+    TooLoose {
+        /// The error bound.
+        bound: Nanos,
+    },
     /// The bounds contradict each other.
     #[error("guest time and host time run apart within one calibration: was the guest paused?")]
     Contradiction,
@@ -85,40 +112,26 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Plays ping-pong with the guest. Both sides spin meanwhile, so no event
-    /// may be in flight.
+    /// Plays ping-pong with the guest until the offset is known well, and gives up after
+    /// a minute with what it has. Both sides spin meanwhile, so no event may be in
+    /// flight; each is kept on processors of its own, where there are two.
     ///
     /// # Errors
     /// [`ClockError`].
     pub fn take(session: &mut Session) -> Result<Self, ClockError> {
-        let (known, count) = session.while_calibrating(|source| {
+        let apart = Pinned::apart(session.qemu_id()).unwrap_or_else(|error| {
+            tracing::debug!("the calibration is not pinned: {error}");
+            None
+        });
+        let Outcome { known, count } = session.while_calibrating(|source| {
             let instrument = source.instrument();
             instrument.clear_pings();
-            let deadline = Instant::now() + LIMIT;
-            let mut known = Offset::UNKNOWN;
-            let mut count = 0;
-            'exchanges: for number in 1.. {
-                if count >= EXCHANGES && known.estimate().is_none_or(|(_, bound)| bound <= GOOD) {
-                    break;
-                }
-                let before = HostTsc::now();
-                instrument.ping(number);
-                let guest = loop {
-                    let pong = instrument.pong();
-                    if pong.number == number {
-                        break pong.tsc;
-                    }
-                    if Instant::now() >= deadline {
-                        break 'exchanges;
-                    }
-                    hint::spin_loop();
-                };
-                known = known.narrowed(before, guest, HostTsc::now());
-                count += 1;
-            }
+            let outcome = POLICY.play(&mut Guest::new(instrument));
             instrument.ping_stop();
-            (known, count)
+            outcome
         })?;
+        drop(apart);
+        interrupt::check().map_err(SessionError::from)?;
         if count == 0 {
             return Err(ClockError::NoExchange);
         }
@@ -129,6 +142,70 @@ impl Calibration {
             bound,
             at: moment(),
         })
+    }
+
+    /// Makes sure that a run can be timed by it.
+    ///
+    /// # Errors
+    /// [`ClockError::TooLoose`].
+    pub fn ensure_good(self) -> Result<Self, ClockError> {
+        // Over the shortest time the rate is known by the calibration of now.
+        let bound = WallClock::since(&self).error_bound;
+        match bound <= CLAIM {
+            true => Ok(self),
+            false => Err(ClockError::TooLoose { bound }),
+        }
+    }
+}
+
+/// The guest as a peer of exchanges, by the words in shared memory.
+struct Guest<'a> {
+    instrument: &'a Instrument,
+    number: u64,
+    began: (Instant, HostTsc),
+}
+
+impl<'a> Guest<'a> {
+    fn new(instrument: &'a Instrument) -> Self {
+        Self {
+            instrument,
+            number: 0,
+            began: (Instant::now(), HostTsc::now()),
+        }
+    }
+}
+
+impl Peer for Guest<'_> {
+    fn exchange(&mut self) -> Option<Exchange> {
+        interrupt::check().ok()?;
+        self.number += 1;
+        let started = Instant::now();
+        let before = HostTsc::now();
+        self.instrument.ping(self.number);
+        loop {
+            let pong = self.instrument.pong();
+            if pong.number == self.number {
+                return Some(Exchange {
+                    before,
+                    guest: pong.tsc,
+                    after: HostTsc::now(),
+                });
+            }
+            if started.elapsed() >= SILENCE || interrupt::check().is_err() {
+                return None;
+            }
+            hint::spin_loop();
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.0.elapsed()
+    }
+
+    fn nanos(&self, cycles: u64) -> Nanos {
+        let passed = HostTsc::now().0.saturating_sub(self.began.1.0).max(1);
+        let rate = self.elapsed().as_nanos() as f64 / passed as f64;
+        Nanos((cycles as f64 * rate).ceil() as u64)
     }
 }
 

@@ -255,10 +255,35 @@ impl Pinned {
         Ok(pinned)
     }
 
+    /// Puts this thread on one processor and those of QEMU on the others that this
+    /// process may run on; `None` where there is no other one.
+    ///
+    /// # Errors
+    /// When QEMU is gone, or the host does not let it be moved.
+    pub fn apart(qemu: u32) -> io::Result<Option<Self>> {
+        let allowed = allowed()?;
+        let Some((own, others @ [_, ..])) = allowed.split_last() else {
+            return Ok(None);
+        };
+        let mut pinned = Self(Vec::new());
+        pinned.put(None, *own)?;
+        for (thread, _) in threads(qemu)? {
+            match pinned.put_on(Some(thread), others) {
+                Err(Errno::SRCH) => {}
+                put => put?,
+            }
+        }
+        Ok(Some(pinned))
+    }
+
     fn put(&mut self, thread: Option<Pid>, cpu: u32) -> rustix::io::Result<()> {
+        self.put_on(thread, &[cpu])
+    }
+
+    fn put_on(&mut self, thread: Option<Pid>, cpus: &[u32]) -> rustix::io::Result<()> {
         let before = sched_getaffinity(thread)?;
         let mut set = CpuSet::new();
-        set.set(cpu as usize);
+        cpus.iter().for_each(|cpu| set.set(*cpu as usize));
         sched_setaffinity(thread, &set)?;
         self.0.push((thread, before));
         Ok(())
