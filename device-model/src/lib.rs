@@ -26,6 +26,7 @@ pub mod event;
 pub mod fault;
 pub mod irq;
 mod irq_handle;
+pub mod log;
 pub mod nic_lite;
 pub mod register;
 pub mod server;

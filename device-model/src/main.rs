@@ -21,6 +21,7 @@ use device_model::{
     control::{ControlServer, Target},
     edu::{EduDevice, EduRegister},
     event::EventDevice,
+    log,
     nic_lite::{NicLite, NicRegister},
     slot::ServedSlot,
 };
@@ -28,7 +29,6 @@ use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     low_level::pipe,
 };
-use tracing_subscriber::EnvFilter;
 
 /// How long the device may take to end after a signal.
 const STOP_BOUND: Duration = Duration::from_secs(5);
@@ -37,7 +37,8 @@ const STOP_BOUND: Duration = Duration::from_secs(5);
 const SLOT: u8 = 5;
 
 /// Serves a PCI device to QEMU over vfio-user, until QEMU leaves or Ctrl-C;
-/// with `--on-disconnect`, to one QEMU after another.
+/// with `--on-disconnect`, to one QEMU after another. IRQBED_LOG says what is logged:
+/// warn (the default), info, debug.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -143,17 +144,12 @@ fn main() -> ExitCode {
     // A usage error ends the process here, with status 2.
     let arguments = Arguments::parse();
     let controlled = arguments.check();
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::Level::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
+    log::to_stderr("warn");
     match run(&arguments, controlled) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "device-model: {error:#}");
+            let why = log::one_line(error.chain());
+            let _ = writeln!(io::stderr(), "device-model: error: {why}");
             ExitCode::FAILURE
         }
     }

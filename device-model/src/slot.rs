@@ -19,7 +19,7 @@ pub enum SlotError {
     #[error("{0} functions in one slot: it takes 8")]
     TooMany(usize),
     /// One of them cannot be served.
-    #[error("function {function}: {source}")]
+    #[error("function {function} cannot be served")]
     Serve {
         /// Its number.
         function: usize,

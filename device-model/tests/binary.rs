@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_device-model"));
     command
-        .env_remove("RUST_LOG")
+        .env_remove("IRQBED_LOG")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -25,13 +25,13 @@ mod trace;
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use device_model::log;
 
 use crate::{
     artefacts::{ArtefactError, Artefacts},
@@ -43,7 +43,8 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Cli {
-    /// Say more: -v what the harness does, -vv the guest's console too
+    /// Say more: -v what the harness does, -vv the guest's console too; IRQBED_LOG says
+    /// it in more detail (docs/logging.md)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
     #[command(subcommand)]
@@ -115,13 +116,7 @@ fn log_to_stderr(verbose: u8) {
         1 => "info",
         _ => "debug",
     };
-    let filter = EnvFilter::try_from_env("IRQBED_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    log::to_stderr(default);
 }
 
 /// The parts of a guest, with the kernel that the user wants.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a person sees while a run goes on: the phase, and how far it is.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
+use device_model::log::may_style;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// One line on standard error that is gone when the run ends.
@@ -10,9 +11,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// Shown only where standard error is a terminal.
+    /// Shown only where standard error is a terminal that may be styled.
     #[must_use]
     pub fn on_terminal() -> Self {
+        if !may_style(&io::stderr()) {
+            return Self::hidden();
+        }
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(Duration::from_millis(250));
         Self(bar)

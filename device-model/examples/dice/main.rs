@@ -80,6 +80,8 @@ impl PciDevice for Dice {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // What the library warns of; IRQBED_LOG=debug says more.
+    device_model::log::to_stderr("warn");
     let path = std::env::args_os().nth(1).ok_or("usage: dice PATH")?;
     let dice = Dice {
         registers: Registers::new(),

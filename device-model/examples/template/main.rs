@@ -74,6 +74,8 @@ impl PciDevice for Template {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // What the library warns of; IRQBED_LOG=debug says more.
+    device_model::log::to_stderr("warn");
     let path = std::env::args_os().nth(1).ok_or("usage: template PATH")?;
     let server = Server::bind(&PathBuf::from(path))?.serve(Template::new())?;
     println!("template: {:?}", server.join());

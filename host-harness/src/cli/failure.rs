@@ -4,6 +4,8 @@
 
 use std::{error::Error, process::ExitCode};
 
+use device_model::log;
+
 use crate::{
     bench::BenchError, clock::ClockError, interrupt, measure::MeasureError, series::SeriesError,
     session::SessionError,
@@ -16,7 +18,7 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
         eprintln!("irqbed: interrupted");
         return ExitCode::from(130);
     }
-    eprintln!("irqbed: error: {}", one_line(error));
+    eprintln!("irqbed: error: {}", log::one_line(error.chain()));
     let console = error
         .chain()
         .find_map(session)
@@ -28,22 +30,6 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
         }
     }
     ExitCode::FAILURE
-}
-
-/// The error and its causes, less those whose words are there already.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut line = String::new();
-    for cause in error.chain() {
-        let words = cause.to_string();
-        let words = words.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        if line.is_empty() {
-            line = words;
-        } else if !line.contains(&words) {
-            line.push_str(": ");
-            line.push_str(&words);
-        }
-    }
-    line
 }
 
 /// A failed session, also within an error that passes on its words: such a
@@ -66,23 +52,7 @@ fn session<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a SessionError> {
 mod tests {
     use std::time::Duration;
 
-    use anyhow::{Context, anyhow};
-
     use super::*;
-
-    #[test]
-    fn a_cause_that_was_quoted_is_not_said_again() {
-        let error = anyhow!("no space")
-            .context("cannot write results: no space")
-            .context("in vain");
-        assert_eq!(one_line(&error), "in vain: cannot write results: no space");
-    }
-
-    #[test]
-    fn an_error_of_many_lines_is_one() {
-        let error = Err::<(), _>(anyhow!("a\n  b\n")).context("c").unwrap_err();
-        assert_eq!(one_line(&error), "c: a b");
-    }
 
     #[test]
     fn the_guests_words_are_found_however_deep_the_session_lies() {
