@@ -11,6 +11,8 @@ use std::{fmt, time::Duration};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::units::span;
+
 /// How QEMU executes the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,7 +97,7 @@ pub enum KvmError {
     #[error("KVM opens but cannot run a 64-bit guest: {0}")]
     CannotRun(String),
     /// The guest did not end.
-    #[error("KVM opens but cannot run a 64-bit guest: it was not through after {0:?}")]
+    #[error("KVM opens but cannot run a 64-bit guest: it was not through after {}", span(*.0))]
     Hangs(Duration),
 }
 

@@ -10,6 +10,8 @@ use std::{
 use irqbed_abi::control::{CONTROL_VERSION, Hello, Reply, Request};
 use serde::de::DeserializeOwned;
 
+use crate::units::span;
+
 /// How long one read of the line blocks before the wait is reconsidered.
 const SLICE: Duration = Duration::from_millis(50);
 /// Longest line we take from the guest, bytes.
@@ -19,7 +21,7 @@ const LINE: usize = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// No line within the time.
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {}", span(*.0))]
     Silent(Duration),
     /// The line was closed: the guest is gone.
     #[error("the control line was closed")]

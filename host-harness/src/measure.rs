@@ -30,7 +30,7 @@ use crate::{
     interrupt::Interrupted,
     progress::Progress,
     session::{Session, SessionError},
-    units::Nanos,
+    units::{Nanos, span},
 };
 use faulty::{is_faulty, recovers};
 use pace::{Pace, Watch};
@@ -95,7 +95,7 @@ pub enum MeasureError {
     #[error("the device refused an event: {0}")]
     Raise(#[from] RaiseError),
     /// The driver no longer takes records.
-    #[error("the driver has left {0} records in its rings for {STUCK:?}: the guest hangs")]
+    #[error("the driver has left {0} records in its rings for {stuck}: the guest hangs", stuck = span(STUCK))]
     Stuck(u32),
     /// The session failed.
     #[error(transparent)]

@@ -34,6 +34,7 @@ use crate::{
     mechanism::{Mechanism, Pair},
     progress::Progress,
     session::{Session, SessionError},
+    units::span,
 };
 
 /// Events before the first that is logged: the guest has done each thing by
@@ -106,7 +107,7 @@ pub enum PathError {
     #[error("the device refused an event: {0}")]
     Raise(#[from] RaiseError),
     /// An event did not arrive.
-    #[error("event {0} did not arrive within {LIMIT:?}")]
+    #[error("event {0} did not arrive within {limit}", limit = span(LIMIT))]
     Lost(Seq),
     /// An event cannot be found in the log.
     #[error("event {seq} cannot be cut out of the log: {error}")]

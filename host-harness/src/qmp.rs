@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 pub use message::Event;
 
 use crate::interrupt::{self, Interrupted};
+use crate::units::span;
 use message::Message;
 
 /// How long one read blocks before the wait is reconsidered.
@@ -38,7 +39,7 @@ pub enum QmpError {
     #[error("QEMU has ended: its QMP channel is closed")]
     Closed,
     /// Nothing came within the time.
-    #[error("QEMU hangs: {waiting_for} did not come by QMP within {limit:?}")]
+    #[error("QEMU hangs: {waiting_for} did not come by QMP within {}", span(*.limit))]
     Silent {
         /// What was waited for.
         waiting_for: String,

@@ -14,6 +14,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::units::span;
+
 /// Longest a program may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Most of an answer that is read, bytes.
@@ -31,7 +33,7 @@ pub enum ProgramError {
         error: io::Error,
     },
     /// It takes too long and was ended.
-    #[error("{program} has not ended within {limit:?}")]
+    #[error("{program} has not ended within {}", span(*.limit))]
     Slow {
         /// The program.
         program: PathBuf,

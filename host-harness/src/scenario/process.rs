@@ -17,6 +17,8 @@ use super::{
 };
 use crate::{group, interrupt, qemu::die_with_parent, session::SessionError};
 
+use crate::units::span;
+
 /// How long a device model may take until it listens.
 const LISTEN_LIMIT: Duration = Duration::from_secs(10);
 /// How long it may take to end once it was told to.
@@ -71,7 +73,7 @@ impl DeviceProcess {
             match reach(&socket) {
                 Ok(handle) => return Ok((process, handle)),
                 Err(why) if Instant::now() >= deadline => {
-                    let limit = format!("it does not listen within {LISTEN_LIMIT:?}");
+                    let limit = format!("it does not listen within {}", span(LISTEN_LIMIT));
                     return Err(failed(format!("{limit}: {why}")));
                 }
                 Err(_) => {}

@@ -11,6 +11,8 @@ use irqbed_abi::{
 
 use super::{Session, SessionError, error::quoted};
 
+use crate::units::span;
+
 /// How long the device may take to be enabled by a driver that has loaded.
 const READY_LIMIT: Duration = Duration::from_secs(5);
 
@@ -45,7 +47,8 @@ impl Session {
             Ok(())
         } else {
             Err(SessionError::Device(format!(
-                "the driver has loaded but did not enable the device within {READY_LIMIT:?}{}",
+                "the driver has loaded but did not enable the device within {}{}",
+                span(READY_LIMIT),
                 quoted("the guest said", &self.kernel_log()?)
             )))
         }

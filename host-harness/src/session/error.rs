@@ -6,7 +6,7 @@ use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 use super::{PlugError, boot};
 use crate::{
     agent::AgentError, artefacts::ArtefactError, interrupt::Interrupted, qemu::StartError,
-    qmp::QmpError,
+    qmp::QmpError, units::span,
 };
 
 /// Why a session could not go on.
@@ -70,7 +70,7 @@ pub enum SessionError {
         console: Vec<String>,
     },
     /// The guest does not answer.
-    #[error("the guest hangs: no answer to {waiting_for} within {limit:?}{}", boot::longer(.waiting_for))]
+    #[error("the guest hangs: no answer to {waiting_for} within {}{}", span(*.limit), boot::longer(.waiting_for))]
     Hangs {
         /// What we waited for.
         waiting_for: String,

@@ -20,6 +20,7 @@ use crate::{
     qemu::{self, Port},
     qmp::{Event, Qmp, QmpError},
     scenario::{DeviceProcess, Served},
+    units::span,
 };
 
 /// How long a guest may take to let a device go. Its kernel gives a person 5 s to
@@ -67,8 +68,9 @@ pub enum PlugError {
     },
     /// The guest does not give the device back.
     #[error(
-        "the guest does not let go of the device in port {port} within {LET_GO:?}: its driver \
-         hangs, its interrupts leave it no time, or its kernel cannot unplug"
+        "the guest does not let go of the device in port {port} within {}: its driver \
+         hangs, its interrupts leave it no time, or its kernel cannot unplug",
+        span(LET_GO)
     )]
     Kept {
         /// The port.
@@ -78,7 +80,10 @@ pub enum PlugError {
     #[error("the guest refuses to let go of the device in port {0}")]
     GuestRefuses(Port),
     /// QEMU has let go of the device, but not of its connection.
-    #[error("QEMU does not hang up on the device from port {port} within {HUNG_UP:?}")]
+    #[error(
+        "QEMU does not hang up on the device from port {port} within {}",
+        span(HUNG_UP)
+    )]
     StillConnected {
         /// The port.
         port: Port,

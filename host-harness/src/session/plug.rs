@@ -10,6 +10,7 @@ use crate::{
     qemu::Port,
     qmp::{Qmp, QmpError},
     scenario::Served,
+    units::span,
 };
 
 /// How long a guest may take to find a device, and its driver to enable it.
@@ -141,7 +142,8 @@ impl Session {
             return Ok(());
         }
         Err(SessionError::Device(format!(
-            "the driver did not enable the device in port {port} within {FOUND:?}{}",
+            "the driver did not enable the device in port {port} within {}{}",
+            span(FOUND),
             quoted("the guest said", &self.kernel_log()?)
         )))
     }

@@ -109,7 +109,7 @@ mod tests {
             r#"tests="3""#,
             r#"failures="1""#,
             r#"errors="1""#,
-            r#"message="the program was stopped: it had not ended within 5s""#,
+            r#"message="the program was stopped: it had not ended within 5 s""#,
             "a device is gone: x",
             "&lt;hello&gt;",
             "&amp; b",

@@ -7,6 +7,8 @@ use irqbed_abi::control::Ending;
 
 use super::{DeviceFault, Finding, output::Output};
 
+use crate::units::span;
+
 /// Why a trial failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -20,7 +22,7 @@ pub enum Failure {
     #[error("{}", ending(.0, *.1))]
     Program(Ending, u8),
     /// The program had to be stopped.
-    #[error("the program was stopped: it had not ended within {0:?}")]
+    #[error("the program was stopped: it had not ended within {}", span(*.0))]
     Limit(Duration),
     /// The program could not even be stopped.
     #[error("the program hangs in the kernel, and cannot be killed{}", stack(.0))]

@@ -56,6 +56,6 @@ fn a_guest_that_hangs_is_quoted() {
     command.env("IRQBED_BOOT_LIMIT", "8");
     Running::start(&sandbox, command)
         .wait()
-        .assert_console_shown(&["the guest hangs", "boot", "8s", "IRQBED_BOOT_LIMIT"]);
+        .assert_console_shown(&["the guest hangs", "boot", "8 s", "IRQBED_BOOT_LIMIT"]);
     sandbox.assert_nothing_left();
 }

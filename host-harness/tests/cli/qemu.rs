@@ -82,7 +82,7 @@ fn a_qemu_that_hangs_is_given_up() {
     Running::start(&sandbox, command).wait().assert_refused(&[
         "hangs",
         "boot",
-        "1s",
+        "within 1 s",
         "IRQBED_BOOT_LIMIT",
     ]);
     sandbox.assert_nothing_left();
