@@ -92,6 +92,12 @@ impl Queue {
         }))
     }
 
+    /// Events that the queue had no room for so far, as its mapping says; for who does
+    /// not have it mapped.
+    pub fn dropped(&self) -> Option<u64> {
+        self.map().ok().map(|ring| ring.dropped())
+    }
+
     /// Maps the queue.
     pub fn map(&self) -> Result<Ring> {
         let tail = QUEUE_MMAP_OFFSET + u64::from(QUEUE_PAGE);

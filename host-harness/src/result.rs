@@ -268,7 +268,8 @@ pub struct Listener {
     /// counts them.
     #[serde(default)]
     pub coalesced: u64,
-    /// Messages the kernel dropped at its socket.
+    /// What the kernel dropped because it had no room for it: messages at its socket, or
+    /// events at its queue of the driver.
     pub kernel_drops: u64,
     /// Whether it lived to the end of the run.
     pub alive: bool,

@@ -99,6 +99,14 @@ pub(crate) fn facts(result: &RunResult) -> Vec<(String, String)> {
     if let Some(listener) = listeners.next().filter(|one| one.wake_ups != one.received) {
         fact("wake-ups", wake_ups(listener));
     }
+    for (number, listener) in result.listeners.iter().enumerate() {
+        if listener.signal_overflows > 0 {
+            fact(
+                "signals",
+                signal_overflows(number, listener.signal_overflows),
+            );
+        }
+    }
     if let Some(saturation) = &result.saturation {
         fact("lossless", lossless(saturation));
     }
@@ -118,6 +126,15 @@ pub(crate) fn facts(result: &RunResult) -> Vec<(String, String)> {
         fact("note", note.clone());
     }
     facts
+}
+
+fn signal_overflows(listener: usize, count: u64) -> String {
+    let times = if count == 1 { "time" } else { "times" };
+    format!(
+        "the queue of real-time signals of listener {listener} overflowed {} {times}; no event \
+         is lost by it",
+        thousands(count)
+    )
 }
 
 /// Mechanism, context, and the rest.

@@ -132,8 +132,9 @@ pub struct ListenerReport {
     /// Replies that the driver's socket did not take.
     #[serde(default)]
     pub replies_unsent: u64,
-    /// Messages the kernel dropped at this socket, from `/proc/net/netlink`;
-    /// for a dead listener the last value read while it lived.
+    /// What the kernel dropped because there was no room for it at this listener:
+    /// messages at its socket, from `/proc/net/netlink`, or events at its queue of the
+    /// driver; for a dead listener the last value read while it lived.
     pub kernel_drops: u64,
     /// Number of the last event received; 0 for none.
     pub last_seq: u64,

@@ -34,6 +34,10 @@ struct IoUring {
 }
 
 impl Receiver for IoUring {
+    fn drops(&self) -> Option<u64> {
+        self.queue.dropped()
+    }
+
     fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
         self.queue.quit()
     }

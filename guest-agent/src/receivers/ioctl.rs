@@ -28,6 +28,10 @@ struct Ioctl {
 }
 
 impl Receiver for Ioctl {
+    fn drops(&self) -> Option<u64> {
+        self.queue.dropped()
+    }
+
     fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
         self.queue.quit()
     }

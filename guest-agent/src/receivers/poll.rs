@@ -41,6 +41,10 @@ struct Poll {
 }
 
 impl Receiver for Poll {
+    fn drops(&self) -> Option<u64> {
+        self.queue.dropped()
+    }
+
     fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
         self.queue.quit()
     }

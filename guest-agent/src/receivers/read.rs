@@ -29,6 +29,10 @@ struct Read {
 }
 
 impl Receiver for Read {
+    fn drops(&self) -> Option<u64> {
+        self.queue.dropped()
+    }
+
     fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
         self.queue.quit()
     }

@@ -176,6 +176,21 @@ fn wake_ups_show_where_they_are_not_one_for_each_event() {
 }
 
 #[test]
+fn signals_that_overflowed_are_in_the_text_as_they_are_in_json() {
+    let mut result = examples::wall();
+    let shown = |result: &RunResult| render(&examples::document(result.clone()));
+    assert!(!shown(&result).contains("signals:"));
+    result.listeners[0].signal_overflows = 1_063;
+    // A paragraph is wrapped.
+    let found = shown(&result)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let words = "listener 0 overflowed 1,063 times; no event is lost by it";
+    assert!(found.contains(words), "{found}");
+}
+
+#[test]
 fn the_highest_lossless_rate_stands_with_what_is_lost_above() {
     let mut result = examples::wall();
     let mut lossy = Account::new(21_000, 20_990);
