@@ -5,6 +5,8 @@
 # no root and changes nothing. Proxies and credentials stay the system's.
 # Lists are verified by the archive's signatures, packages by the lists.
 
+check_path
+
 # Only these can be Debian's.
 SUITE_NAMES='(buster|bullseye|bookworm|trixie|forky|duke|(old)*stable|testing|unstable|sid)'
 

@@ -17,6 +17,15 @@ die() {
   exit 1
 }
 
+# Stops before anything is fetched or compiled that could not be used.
+check_path() {
+  case $ROOT in
+    *[[:space:]:]*)
+      die "the kernel's makefiles cannot work in '$ROOT', because of a space or colon in the name: move the checkout"
+      ;;
+  esac
+}
+
 # One setup at a time; what another one has done need not be done again.
 # Whatever outlives its script keeps the lock: nobody else writes meanwhile.
 lock() {

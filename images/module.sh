@@ -35,8 +35,9 @@ kdir=$(cd "$kdir" && pwd -P)
 [ -f "$kdir/include/config/kernel.release" ] ||
   die "$kdir is not prepared for building modules: it lacks include/config/kernel.release"
 release=$(cat "$kdir/include/config/kernel.release")
-case $kdir$out in
-  *[[:space:]:]*) die "the kernel's makefiles cannot work below $ROOT, because of a space or colon in the name: move the checkout" ;;
+check_path
+case $kdir in
+  *[[:space:]:]*) die "the kernel's makefiles cannot work in '$kdir', because of a space or colon in the name: set IRQBED_KDIR to another folder" ;;
 esac
 
 # Type information would need the symbols of vmlinux, and a tool of its own.

@@ -6,6 +6,7 @@
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
+check_path
 lock
 
 jobs_of_ours=()

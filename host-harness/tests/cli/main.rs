@@ -24,6 +24,7 @@ mod raise;
 mod report;
 mod run_vm;
 mod sandbox;
+mod setup;
 mod signals;
 mod sources;
 mod test;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the scripts refuse before they fetch or compile anything.
+
+use std::process::Command;
+
+use crate::{sandbox::Sandbox, sources::repository};
+
+#[test]
+fn a_folder_that_the_kernels_makefiles_cannot_take_is_refused_before_the_first_download() {
+    let sandbox = Sandbox::new();
+    for name in ["with space", "with:colon"] {
+        let checkout = sandbox.own(name);
+        std::fs::create_dir(&checkout).expect("a folder");
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(repository().join("images"))
+            .arg(&checkout)
+            .status();
+        assert!(copied.expect("cp runs").success());
+        for script in [&["setup.sh"][..], &["kernel.sh"], &["tools.sh", "busybox"]] {
+            let (script, arguments) = script.split_first().expect("a script");
+            let ended = Command::new(checkout.join("images").join(script))
+                .env_remove("IRQBED_KERNEL")
+                .env_remove("IRQBED_KDIR")
+                .args(arguments)
+                .output()
+                .expect("the script runs");
+            let said = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(1), "{script}: {said}");
+            assert_eq!(said.lines().count(), 1, "{script}: {said}");
+            assert!(
+                said.contains(name) && said.contains("move the checkout"),
+                "{said}"
+            );
+            for folder in ["target", ".irqbed/apt", ".irqbed/kernel", ".irqbed/tools"] {
+                assert!(!checkout.join(folder).exists(), "{script} made {folder}");
+            }
+        }
+    }
+    sandbox.assert_nothing_left();
+}
