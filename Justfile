@@ -92,6 +92,14 @@ test *ARGS: setup
 test-debug *TESTS='safe_contexts:: faults:: hotplug::': setup
     @IRQBED_TEST_KERNEL=6.12-debug images/cargo.sh test --test guest -- --include-ignored --nocapture {{TESTS}}
 
+# Make random system calls on every entrance of the driver, on the kernel that checks: `fuzz-driver OPERATIONS SEED`
+fuzz-driver OPERATIONS='1000000' SEED='1': setup
+    @IRQBED_TEST_KERNEL=6.12-debug IRQBED_FUZZ_OPERATIONS={{quote(OPERATIONS)}} IRQBED_FUZZ_SEED={{quote(SEED)}} images/cargo.sh test --test guest -- --nocapture fuzz::
+
+# Print which lines of the crates and of the driver the tests reach: `coverage`, or `coverage --test guest faults::`
+coverage *ARGS: setup
+    @images/coverage.sh "$@"
+
 # Compare the instructions of every mechanism with those that are kept; fails where one grew
 bench-check *ARGS: setup
     @bench/check.sh check "$@"

@@ -17,6 +17,7 @@ mod control;
 mod datagrams;
 mod events;
 mod ftrace;
+mod fuzz;
 mod genetlink;
 mod init;
 mod insert;
@@ -52,6 +53,8 @@ fn main() -> ExitCode {
     let result = match arguments.next().as_deref() {
         Some(listener::ROLE) => listener::main(arguments.next()),
         Some(insert::ROLE) => insert::main(&arguments.collect::<Vec<_>>()),
+        Some(fuzz::ROLE) => fuzz::main(&arguments.collect::<Vec<_>>()),
+        Some(fuzz::WORKER_ROLE) => fuzz::worker(&arguments.collect::<Vec<_>>()),
         Some(load::ROLE) => load::main(arguments.next(), arguments.next()),
         Some(raw::ROLE) => raw::main(arguments.next()),
         Some(shell::ROLE) => shell::main(),

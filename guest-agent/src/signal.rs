@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use crate::tsc::{self, GuestTsc};
 
 /// `F_SETSIG` of linux/fcntl.h, which `libc` does not have for glibc.
-const F_SETSIG: libc::c_int = 10;
+pub const F_SETSIG: libc::c_int = 10;
 
 /// What the handler of `SIGTERM` does. Set once, before the handler is.
 static ACTION: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();

@@ -3,10 +3,12 @@
 //! netlink. Each asserts on what the guest and the host both saw.
 
 mod clock;
+mod coverage;
 mod devices;
 mod failures;
 mod family;
 mod faults;
+mod fuzz;
 mod genetlink;
 mod hotplug;
 mod interrupts;

@@ -17,6 +17,8 @@ use irqbed_abi::{
     counters::Counters,
 };
 
+use crate::coverage;
+
 /// Two guests on two cores would wait for each other: one at a time.
 static ONE_GUEST: Mutex<()> = Mutex::new(());
 
@@ -30,6 +32,7 @@ pub struct Guest {
     pub session: Session,
     /// Kernel warnings from before the test had done anything.
     boot_warnings: usize,
+    number: u32,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -64,6 +67,11 @@ pub fn machine(clock: ClockKind) -> Machine {
     if kernel().is_some() {
         // One that checks keeps account of all memory, in memory.
         machine.memory_mib *= 2;
+    }
+    if coverage::folder().is_some() {
+        machine
+            .kernel_parameters
+            .push(coverage::PARAMETER.to_owned());
     }
     machine
 }
@@ -116,6 +124,7 @@ impl Guest {
         Self {
             session,
             boot_warnings,
+            number: coverage::number(),
             _turn: turn,
         }
     }
@@ -142,6 +151,7 @@ impl Guest {
     /// What the kernel complained of, but that the driver is not its own and the
     /// machine slow.
     pub fn complaints(&mut self) -> Vec<String> {
+        coverage::gather(&mut self.session, self.number);
         let log = self.session.kernel_log().expect("the agent reads the log");
         log.into_iter()
             .skip(self.boot_warnings)
