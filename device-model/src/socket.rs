@@ -33,7 +33,11 @@ pub enum SocketError {
     #[error("{path} is too long for a socket, which takes 107 bytes: choose a shorter one", path = .0.display())]
     TooLong(PathBuf),
     /// The folder does not exist or cannot be examined.
-    #[error("cannot use the folder of {path} for a socket", path = path.display())]
+    #[error(
+        "cannot use the folder {folder} for the socket {path}",
+        folder = path.parent().unwrap_or(path).display(),
+        path = path.display()
+    )]
     NoFolder {
         /// Path of the socket.
         path: PathBuf,
@@ -55,7 +59,7 @@ pub enum SocketError {
         source: io::Error,
     },
     /// The system refused a socket without a path.
-    #[error("cannot make a socket in the folder for temporary files (TMPDIR)")]
+    #[error("cannot make a socket in {folder}, the folder for temporary files (TMPDIR)", folder = std::env::temp_dir().display())]
     Unnamed(#[source] io::Error),
 }
 

@@ -3,13 +3,17 @@
 //! who asks.
 
 use std::{
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt, FileTypeExt},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, ensure};
-use device_model::control::{ControlClient, ControlServer, Target};
+use anyhow::{Context, anyhow, ensure};
+use device_model::{
+    control::{ClientError, ControlClient, ControlServer, Target},
+    socket::BoundSocket,
+};
 
 use crate::{plugging::Plugging, session::Guest};
 
@@ -40,11 +44,34 @@ pub(super) fn attend(ports: u32, socket: &Path) -> anyhow::Result<impl FnMut(&mu
 /// Reaches the device of a running guest, at the default socket for `None`.
 pub(super) fn connect(socket: Option<&Path>) -> anyhow::Result<ControlClient> {
     let socket = socket_or_default(socket)?;
-    ControlClient::connect(&socket).with_context(|| {
-        format!(
-            "no running guest at {}: start one with `./just run-vm`",
-            socket.display()
-        )
+    ControlClient::connect(&socket).map_err(|error| match error {
+        ClientError::Connect { source, .. } => anyhow!(
+            "no running guest at {}: {}; start one with `./just run-vm`",
+            socket.display(),
+            nobody(&socket, &source)
+        ),
+        error => error.into(),
+    })
+}
+
+/// Why nobody could be reached at a socket.
+fn nobody(socket: &Path, error: &io::Error) -> String {
+    let found = fs::metadata(socket);
+    let is_socket = found.is_ok_and(|found| found.file_type().is_socket());
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        io::ErrorKind::ConnectionRefused if is_socket => "nobody listens there any more".to_owned(),
+        io::ErrorKind::ConnectionRefused => "it is no socket".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Makes sure that a guest can be asked at a socket, before one is booted.
+pub(super) fn check(socket: &Path) -> anyhow::Result<()> {
+    let bound = BoundSocket::bind_or_replace(socket);
+    bound.map(drop).with_context(|| {
+        let socket = socket.display();
+        format!("cannot listen for `irqbed raise`, `fault` and `plug` at {socket}")
     })
 }
 

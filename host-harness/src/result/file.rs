@@ -2,7 +2,6 @@
 //! Documents on disk: written whole or not at all, read with care.
 
 use std::{
-    convert::Infallible,
     fmt, fs, io,
     io::{BufWriter, Write},
     os::unix::fs::PermissionsExt,
@@ -26,14 +25,14 @@ pub enum JsonTarget {
 }
 
 impl FromStr for JsonTarget {
-    type Err = Infallible;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(if text == "-" {
-            Self::Stdout
-        } else {
-            Self::File(PathBuf::from(text))
-        })
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => Err("give the name of a file, or - for standard output"),
+            "-" => Ok(Self::Stdout),
+            path => Ok(Self::File(PathBuf::from(path))),
+        }
     }
 }
 
@@ -166,6 +165,9 @@ pub enum ReadError {
         #[source]
         error: io::Error,
     },
+    /// There is nothing in the file.
+    #[error("{0} is empty")]
+    Empty(PathBuf),
     /// The file ends in the middle of a value.
     #[error("{path} is cut short: {error}")]
     Truncated {
@@ -257,6 +259,9 @@ impl Document {
     /// [`ReadError`] names the path and what is wrong with the text.
     pub(crate) fn from_json(path: &Path, text: &[u8]) -> Result<Self, ReadError> {
         let path = || path.to_owned();
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Err(ReadError::Empty(path()));
+        }
         let head: Head = serde_json::from_slice(text).map_err(|error| match error.classify() {
             serde_json::error::Category::Eof => ReadError::Truncated {
                 path: path(),

@@ -18,6 +18,9 @@ pub enum SessionError {
     /// The device could not be made or served.
     #[error("the device model failed: {0}")]
     Device(String),
+    /// Nobody could ask for something while the guest runs.
+    #[error("{0}")]
+    Control(String),
     /// QEMU could not be started.
     #[error(transparent)]
     Start(#[from] StartError),

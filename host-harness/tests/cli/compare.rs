@@ -76,6 +76,7 @@ fn what_cannot_be_read_is_named_in_one_line() {
             "not a result of irqbed",
         ),
         (write(&sandbox, "list", b"[]"), "not a result of irqbed"),
+        (write(&sandbox, "empty", b""), "empty is empty"),
         (write(&sandbox, "text", b"hello"), "is not JSON"),
         (write(&sandbox, "newer", newer.as_bytes()), "irqbed/9"),
         ("/nonexistent/result.json".to_owned(), "cannot read"),

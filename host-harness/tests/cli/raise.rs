@@ -25,6 +25,12 @@ fn without_a_guest_it_says_how_to_start_one() {
         elsewhere,
         "./just run-vm",
     ]);
+    let file = sandbox.own("file");
+    fs::write(&file, "").expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    let ended = run(&sandbox, &["raise", "--control", file]);
+    ended.assert_refused(&["no running guest", file, "it is no socket"]);
+    assert_eq!(ended.stderr.matches(file).count(), 1, "{ended:#?}");
     sandbox.assert_nothing_left();
 }
 

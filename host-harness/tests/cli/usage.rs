@@ -153,6 +153,10 @@ fn what_cannot_be_traced_says_why() {
 
 #[test]
 fn words_that_are_none_of_ours_are_named() {
+    assert_usage(
+        &["bench", "--json", ""],
+        &["--json", "- for standard output"],
+    );
     assert_usage(&["bench", "--frobnicate"], &["--frobnicate"]);
     assert_usage(&["brew"], &["brew"]);
     assert_usage(&["bench", "--clock", "sun"], &["--clock", "sun"]);

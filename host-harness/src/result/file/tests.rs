@@ -129,13 +129,14 @@ fn a_dash_is_standard_output() {
 #[test]
 fn a_document_cut_short_is_told_from_one_that_is_none() {
     let text = document().to_json();
-    for end in [0, 1, 40, text.len() / 2, text.len() - 3] {
+    for end in [1, 40, text.len() / 2, text.len() - 3] {
         let error = read_text(&text[..end]).unwrap_err();
         assert!(
             matches!(error, ReadError::Truncated { .. }),
             "{end}: {error}"
         );
     }
+    assert!(matches!(read_text(" \n"), Err(ReadError::Empty(_))));
     assert!(matches!(
         read_text("schema: irqbed/1"),
         Err(ReadError::NotJson { .. })
