@@ -138,3 +138,62 @@ fn print(text: &str) -> anyhow::Result<()> {
         .and_then(|()| stdout.flush())
         .context("cannot write to standard output")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::any::TypeId;
+
+    use clap::{Arg, CommandFactory, builder::ArgAction, error::ErrorKind};
+
+    use super::*;
+
+    /// The bounds in a help text: `(1 to 64)`.
+    fn range(help: &str) -> Option<(u64, u64)> {
+        let ranges = help.split('(').filter_map(|rest| rest.split(')').next());
+        let mut ranges = ranges.filter_map(|range| range.split_once(" to "));
+        ranges.find_map(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)))
+    }
+
+    fn is_number(arg: &Arg) -> bool {
+        let numbers = [
+            TypeId::of::<u8>(),
+            TypeId::of::<u16>(),
+            TypeId::of::<u32>(),
+            TypeId::of::<u64>(),
+        ];
+        let kind = arg.get_value_parser().type_id();
+        matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
+            && !arg.is_hide_set()
+            // They are listed.
+            && arg.get_possible_values().is_empty()
+            // Any word of a register, and any place.
+            && !["write", "offset"].contains(&arg.get_id().as_str())
+            && numbers.iter().any(|number| kind == *number)
+    }
+
+    #[test]
+    fn the_help_gives_the_range_of_each_number_and_keeps_to_it() {
+        let mut numbers = 0;
+        for command in Cli::command().get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| is_number(arg)) {
+                let name = format!("{} --{}", command.get_name(), arg.get_id());
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                let (low, high) = range(&help).unwrap_or_else(|| panic!("{name}: {help}"));
+                let refused = |value: String| {
+                    let option = format!("--{}={value}", arg.get_long().expect("an option"));
+                    let parsed = Cli::try_parse_from(["irqbed", command.get_name(), &option]);
+                    parsed.is_err_and(|error| error.kind() == ErrorKind::ValueValidation)
+                };
+                for value in [low, high] {
+                    assert!(!refused(value.to_string()), "{name}: {value} is refused");
+                }
+                let below = i128::from(low) - 1;
+                for value in [below, i128::from(high) + 1] {
+                    assert!(refused(value.to_string()), "{name}: {value} is taken");
+                }
+                numbers += 1;
+            }
+        }
+        assert!(numbers > 20, "{numbers}");
+    }
+}

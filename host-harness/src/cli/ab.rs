@@ -42,11 +42,11 @@ pub(super) struct Arguments {
     /// What it is now; the sources you stand in unless given
     #[arg(long, value_name = "REV|DIR")]
     new: Option<String>,
-    /// Boots of each side; 30 unless given, or 1 with `--clock instructions`
+    /// Boots of each side; 30 unless given, or 1 with `--clock instructions` (1 to 200)
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=200))]
     rounds: Option<u32>,
     /// Turns that the two guests of a round take, where time is measured; the
-    /// events are divided among them
+    /// events are divided among them (1 to 10000)
     #[arg(long, value_name = "N", default_value_t = TURNS, value_parser = value_parser!(u32).range(1..=10_000))]
     turns: u32,
     /// What the guest's clock counts: time, or executed instructions

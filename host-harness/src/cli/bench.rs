@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     options: Options,
-    /// Measure everything so often, in turns; `compare` needs 5 for wall time
+    /// Measure everything so often, in turns; `compare` needs 5 for wall time (1 to 1000)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Find the highest rate at which nothing is lost

@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     /// Where a server listens; several are measured in turns
     #[arg(long, value_name = "PATH", required_unless_present = "device")]
     socket: Vec<PathBuf>,
-    /// The region of its register: of all sockets, or given once for each
+    /// The region of its register: of all sockets, or given once for each (0 to 8)
     #[arg(long, value_name = "N", value_delimiter = ',', required_unless_present = "device", requires = "socket", value_parser = value_parser!(u32).range(..=8))]
     region: Vec<u32>,
     /// Where in the region, bytes, also in hexadecimal: of all sockets, or given
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME,...", value_enum, value_delimiter = ',')]
     device: Vec<Builtin>,
     /// How long its thread spins for a message before it sleeps; several to
-    /// compare them
+    /// compare them (0 to 1000000)
     #[arg(long, value_name = "MICROSECONDS,...", value_delimiter = ',', default_value = "0", requires = "device", value_parser = value_parser!(u64).range(..=MAX_POLL_US))]
     poll_us: Vec<u64>,
     /// Bytes of an access
@@ -45,10 +45,10 @@ pub(super) struct Arguments {
     /// Write this value, and do not read
     #[arg(long, value_name = "VALUE", value_parser = number)]
     write: Option<u64>,
-    /// Accesses of each register in a round
+    /// Accesses of each register in a round (1 to 100000)
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = value_parser!(u64).range(1..=100_000))]
     count: u64,
-    /// Rounds, in each of which every register has its turn
+    /// Rounds, in each of which every register has its turn (1 to 1000)
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(1..=1000))]
     rounds: u64,
     /// From where; for a server that takes one connection in its life, one of
@@ -61,7 +61,7 @@ pub(super) struct Arguments {
         default_value = "socket,guest"
     )]
     way: Vec<Way>,
-    /// Virtual processors of the guest
+    /// Virtual processors of the guest (1 to 64)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     vcpus: u32,
     /// Accelerator

@@ -30,10 +30,10 @@ pub(super) struct Arguments {
     /// Where in the kernel it does so
     #[arg(long, value_name = "C", default_value = "hardirq", value_parser = contexts())]
     context: Context,
-    /// Events to log; the median one is shown
+    /// Events to log; the median one is shown (1 to 10000)
     #[arg(long, value_name = "N", default_value_t = 21, value_parser = value_parser!(u64).range(1..=10_000))]
     events: u64,
-    /// Bytes each event carries
+    /// Bytes each event carries (0 to 4096)
     #[arg(long, value_name = "BYTES", default_value_t = 16, value_parser = value_parser!(u32).range(0..=i64::from(MAX_PAYLOAD)))]
     payload: u32,
     /// Whether driver and agent stamp the events

@@ -12,10 +12,10 @@ use super::control::connect;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Vector
+    /// Vector (0 to 31)
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(0..i64::from(VECTORS)))]
     vector: u32,
-    /// Events, one after the other
+    /// Events, one after the other (1 to 1000000)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=i64::from(MAX_COUNT)))]
     count: u32,
     /// What each event carries, at most 4096 bytes

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     output: Option<JsonTarget>,
     /// Stop at the first event that takes longer from raise to user than so many
-    /// µs, say what it waited for, and end with status 1; a tenth of the events,
+    /// µs (0.001 to 1000000000), say what it waited for, and end with status 1; a tenth of the events,
     /// at most 50, warm the guest up before
     #[arg(long, value_name = "US", value_parser = microseconds)]
     stop_above: Option<Nanos>,
