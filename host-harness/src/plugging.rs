@@ -4,7 +4,7 @@
 //! waits for the end of the guest [attends](Plugging::attend) to it meanwhile.
 //!
 //! ```text
-//! {"do":"plug","port":0,"device":{"builtin":"edu","msix":true,"faults":[]},"listen":null}
+//! {"do":"plug","port":0,"device":{"builtin":"edu","options":{},"faults":[]},"listen":null}
 //! {"is":"done"}
 //! {"do":"unplug","port":0}
 //! {"is":"failed","error":"..."}
@@ -234,7 +234,7 @@ mod tests {
         };
         assert_eq!(
             line(Device::Builtin(Builtin::Edu), None),
-            r#"{"do":"plug","port":0,"device":{"builtin":"edu","msix":true,"faults":[]},"listen":null}"#
+            r#"{"do":"plug","port":0,"device":{"builtin":"edu","options":{},"faults":[]},"listen":null}"#
         );
         let event = line(Device::Builtin(Builtin::Event), Some("/tmp/raise"));
         assert!(event.ends_with(r#""listen":"/tmp/raise"}"#), "{event}");
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn nobody_has_the_guests_process_start_a_program() {
-        let line = r#"{"do":"plug","port":0,"device":{"command":["x"],"msix":true,"faults":[]}}"#;
+        let line = r#"{"do":"plug","port":0,"device":{"command":["x"],"options":{},"faults":[]}}"#;
         serde_json::from_str::<Request>(line).expect_err("no such device");
     }
 

@@ -22,10 +22,10 @@ use std::{
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::Signal;
 
-pub use command_line::{Beside, Connections, ConsoleTo, STEADY};
+pub use command_line::{Beside, Connections, ConsoleTo, DeviceSocket, STEADY};
 pub use machine::{ClockKind, Machine};
-pub use slot::Port;
-pub(crate) use slot::{HOLDS, hold};
+pub use slot::{Address, Port};
+pub(crate) use slot::{FUNCTIONS, HOLDS, LAST_SLOT, hold};
 
 pub(crate) use child::die_with_parent;
 pub(crate) use threads::{Role, threads};
@@ -91,7 +91,8 @@ impl Qemu {
             if let Some(initramfs) = connections.initramfs {
                 descriptors.push((initramfs.into(), INITRAMFS_FD));
             }
-            descriptors.extend(iter::zip(connections.devices, DEVICE_FD..));
+            let sockets = connections.devices.into_iter().map(|device| device.handle);
+            descriptors.extend(iter::zip(sockets, DEVICE_FD..));
             let console = match connections.console {
                 ConsoleTo::Terminal => Console::default(),
                 ConsoleTo::Kept => {

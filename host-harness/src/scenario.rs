@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod given;
 mod module;
+mod options;
 mod process;
 mod program;
 mod step;
@@ -28,6 +29,7 @@ pub(crate) use device::{Served, reach};
 pub use error::ScenarioError;
 pub use given::GivenDevice;
 pub use module::{GivenModule, Module, ModuleSource};
+pub use options::{DeviceOptions, Interrupts};
 pub(crate) use process::DeviceProcess;
 pub(crate) use step::MAX_PORTS;
 pub use step::{Action, Step};
@@ -38,6 +40,7 @@ use crate::{
     artefacts::Artefacts,
     initramfs::{self, GuestFile},
     kmod::ModuleInfo,
+    qemu::{Address, FUNCTIONS, LAST_SLOT, Machine},
 };
 
 /// The folder in the guest that holds the user's files, and where the program
@@ -53,6 +56,8 @@ pub(crate) const MAX_LIMIT: u64 = 86_400;
 pub(crate) const DEFAULT_LIMIT: u64 = 60;
 /// Longest that the thread of a device may spin for a message.
 const MAX_POLL: Duration = Duration::from_secs(1);
+/// Most room for the BARs of all ports together, MiB: addresses below 4 GiB are rare.
+pub(crate) const MAX_WINDOWS: u32 = 1024;
 /// Guest memory unless said otherwise, MiB.
 pub(crate) const DEFAULT_MEMORY: u32 = 512;
 
@@ -100,6 +105,8 @@ pub struct Description {
     pub poll: Duration,
     /// Empty slots for devices that come while the guest runs.
     pub ports: u32,
+    /// Room for the BARs of what is plugged into one of them, MiB.
+    pub port_window_mib: u32,
     /// What is done to them when the program says so, in this order.
     pub steps: Vec<Step>,
 }
@@ -123,6 +130,7 @@ impl Default for Description {
             iommu: false,
             poll: Duration::ZERO,
             ports: 0,
+            port_window_mib: Machine::PORT_WINDOW_MIB,
             steps: Vec::new(),
         }
     }
@@ -163,6 +171,8 @@ pub struct Scenario {
     pub poll: Duration,
     /// Empty slots for devices that come while the guest runs.
     pub ports: u32,
+    /// Room for the BARs of what is plugged into one of them, MiB.
+    pub port_window_mib: u32,
     /// What is done to them when the program says so, in this order.
     pub steps: Vec<Step>,
 }
@@ -229,6 +239,7 @@ impl Description {
             iommu: self.iommu,
             poll: self.poll,
             ports: self.ports,
+            port_window_mib: self.port_window_mib,
             steps: self.steps.clone(),
         })
     }
@@ -316,7 +327,39 @@ impl Description {
         if self.devices.len() > MAX_DEVICES {
             return Err(ScenarioError::TooManyDevices(self.devices.len()));
         }
+        self.check_addresses()?;
         self.devices.iter().try_for_each(GivenDevice::check)
+    }
+
+    /// Whether each device can be where it is to be.
+    fn check_addresses(&self) -> Result<(), ScenarioError> {
+        let asked = self.devices.iter();
+        let asked: Vec<Address> = asked.filter_map(|device| device.address).collect();
+        for (index, address) in asked.iter().enumerate() {
+            let wrong = |why: String| {
+                Err(ScenarioError::Address {
+                    address: *address,
+                    why,
+                })
+            };
+            if !(1..=LAST_SLOT).contains(&address.slot) {
+                return wrong(format!("slots are 1 to {LAST_SLOT}"));
+            }
+            if address.function >= FUNCTIONS {
+                return wrong(format!("functions are 0 to {}", FUNCTIONS - 1));
+            }
+            if asked.iter().take(index).any(|other| other == address) {
+                return wrong("two devices ask for it".to_owned());
+            }
+            let first = Address {
+                function: 0,
+                ..*address
+            };
+            if !asked.contains(&first) {
+                return wrong("a slot has function 0 where it has others".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Whether a control socket can ask for something: it has a device of ours, or
@@ -345,6 +388,14 @@ impl Description {
         }
         if self.ports > MAX_PORTS {
             return out_of_range("ports", self.ports.into(), "14 at most");
+        }
+        let window = self.port_window_mib;
+        if !(1..=MAX_WINDOWS).contains(&window) || window * self.ports.max(1) > MAX_WINDOWS {
+            return out_of_range(
+                "port-window",
+                window.into(),
+                "MiB, 1 to 1024, and of all ports together no more",
+            );
         }
         if self.poll > MAX_POLL {
             let given = u64::try_from(self.poll.as_micros()).unwrap_or(u64::MAX);

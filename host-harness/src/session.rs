@@ -33,6 +33,7 @@ pub use guest::Guest;
 pub use hotplug::PlugError;
 pub use setup::Setup;
 
+pub(crate) use guest::devices_there;
 use guest::{ended, unexpected};
 
 /// How long QEMU may take from its last word to the device to its end.

@@ -28,13 +28,11 @@ use crate::{
     accel::Accelerator,
     agent::AgentError,
     initramfs,
-    qemu::{ClockKind, Connections, ConsoleTo, Machine},
+    qemu::{ClockKind, Connections, ConsoleTo, DeviceSocket, Machine},
     scenario::{Builtin, DeviceProcess, FOLDER, Module, Scenario},
-    session::{Guest, SessionError},
+    session::{Guest, SessionError, devices_there},
 };
 
-/// What QEMU says when a device model has closed its connection.
-const LEFT: &str = "failed to read header";
 /// The kernel's own limits, and its log on the console: what it says last is
 /// all there is of a guest that died. They come behind our `nowatchdog` and
 /// `quiet` (Documentation/admin-guide/kernel-parameters.txt, `sysctl.*=`).
@@ -80,6 +78,7 @@ impl Trial {
             memory_mib: scenario.memory_mib,
             iommu: scenario.iommu,
             ports: scenario.ports,
+            port_window_mib: scenario.port_window_mib,
             kernel_parameters: [own, scenario.kernel_parameters.clone()].concat(),
             poll: scenario.poll,
         };
@@ -88,7 +87,10 @@ impl Trial {
             targets.extend(served.target());
             servers.extend(device.builtin().zip(served.server));
             processes.extend(served.process);
-            devices.push(served.handle);
+            devices.push(DeviceSocket {
+                handle: served.handle,
+                address: device.address,
+            });
         }
         let connections = Connections {
             console,
@@ -192,10 +194,5 @@ fn devices_work(
             return Err(SessionError::Device(why));
         }
     }
-    match qemu_said(LEFT) {
-        Some(line) => Err(SessionError::Device(format!(
-            "its device model has closed the connection (QEMU says: {line})"
-        ))),
-        None => Ok(()),
-    }
+    devices_there(qemu_said)
 }

@@ -77,6 +77,7 @@ pub struct EduDevice {
     registers: Registers<EduRegister>,
     buffer: Vec<u8>,
     dma_mask: u64,
+    msi: bool,
     copy: Option<SharedMemory>,
     failed_transfers: Arc<AtomicU64>,
     bus: Bus,
@@ -96,6 +97,7 @@ impl EduDevice {
             registers: Registers::new(),
             buffer: vec![0; BUFFER.size as usize],
             dma_mask: DMA_MASK,
+            msi: true,
             copy: None,
             failed_transfers: Arc::default(),
             bus: Bus::detached(),
@@ -107,6 +109,13 @@ impl EduDevice {
     #[must_use]
     pub fn dma_mask(mut self, mask: u64) -> Self {
         self.dma_mask = mask;
+        self
+    }
+
+    /// The same device without MSI: it interrupts by its line alone.
+    #[must_use]
+    pub fn without_msi(mut self) -> Self {
+        self.msi = false;
         self
     }
 
@@ -289,8 +298,11 @@ impl PciDevice for EduDevice {
             subsystem: 0x1100,
         })
         .bar(BarIndex::BAR0, Bar::trapped(BAR_SIZE))
-        .msi(Msi { vectors: 1 })
         .intx(IntxPin::A);
+        let spec = match self.msi {
+            true => spec.msi(Msi { vectors: 1 }),
+            false => spec,
+        };
         match &self.copy {
             Some(copy) => spec.bar(BarIndex::BAR2, Bar::mapped(copy.file(), COPY_SIZE)),
             None => spec,

@@ -10,17 +10,20 @@ use device_model::Fault;
 use super::options::MAX_POLL_US;
 use crate::{
     accel::AccelRequest,
+    qemu::Machine,
     scenario::{
-        Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, MAX_PORTS, ModuleSource,
-        ScenarioError,
+        Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, MAX_PORTS, MAX_WINDOWS,
+        ModuleSource, ScenarioError,
     },
 };
 
 #[derive(Debug, Args)]
 pub(super) struct GuestArguments {
-    /// A device of this project, by name; may be given again
-    #[arg(long, value_name = "NAME", value_enum)]
-    device: Vec<Builtin>,
+    /// A device of this project: event, edu or nic-lite, with its options and where it is
+    /// on the root bus as `edu,irq=intx,mapped=on,dma_mask=0xffffffff,slot=5,function=1`;
+    /// may be given again
+    #[arg(long, value_name = "NAME[,KEY=VALUE...]", value_parser = device)]
+    device: Vec<GivenDevice>,
     /// Where a device model of yours listens, which speaks vfio-user; may be
     /// given again, these devices come behind those of --device
     #[arg(long, value_name = "PATH")]
@@ -30,9 +33,13 @@ pub(super) struct GuestArguments {
     /// given again
     #[arg(long, value_name = "KIND:KEY=VALUE,...")]
     fault: Vec<Fault>,
-    /// Empty slots for `irqbed plug`
+    /// Empty slots for `irqbed plug` (0 to 14)
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(..=i64::from(MAX_PORTS)))]
     pub(super) ports: u32,
+    /// Room for the BARs of what is plugged into a port, of each kind, MiB (1 to 1024);
+    /// of all ports together no more
+    #[arg(long, value_name = "MIB", default_value_t = Machine::PORT_WINDOW_MIB, value_parser = value_parser!(u32).range(1..=i64::from(MAX_WINDOWS)))]
+    port_window: u32,
     /// A kernel module to load: the path of a file, or the name of one that the guest's
     /// kernel brings, as `uio_pci_generic`; may be given again, they are loaded in order
     #[arg(long, value_name = "PATH|NAME", value_parser = module)]
@@ -45,10 +52,10 @@ pub(super) struct GuestArguments {
     /// again
     #[arg(long, value_name = "PATH[:PATH-IN-GUEST]", value_parser = file)]
     file: Vec<GivenFile>,
-    /// Virtual processors
+    /// Virtual processors (1 to 64)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     vcpus: u32,
-    /// Guest memory, MiB
+    /// Guest memory, MiB (128 to 65536)
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = value_parser!(u32).range(128..=65536))]
     memory: u32,
     /// Put an IOMMU between the devices and the guest's memory, as vfio-pci needs it
@@ -58,7 +65,7 @@ pub(super) struct GuestArguments {
     #[arg(long, value_enum, default_value_t = AccelRequest::Auto)]
     pub(super) accel: AccelRequest,
     /// The thread of a device of this project spins so long for QEMU's next
-    /// message before it sleeps
+    /// message before it sleeps (0 to 1000000)
     #[arg(long, value_name = "MICROSECONDS", default_value_t = 0, value_parser = value_parser!(u64).range(..=MAX_POLL_US))]
     poll_us: u64,
     /// Put behind the kernel's command line; may be given again
@@ -91,6 +98,10 @@ fn parameter(text: &str) -> Result<Parameter, String> {
         name: name.to_owned(),
         value: value.to_owned(),
     })
+}
+
+pub(super) fn device(text: &str) -> Result<GivenDevice, String> {
+    GivenDevice::of_word(text).map_err(|error| error.to_string())
 }
 
 fn module(text: &str) -> Result<ModuleSource, String> {
@@ -130,17 +141,13 @@ impl GuestArguments {
 
     /// The devices, each with its faults.
     fn devices(&self) -> Result<Vec<GivenDevice>, ScenarioError> {
-        let mut builtin: Vec<GivenDevice> = self
-            .device
-            .iter()
-            .map(|device| Device::Builtin(*device).into())
-            .collect();
+        let mut builtin = self.device.clone();
         match &mut *builtin {
             _ if self.fault.is_empty() => {}
             [one] => one.faults.clone_from(&self.fault),
             [] => return Err(ScenarioError::FaultOfNone),
             _ => {
-                let names = self.device.iter().map(|device| device.as_str());
+                let names = self.device.iter().map(|given| given.device.to_string());
                 let names = names.collect::<Vec<_>>().join(", ");
                 return Err(ScenarioError::FaultOfSeveral(names));
             }
@@ -190,6 +197,7 @@ impl GuestArguments {
             iommu: self.iommu,
             poll: Duration::from_micros(self.poll_us),
             ports: self.ports,
+            port_window_mib: self.port_window,
             ..Description::default()
         })
     }

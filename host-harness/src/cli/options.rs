@@ -37,26 +37,26 @@ const SEED: u64 = 1;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Events to raise
+    /// Events to raise (1 to 100000000)
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = value_parser!(u64).range(1..=100_000_000))]
     pub(super) events: u64,
-    /// Events a second: evenly, `poisson:HZ` at random, or `max`, as fast as
-    /// the guest takes them
+    /// Events a second (0.01 to 1000000): evenly, `poisson:HZ` at random, or `max`, as
+    /// fast as the guest takes them
     #[arg(long, value_name = "HZ", default_value = "1000", value_parser = rate)]
     pub(super) rate: Rate,
-    /// Events that come at once, with one interrupt
+    /// Events that come at once, with one interrupt (1 to 1024)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
     pub(super) burst: u32,
-    /// Bytes each event carries
+    /// Bytes each event carries (0 to 4096)
     #[arg(long, value_name = "BYTES", default_value_t = 16, value_parser = value_parser!(u32).range(0..=i64::from(MAX_PAYLOAD)))]
     pub(super) payload: u32,
-    /// Vectors, and so rings, that take turns
+    /// Vectors, and so rings, that take turns (1 to 32)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=i64::from(VECTORS)))]
     pub(super) vectors: u32,
     /// How the device interrupts
     #[arg(long, value_enum, default_value_t = InterruptType::Msix)]
     pub(super) irq: InterruptType,
-    /// Virtual processors
+    /// Virtual processors (1 to 64)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     pub(super) vcpus: u32,
     /// Where on the host the thread that raises, QEMU's main loop and the
@@ -69,19 +69,19 @@ pub(super) struct Options {
     /// Accelerator
     #[arg(long, value_enum, default_value_t = AccelRequest::Auto)]
     pub(super) accel: AccelRequest,
-    /// Most events in a message, where the mechanism has several
+    /// Most events in a message, where the mechanism has several (1 to 64)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=i64::from(MAX_BATCH)))]
     pub(super) batch: u32,
-    /// Listeners; the first one is measured
+    /// Listeners; the first one is measured (1 to 64)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     pub(super) listeners: u32,
-    /// Listeners run in SCHED_FIFO at this priority, 1 to 99
+    /// Listeners run in SCHED_FIFO at this priority (1 to 99)
     #[arg(long, value_name = "PRIORITY", value_parser = value_parser!(u8).range(1..=99))]
     pub(super) fifo: Option<u8>,
-    /// Listeners run on this processor of the guest alone
-    #[arg(long, value_name = "CPU")]
+    /// Listeners run on this processor of the guest alone (0 to 63)
+    #[arg(long, value_name = "CPU", value_parser = value_parser!(u32).range(0..64))]
     pub(super) cpu: Option<u32>,
-    /// Room for events that wait at a listener, bytes
+    /// Room for events that wait at a listener, bytes (8192 to 16777216)
     #[arg(long, value_name = "BYTES", value_parser = value_parser!(u32).range(8192..=16 << 20))]
     pub(super) receive_buffer: Option<u32>,
     /// Disturb the guest: compute, send over the loopback interface, or wake
@@ -96,11 +96,11 @@ pub(super) struct Options {
     /// Parameter of the driver, as `delay_ns=20000`; may be given again
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     pub(super) module_parameter: Vec<(String, String)>,
-    /// Guest memory, MiB
+    /// Guest memory, MiB (128 to 65536)
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = value_parser!(u32).range(128..=65536))]
     pub(super) memory: u32,
     /// The device's thread spins so long for QEMU's next message before it
-    /// sleeps: answers come sooner, where a processor is free for it
+    /// sleeps: answers come sooner, where a processor is free for it (0 to 1000000)
     #[arg(long, value_name = "MICROSECONDS", default_value_t = 0, value_parser = value_parser!(u64).range(..=MAX_POLL_US))]
     pub(super) poll_us: u64,
     /// Put behind the kernel's command line; may be given again
@@ -173,6 +173,7 @@ impl Options {
             memory_mib: self.memory,
             iommu: false,
             ports: 0,
+            port_window_mib: Machine::PORT_WINDOW_MIB,
             kernel_parameters: self.kernel_parameter.clone(),
             poll: Duration::from_micros(self.poll_us),
         }

@@ -8,25 +8,26 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, value_parser};
 use device_model::Fault;
 
-use super::control::socket_or_default;
+use super::{control::socket_or_default, guest::device};
 use crate::{
     plugging::{Request, ask},
-    scenario::{Builtin, Device, GivenDevice},
+    scenario::{Device, GivenDevice, Interrupts, MAX_PORTS, ScenarioError},
 };
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["device", "socket"])))]
 pub(super) struct Plug {
-    /// A device of this project, by name
-    #[arg(value_name = "NAME", value_enum)]
-    device: Option<Builtin>,
+    /// A device of this project: event, edu or nic-lite, with its options as
+    /// `edu,irq=intx,mapped=on,dma_mask=0xffffffff` or `event,irq=msi`
+    #[arg(value_name = "NAME[,KEY=VALUE...]", value_parser = device)]
+    device: Option<GivenDevice>,
     /// Where a device model of yours listens, which speaks vfio-user
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// The event device has no MSI-X
+    /// The event device has no MSI-X; short for `event,irq=msi`
     #[arg(long, conflicts_with = "socket")]
     no_msix: bool,
     /// What goes wrong with a device of this project from the start, as
@@ -44,8 +45,8 @@ pub(super) struct Plug {
 
 #[derive(Debug, Args)]
 pub(super) struct Place {
-    /// Number of the port
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Number of the port (0 to 13)
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u32).range(..i64::from(MAX_PORTS)))]
     port: u32,
     /// Socket of the running guest, where `run-vm` was given another one
     #[arg(long, value_name = "SOCKET")]
@@ -62,21 +63,34 @@ impl Place {
 impl Plug {
     /// The device. The process that plugs it in may be in another folder.
     fn given(&self) -> io::Result<GivenDevice> {
-        let device = match self.device {
-            Some(device) => Device::Builtin(device),
-            None => Device::Socket(absolute(self.socket.as_deref().unwrap_or(Path::new("")))?),
+        let mut given = match &self.device {
+            Some(device) => device.clone(),
+            None => {
+                let socket = self.socket.as_deref().unwrap_or(Path::new(""));
+                Device::Socket(absolute(socket)?).into()
+            }
         };
-        Ok(GivenDevice {
-            device,
-            msix: !self.no_msix,
-            faults: self.fault.clone(),
-        })
+        if self.no_msix {
+            given.options.irq = Some(Interrupts::Msi);
+        }
+        given.faults.clone_from(&self.fault);
+        Ok(given)
+    }
+
+    /// Whether it can be plugged in, as far as this process knows.
+    fn check(&self, given: &GivenDevice) -> Result<(), ScenarioError> {
+        match given.builtin() {
+            Some(device) if self.no_msix && !device.can_lack_msix() => {
+                Err(ScenarioError::NoChoiceOfMsix(device.as_str().to_owned()))
+            }
+            _ => given.check_for_port(),
+        }
     }
 }
 
 pub(super) fn plug(arguments: &Plug) -> anyhow::Result<ExitCode> {
     let device = arguments.given()?;
-    if let Err(error) = device.check() {
+    if let Err(error) = arguments.check(&device) {
         return Ok(super::bad_input(&error));
     }
     let listen = arguments.listen.as_ref().map(absolute).transpose()?;

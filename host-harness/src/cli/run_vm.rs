@@ -16,7 +16,7 @@ use clap::Args;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{
-    control::{attend, listen, socket_or_default},
+    control::{attend, check, listen, socket_or_default},
     guest::GuestArguments,
 };
 use crate::{
@@ -54,6 +54,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "a guest is running already, with its socket at {}: leave it, or give --control SOCKET",
         socket.display()
     );
+    if guest.is_asked() || arguments.guest.ports > 0 {
+        check(&socket)?;
+    }
     eprintln!(
         "irqbed: booting ({}: {}); Ctrl-A X leaves",
         choice.accelerator, choice.reason
@@ -122,6 +125,7 @@ fn visit(
         memory_mib: description.memory_mib,
         iommu: description.iommu,
         ports: description.ports,
+        port_window_mib: description.port_window_mib,
         kernel_parameters: description.kernel_parameters.clone(),
         poll: description.poll,
     };

@@ -10,10 +10,11 @@ use std::{
 };
 
 use clap::{Args, value_parser};
+use device_model::log;
 use irqbed_abi::control::Stream;
 
 use super::{
-    control::{attend, listen},
+    control::{attend, check, listen},
     guest::GuestArguments,
 };
 use crate::{
@@ -26,11 +27,12 @@ use crate::{
 };
 
 /// The options that a scenario's file has in its place.
-const OF_A_SCENARIO: [&str; 18] = [
+const OF_A_SCENARIO: [&str; 19] = [
     "device",
     "socket",
     "fault",
     "ports",
+    "port_window",
     "module",
     "module_parameter",
     "file",
@@ -62,10 +64,10 @@ pub(super) struct Arguments {
     /// Arguments of the program
     #[arg(last = true, value_name = "ARGUMENT", requires = "agent")]
     arguments: Vec<String>,
-    /// How long the program may take
+    /// How long the program may take, seconds (1 to 86400)
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_LIMIT, value_parser = value_parser!(u64).range(1..=MAX_LIMIT))]
     limit: u64,
-    /// The exit status that is expected of the program
+    /// The exit status that is expected of the program (0 to 255)
     #[arg(long, value_name = "STATUS", default_value_t = 0)]
     expect_exit: u8,
     /// A report of the kernel's that has this text in it is no failure; may be
@@ -127,6 +129,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(Err(error)) = arguments.junit.as_ref().map(JsonTarget::ensure_writable) {
         return Ok(super::bad_input(&error));
     }
+    if let Some(socket) = &arguments.control {
+        check(socket)?;
+    }
     let accelerator = accel::choose(arguments.guest.accel)?.accelerator;
     let shown = arguments.junit != Some(JsonTarget::Stdout);
     let mut cases: Vec<Case> = Vec::new();
@@ -162,7 +167,7 @@ fn run_one(
     shown: bool,
 ) -> Result<Outcome, SessionError> {
     let trial = Trial::boot(scenario, accelerator, ConsoleTo::Kept)?;
-    let in_words = |error| SessionError::Device(format!("{error:#}"));
+    let in_words = |error: anyhow::Error| SessionError::Control(log::one_line(error.chain()));
     let asked = control.zip(trial.target());
     let asked = asked.map(|(socket, target)| listen(socket, target.clone()));
     let _asked = asked.transpose().map_err(in_words)?;

@@ -37,6 +37,7 @@ pub(super) fn measure(
         thread::sleep(CHANGE);
     }
     let devices = served.iter().map(handle).collect::<Result<Vec<_>, _>>()?;
+    let devices = devices.into_iter().map(Into::into).collect();
     let mut machine = Machine::new(plan.accelerator, ClockKind::Wall);
     machine.vcpus = plan.vcpus;
     let connections = Connections {

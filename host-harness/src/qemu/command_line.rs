@@ -4,7 +4,9 @@
 
 use std::{ffi::OsString, fs::File, os::fd::OwnedFd, path::Path};
 
-use super::{ClockKind, Machine, Port, slot};
+use serde_json::json;
+
+use super::{Address, ClockKind, Machine, Port, slot};
 use crate::{accel::Accelerator, artefacts::Artefacts, path::ExecutionLog};
 
 /// Descriptor numbers in the child.
@@ -57,6 +59,24 @@ impl Beside {
     pub const FD: i32 = BESIDE_FD;
 }
 
+/// A device that QEMU connects to.
+#[derive(Debug)]
+pub struct DeviceSocket {
+    /// The handle of its socket.
+    pub handle: OwnedFd,
+    /// Where on the root bus it is; `None` for the next free slot.
+    pub address: Option<Address>,
+}
+
+impl From<OwnedFd> for DeviceSocket {
+    fn from(handle: OwnedFd) -> Self {
+        Self {
+            handle,
+            address: None,
+        }
+    }
+}
+
 /// What a guest is connected to, beside its control line. QEMU inherits the
 /// descriptors.
 #[derive(Debug, Default)]
@@ -66,7 +86,7 @@ pub struct Connections<'a> {
     /// The sockets of its devices, as [`device_model::serve`] gives them, in the
     /// order in which it finds them: handles (`O_PATH`) of sockets at which device
     /// models listen.
-    pub devices: Vec<OwnedFd>,
+    pub devices: Vec<DeviceSocket>,
     /// Its initial file system, in place of the one among the artefacts.
     pub initramfs: Option<File>,
     /// Where what it executes is logged.
@@ -130,14 +150,22 @@ impl Machine {
         line.words("-chardev")
             .word(format!("socket,id=control,fd={CONTROL_FD}"));
         line.words("-serial chardev:control");
-        for (_, descriptor) in connections.devices.iter().zip(DEVICE_FD..) {
+        let addresses = connections.devices.iter().map(|device| device.address);
+        let properties = Address::properties(&addresses.collect::<Vec<_>>());
+        for (properties, descriptor) in properties.into_iter().zip(DEVICE_FD..) {
             let path = inherited(descriptor);
-            line.words("-device").word(format!(
-                r#"{{"driver":"vfio-user-pci","socket":{{"type":"unix","path":"{path}"}}}}"#
-            ));
+            let mut device = json!({
+                "driver": "vfio-user-pci",
+                "socket": { "type": "unix", "path": path },
+            });
+            if let Some(device) = device.as_object_mut() {
+                device.extend(properties);
+            }
+            line.words("-device").word(device);
         }
         for port in Port::all(self.ports) {
-            line.words("-device").word(port.device());
+            line.words("-device")
+                .word(port.device(self.port_window_mib));
         }
         if self.ports > 0 {
             line.words("-device").word(slot::holder());

@@ -32,6 +32,8 @@ pub struct Machine {
     /// there are some QEMU takes commands, and where there are none it is the same
     /// machine as ever.
     pub ports: u32,
+    /// Room for the BARs of what is plugged into a port, of each kind, MiB.
+    pub port_window_mib: u32,
     /// Put behind our own kernel parameters.
     pub kernel_parameters: Vec<String>,
     /// How long the thread of a device of ours spins for QEMU's next message
@@ -40,6 +42,9 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Room for the event device, whose largest BAR has 4 MiB, and for others as large.
+    pub const PORT_WINDOW_MIB: u32 = 32;
+
     /// A machine of one processor and 256 MiB, without an IOMMU.
     #[must_use]
     pub const fn new(accelerator: Accelerator, clock: ClockKind) -> Self {
@@ -50,6 +55,7 @@ impl Machine {
             memory_mib: 256,
             iommu: false,
             ports: 0,
+            port_window_mib: Self::PORT_WINDOW_MIB,
             kernel_parameters: Vec::new(),
             poll: Duration::ZERO,
         }

@@ -12,7 +12,7 @@ use device_model::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ScenarioError,
+    DeviceOptions, Interrupts, ScenarioError,
     device::{Served, failed},
 };
 use crate::session::SessionError;
@@ -70,38 +70,54 @@ impl Builtin {
     }
 
     /// Whether it can be had without MSI-X.
-    pub(super) fn can_lack_msix(self) -> bool {
+    pub(crate) fn can_lack_msix(self) -> bool {
         self == Self::Event
     }
 
-    /// Makes one; `msix` is asked where it [can be without](Self::can_lack_msix).
-    fn make(self, msix: bool) -> Result<Made, SessionError> {
+    /// Makes one with options that it [has](DeviceOptions::check).
+    fn make(self, options: DeviceOptions) -> Result<Made, SessionError> {
         Ok(match self {
             Self::Event => {
                 let device = EventDevice::new().map_err(|error| failed(&error))?;
                 let source = Some(device.source());
-                let made = match msix {
-                    true => Made::new(device),
-                    false => Made::new(device.without_msix()),
+                let made = match options.irq {
+                    Some(Interrupts::Msi) => Made::new(device.without_msix()),
+                    _ => Made::new(device),
                 };
                 Made { source, ..made }
             }
-            Self::Edu => Made::new(EduDevice::new()),
+            Self::Edu => {
+                let mut device = EduDevice::new();
+                if options.irq == Some(Interrupts::Intx) {
+                    device = device.without_msi();
+                }
+                if let Some(mask) = options.dma_mask {
+                    device = device.dma_mask(mask);
+                }
+                if options.mapped == Some(true) {
+                    device = device.mapped()?;
+                }
+                Made::new(device)
+            }
             Self::NicLite => Made::new(NicLite::new()),
         })
     }
 
     /// Whether it can have faults; `Err` with the reason.
-    pub(super) fn can_have(self, msix: bool, faults: &[Fault]) -> Result<(), String> {
-        let made = self.make(msix).map_err(|error| error.to_string())?;
+    pub(super) fn can_have(self, options: DeviceOptions, faults: &[Fault]) -> Result<(), String> {
+        let made = self.make(options).map_err(|error| error.to_string())?;
         let function = Function::new(made.device).map_err(|error| error.to_string())?;
         let checked = function.faults().check(faults);
         checked.map_err(|error| error.to_string())
     }
 
-    pub(super) fn serve(self, msix: bool, options: Options) -> Result<Served, SessionError> {
-        let Made { device, source } = self.make(msix)?;
-        let served = Served::by_us(device, options).map_err(|error| failed(&error))?;
+    pub(super) fn serve(
+        self,
+        options: DeviceOptions,
+        how: Options,
+    ) -> Result<Served, SessionError> {
+        let Made { device, source } = self.make(options)?;
+        let served = Served::by_us(device, how).map_err(|error| failed(&error))?;
         Ok(Served { source, ..served })
     }
 }
@@ -117,6 +133,29 @@ mod tests {
             error.contains("toaster") && error.contains("event"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_device_is_made_as_its_options_say() {
+        let spec = |device: Builtin, options: DeviceOptions| {
+            let made = device.make(options).expect("a device");
+            made.device.spec()
+        };
+        let irq = |irq| DeviceOptions {
+            irq: Some(irq),
+            ..DeviceOptions::default()
+        };
+        let plain = spec(Builtin::Edu, DeviceOptions::default());
+        assert!(plain.msi.is_some() && plain.bars[2].is_none());
+        let line = spec(Builtin::Edu, irq(Interrupts::Intx));
+        assert!(line.msi.is_none() && line.intx.is_some());
+        let mapped = DeviceOptions {
+            mapped: Some(true),
+            ..DeviceOptions::default()
+        };
+        assert!(spec(Builtin::Edu, mapped).bars[2].is_some());
+        assert!(spec(Builtin::Event, irq(Interrupts::Msix)).msix.is_some());
+        assert!(spec(Builtin::Event, irq(Interrupts::Msi)).msix.is_none());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Builtin, ScenarioError,
+    Builtin, DeviceOptions, ScenarioError,
     process::{self, DeviceProcess},
 };
 use crate::session::SessionError;
@@ -122,11 +122,14 @@ impl Device {
         }
     }
 
-    /// Serves it, where it is one of ours in this way, or finds who does. `msix` as
-    /// in [`super::GivenDevice`].
-    pub(super) fn serve(&self, msix: bool, options: Options) -> Result<Served, SessionError> {
+    /// Serves it, where it is one of ours, or finds who does.
+    pub(super) fn serve(
+        &self,
+        options: DeviceOptions,
+        how: Options,
+    ) -> Result<Served, SessionError> {
         match self {
-            Self::Builtin(device) => device.serve(msix, options),
+            Self::Builtin(device) => device.serve(options, how),
             Self::Socket(path) => {
                 let handle = reach(path);
                 let handle = handle

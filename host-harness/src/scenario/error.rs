@@ -3,7 +3,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::artefacts::ArtefactError;
+use crate::{artefacts::ArtefactError, qemu::Address};
 
 /// A scenario that cannot be run as it was written.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum ScenarioError {
         /// What is wrong there.
         message: String,
     },
+    /// A scenario's file asks for nothing.
+    #[error("{path}: nothing to test: give `agent`, a program, or a [[module]]", path = .0.display())]
+    NothingIn(PathBuf),
     /// There is nothing to do.
     #[error("nothing to test: give a program (--agent), a module (--module), or a scenario's file")]
     Nothing,
@@ -40,6 +43,25 @@ pub enum ScenarioError {
         name: String,
         /// Those there are.
         known: String,
+    },
+    /// A device cannot be as its options say.
+    #[error("the device {device} cannot have {why}")]
+    Option {
+        /// The device.
+        device: String,
+        /// Which option, and what there is.
+        why: String,
+    },
+    /// A device that is plugged in is to be at an address.
+    #[error("a port takes one device, in its slot 0: leave out slot and function")]
+    InPort,
+    /// A device cannot be where it is to be.
+    #[error("no device can be at {address}: {why}")]
+    Address {
+        /// Where.
+        address: Address,
+        /// Why not.
+        why: String,
     },
     /// More devices than have room.
     #[error("{0} devices are more than a guest takes, which is {max}", max = super::MAX_DEVICES)]

@@ -15,10 +15,10 @@ use serde::{
 };
 
 use super::{
-    Action, Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, ModuleSource,
-    ScenarioError, Step, read,
+    Action, Builtin, Description, Device, DeviceOptions, GivenDevice, GivenFile, GivenModule,
+    Interrupts, ModuleSource, ScenarioError, Step, options::number, read,
 };
-use crate::qemu::Port;
+use crate::qemu::{Address, Port};
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
@@ -44,6 +44,7 @@ struct Document {
     poll_us: u32,
     #[serde(default)]
     ports: u32,
+    port_window: Option<u32>,
     #[serde(default)]
     device: Vec<DeviceTable>,
     #[serde(default)]
@@ -54,13 +55,43 @@ struct Document {
     when: Vec<WhenTable>,
 }
 
+/// Bits of an address: TOML has no whole numbers of 64 bits without a sign, so the widest
+/// is a text.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "Value")]
+struct Mask(u64);
+
+impl TryFrom<Value> for Mask {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let mask = match value {
+            Value::Text(text) => number(&text),
+            Value::Number(number) => u64::try_from(number).ok(),
+            Value::Truth(_) => None,
+        };
+        mask.map(Self)
+            .ok_or("dma-mask: give a number, as 0xfffffff, or a text with one")
+    }
+}
+
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a device is as { name = \"edu\" }")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a device is as { name = \"edu\" }"
+)]
 struct DeviceTable {
     name: Option<String>,
     socket: Option<PathBuf>,
     command: Option<Vec<String>>,
     msix: Option<bool>,
+    irq: Option<Interrupts>,
+    mapped: Option<bool>,
+    dma_mask: Option<Mask>,
+    slot: Option<u8>,
+    #[serde(default)]
+    function: u8,
     #[serde(default)]
     faults: Vec<Fault>,
 }
@@ -223,7 +254,11 @@ impl Description {
                 message: error.message().trim().replace('\n', ", "),
             }
         })?;
-        Self::of(document, &name, folder)
+        let description = Self::of(document, &name, folder)?;
+        match description.tests_something() {
+            Err(_) => Err(ScenarioError::NothingIn(path.to_owned())),
+            Ok(()) => Ok(description),
+        }
     }
 
     fn of(document: Document, name: &str, folder: &Path) -> Result<Self, ScenarioError> {
@@ -258,9 +293,9 @@ impl Description {
             iommu: document.iommu,
             poll: Duration::from_micros(document.poll_us.into()),
             ports: document.ports,
+            port_window_mib: document.port_window.unwrap_or(default.port_window_mib),
             steps: steps.collect::<Result<_, _>>()?,
         };
-        description.tests_something()?;
         Ok(description)
     }
 }
@@ -273,9 +308,31 @@ impl DeviceTable {
             (None, None, Some(words)) => Device::Command(located(words, folder)),
             _ => return Err(ScenarioError::OneOf),
         };
+        let builtin = match device {
+            Device::Builtin(device) => Some(device),
+            _ => None,
+        };
+        let irq = match self.msix {
+            Some(false) if builtin.is_some_and(Builtin::can_lack_msix) => Some(Interrupts::Msi),
+            Some(false) => return Err(ScenarioError::NoChoiceOfMsix(device.to_string())),
+            _ => self.irq,
+        };
+        let address = match (self.slot, self.function) {
+            (None, 0) => None,
+            // That there is no slot 0 is found with the rest.
+            (slot, function) => Some(Address {
+                slot: slot.unwrap_or(0),
+                function,
+            }),
+        };
         Ok(GivenDevice {
             device,
-            msix: self.msix.unwrap_or(true),
+            options: DeviceOptions {
+                irq,
+                mapped: self.mapped,
+                dma_mask: self.dma_mask.map(|mask| mask.0),
+            },
+            address,
             faults: self.faults,
         })
     }
@@ -368,6 +425,30 @@ mod tests {
             module.parameters,
             [pair("n", "1"), pair("on", "Y"), pair("text", "a b")]
         );
+    }
+
+    #[test]
+    fn a_device_has_options_and_an_address() {
+        let device = |keys: &str| {
+            let text = format!("agent = 'x'\n[[device]]\nname = 'edu'\n{keys}");
+            parse(&text).map(|mut description| description.devices.remove(0))
+        };
+        let keys = "irq = 'intx'\nmapped = true\ndma-mask = 0xffff\nslot = 5\nfunction = 1\n";
+        let word = "edu,irq=intx,mapped=on,dma_mask=0xffff,slot=5,function=1";
+        let given = GivenDevice::of_word(word).expect("a device");
+        assert_eq!(device(keys).expect("a device"), given);
+        let wide = device("dma-mask = '0xffffffffffffffff'\n").expect("a device");
+        assert_eq!(wide.options.dma_mask, Some(u64::MAX));
+        for (keys, words) in [
+            ("irq = 'smoke'\n", &[":4:", "smoke"][..]),
+            ("dma-mask = -1\n", &[":4:", "dma-mask: give a number"]),
+            ("slot = 256\n", &[":4:", "256"]),
+        ] {
+            let error = device(keys).expect_err(keys);
+            for word in words {
+                assert!(error.contains(word), "no {word:?} in: {error}");
+            }
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Step {
             return Err(wrong(format!("{has}: give `ports`, {MAX_PORTS} at most")));
         }
         match &self.action {
-            Action::Plug(given) => given.check(),
+            Action::Plug(given) => given.check_for_port(),
             Action::Unplug | Action::Arm(_) => Ok(()),
         }
     }

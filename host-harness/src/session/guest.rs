@@ -59,11 +59,15 @@ impl Guest {
         let (mut qemu, control) = Qemu::start(machine, artefacts, connections)?;
         let mut agent = AgentLine::new(control)?;
         let hello = agent
-            .hello(limit, || alive(&mut qemu))
+            .hello(limit, || {
+                alive(&mut qemu)?;
+                // The guest would hang over a device that is gone, and be blamed for it.
+                devices_there(|text| qemu.messages.find(text))
+            })
             .map_err(|error| in_words(error, boot::WAIT, &mut qemu))
             .map_err(|error| boot::in_words(error, &artefacts.qemu))?;
         let boot_time = started.elapsed();
-        let ports = Ports::new(qemu.qmp.take(), machine.ports, machine.options())?;
+        let ports = Ports::new(qemu.qmp.take(), machine)?;
         tracing::info!(?boot_time, kernel = hello.kernel, "guest is up");
         Ok(Self {
             qemu,
@@ -236,6 +240,18 @@ impl Guest {
                 console: self.qemu.console.tail(SHOWN),
             }),
         }
+    }
+}
+
+/// `Err` once a device model has hung up: QEMU says so, in words that `qemu_said` finds.
+pub(crate) fn devices_there(
+    qemu_said: impl Fn(&str) -> Option<String>,
+) -> Result<(), SessionError> {
+    match qemu_said("failed to read header") {
+        Some(line) => Err(SessionError::Device(format!(
+            "its device model has closed the connection (QEMU says: {line})"
+        ))),
+        None => Ok(()),
     }
 }
 

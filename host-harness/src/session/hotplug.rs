@@ -10,14 +10,15 @@ use std::{
 };
 
 use device_model::{
-    Fault, Options, ServeError, ServerEnd, ServerHandle,
+    DeviceSpec, Fault, Options, ServeError, ServerEnd, ServerHandle,
+    bar::BarKind,
     fault::{FaultKind, When},
 };
 use serde_json::{Value, json};
 
 use super::SessionError;
 use crate::{
-    qemu::{self, Port},
+    qemu::{self, Machine, Port},
     qmp::{Event, Qmp, QmpError},
     scenario::{DeviceProcess, Served},
     units::span,
@@ -47,6 +48,19 @@ pub enum PlugError {
     /// A port takes one device.
     #[error("port {0} has a device in it: unplug it first, or take another port")]
     Taken(Port),
+    /// The guest could give it no addresses.
+    #[error(
+        "the device's BARs need {needs_mib} MiB, and port {port} has a window of {window_mib} MiB: \
+         boot the guest with --port-window {needs_mib}"
+    )]
+    TooLarge {
+        /// The port.
+        port: Port,
+        /// What the BARs need, MiB.
+        needs_mib: u64,
+        /// What the port has, MiB.
+        window_mib: u32,
+    },
     /// There is nothing to pull.
     #[error("port {0} has no device in it")]
     Empty(Port),
@@ -104,6 +118,18 @@ fn has(ports: u32) -> String {
         0 => "the machine was started without any, give it some by Machine::ports".to_owned(),
         count => Port::listed(count),
     }
+}
+
+/// The window that the memory BARs of a device need, of the kind that needs more, MiB.
+/// Each lies at a multiple of its size, which together take no more than their sum.
+fn needed_mib(spec: &DeviceSpec) -> u64 {
+    let of = |prefetchable| {
+        let bars = spec.bars.iter().flatten();
+        let memory = bars.filter(|bar| bar.kind == BarKind::Memory);
+        let sizes = memory.filter(|bar| bar.prefetchable == prefetchable);
+        sizes.map(|bar| bar.size).sum::<u64>().div_ceil(1 << 20)
+    };
+    of(true).max(of(false))
 }
 
 /// A device in a port.
@@ -164,21 +190,20 @@ pub(super) struct Ports {
     count: u64,
     /// How many QEMU was asked to hold.
     holds: u32,
+    /// Room for the BARs of what is plugged into a port, MiB.
+    window_mib: u32,
 }
 
 impl Ports {
-    pub(super) fn new(
-        channel: Option<UnixStream>,
-        count: u32,
-        options: Options,
-    ) -> Result<Self, QmpError> {
+    pub(super) fn new(channel: Option<UnixStream>, machine: &Machine) -> Result<Self, QmpError> {
         Ok(Self {
             qmp: channel.map(Qmp::new).transpose()?,
-            cards: Port::all(count).map(|_| None).collect(),
+            cards: Port::all(machine.ports).map(|_| None).collect(),
             held: Vec::new(),
-            options,
+            options: machine.options(),
             count: 0,
             holds: 0,
+            window_mib: machine.port_window_mib,
         })
     }
 
@@ -223,6 +248,16 @@ impl Ports {
     fn add(&mut self, port: Port, served: Served) -> Result<(), SessionError> {
         // What somebody else serves may have it.
         let server = served.server.as_ref();
+        let needs_mib = server.map_or(0, |server| needed_mib(server.spec()));
+        let window_mib = self.window_mib;
+        if needs_mib > u64::from(window_mib) {
+            return Err(PlugError::TooLarge {
+                port,
+                needs_mib,
+                window_mib,
+            }
+            .into());
+        }
         let msix = server.is_none_or(|server| server.spec().msix.is_some());
         let id = format!("card{}", self.count);
         let number = self.holds;
@@ -307,5 +342,22 @@ impl Ports {
     pub(super) fn servers(&self) -> impl Iterator<Item = &ServerHandle> {
         let cards = self.cards.iter().flatten();
         cards.filter_map(|card| card.server.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use device_model::{Identity, bar::Bar, bar::BarIndex};
+
+    use super::*;
+
+    #[test]
+    fn a_window_has_room_for_all_bars_of_a_kind() {
+        let spec = DeviceSpec::new(Identity::new(0x1bed, 1));
+        assert_eq!(needed_mib(&spec), 0);
+        let spec = spec
+            .bar(BarIndex::BAR0, Bar::trapped(4096))
+            .bar(BarIndex::BAR2, Bar::trapped(64 << 20));
+        assert_eq!(needed_mib(&spec), 65);
     }
 }

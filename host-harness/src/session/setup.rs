@@ -87,7 +87,7 @@ impl<'a> Setup<'a> {
             let served = device_model::serve_with(device, self.machine.options());
             let (served, socket) = served.map_err(failed)?;
             source.faults().arm_all(faults).map_err(failed)?;
-            self.connections.devices.push(socket);
+            self.connections.devices.push(socket.into());
             server = Some(served);
         }
         Ok(Session {

@@ -65,7 +65,7 @@ pub fn findings(messages: &[KernelMessage], allowed: &[String]) -> Vec<Finding> 
             }),
             _ => continue,
         }
-        open = !ENDS.iter().any(|end| text.contains(end));
+        open = !ENDS.iter().any(|end| text.contains(end)) && !is_unassigned_bar(text);
     }
     found.retain(|finding| {
         let is_allowed = |line: &String| allowed.iter().any(|text| line.contains(text));
@@ -75,12 +75,48 @@ pub fn findings(messages: &[KernelMessage], allowed: &[String]) -> Vec<Finding> 
 }
 
 fn begins(text: &str) -> bool {
-    SIGNS.iter().any(|sign| text.contains(sign)) || text.starts_with(TRACE)
+    let is_sign = SIGNS.iter().any(|sign| text.contains(sign));
+    is_sign || text.starts_with(TRACE) || is_unassigned_bar(text)
+}
+
+/// Whether the kernel had no addresses for a BAR of a device, such as one that was plugged
+/// into a port whose window is too small. A bridge's own windows are not BARs, though some
+/// kernels number them as such, from 7 on.
+fn is_unassigned_bar(text: &str) -> bool {
+    let number = text.split_once(": BAR ").map(|(_, rest)| rest);
+    let number = number.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    let is_bar = number.is_some_and(|number| matches!(number.parse(), Ok(0..=5u32)));
+    let words = [
+        "can't assign; no space",
+        "failed to assign",
+        "no space for [",
+    ];
+    is_bar && words.iter().any(|words| text.contains(words))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bar_without_addresses_is_a_report_of_one_line() {
+        let bar = "pci 0000:01:00.0: BAR 0 [mem size 0x04000000]: can't assign; no space";
+        let found = findings(&log(&[bar, "pci 0000:01:00.0: enabling device"]), &[]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].report, [bar]);
+        assert!(begins(
+            "pci 0000:01:00.0: BAR 2: no space for [mem size 0x1000]"
+        ));
+        assert!(!begins(
+            "pcieport 0000:00:10.0: BAR 13: no space for [io size 0x1000]"
+        ));
+        assert!(!begins(
+            "pci 0000:00:10.0: bridge window [io size 0x1000]: can't assign; no space"
+        ));
+        assert!(!begins(
+            "pci 0000:01:00.0: BAR 0 [mem 0xfe800000-0xfe8fffff]: assigned"
+        ));
+    }
 
     fn log(lines: &[&str]) -> Vec<KernelMessage> {
         let message = |line: &&str| KernelMessage {

@@ -17,7 +17,7 @@ fn without_a_guest_they_say_how_to_start_one() {
 
 #[test]
 fn what_makes_no_sense_is_refused_as_usage() {
-    let cases: [(&[&str], &[&str]); 8] = [
+    let cases: [(&[&str], &[&str]); 9] = [
         (&["plug"], &["required"]),
         (&["plug", "toaster"], &["toaster"]),
         (&["plug", "edu", "--socket", "x"], &["--socket"]),
@@ -25,6 +25,7 @@ fn what_makes_no_sense_is_refused_as_usage() {
         (&["plug", "--socket=x", "--no-msix"], &["--no-msix"]),
         (&["plug", "edu", "--fault=lost"], &["lost", "irq-lost"]),
         (&["unplug", "--port", "first"], &["--port", "first"]),
+        (&["unplug", "--port", "14"], &["--port", "0..14"]),
         (&["run-vm", "--ports", "15"], &["--ports", "0..=14"]),
     ];
     for (arguments, words) in cases {
@@ -36,8 +37,12 @@ fn what_makes_no_sense_is_refused_as_usage() {
 
 #[test]
 fn a_device_that_cannot_be_so_is_refused_before_a_guest_is_asked() {
-    let cases: [(&[&str], &[&str]); 3] = [
+    let cases: [(&[&str], &[&str]); 4] = [
         (&["edu", "--no-msix"], &["edu", "without MSI-X"]),
+        (
+            &["edu,slot=3"],
+            &["a port takes one device", "leave out slot"],
+        ),
         (&["edu", "--fault=irq-lost:vector=9"], &["edu", "vector=9"]),
         (&["--socket=/nowhere"], &["/nowhere", "no such socket"]),
     ];

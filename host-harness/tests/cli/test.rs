@@ -129,6 +129,17 @@ fn what_the_guest_cannot_run_is_refused_in_one_line() {
         &["--agent", &good, "--control", "x.sock"],
         &["x.sock", "nobody would listen", "event", "no ports"],
     );
+    let ended = run(
+        &sandbox,
+        &[
+            "test",
+            "--agent",
+            &good,
+            "--device=edu",
+            "--control=/nowhere/x",
+        ],
+    );
+    ended.assert_refused(&["cannot listen", "/nowhere/x", "No such file"]);
     let lost = "--fault=irq-lost";
     check(
         &["--agent", &good, lost],
@@ -153,6 +164,27 @@ fn what_the_guest_cannot_run_is_refused_in_one_line() {
     check(
         &["--agent", &good, "--device=edu", "--fault=removed"],
         &["edu cannot have the fault removed", "delay=5s"],
+    );
+    for (devices, words) in [
+        (&["edu,slot=16"][..], &["slot 16", "1 to 15"][..]),
+        (&["edu,slot=2,function=8"], &["function 8", "0 to 7"]),
+        (&["edu,function=1"], &["slot 0", "1 to 15"]),
+        (
+            &["edu,slot=2,function=1"],
+            &["slot 2 function 1", "function 0"],
+        ),
+        (
+            &["edu,slot=2", "nic-lite,slot=2"],
+            &["slot 2", "two devices"],
+        ),
+    ] {
+        let devices = devices.iter().flat_map(|device| ["--device", device]);
+        let arguments: Vec<_> = ["--agent", &good].into_iter().chain(devices).collect();
+        check(&arguments, words);
+    }
+    check(
+        &["--agent", &good, "--ports=4", "--port-window=512"],
+        &["port-window is 512", "of all ports together"],
     );
     let theirs = "agent = 'good.sh'\n[[device]]\ncommand = ['/bin/true', '{socket}']\n\
                   faults = ['irq-lost']\n";
@@ -210,7 +242,7 @@ fn a_scenario_of_no_sense_is_refused_by_line_and_key() {
         ),
         ("agent = 'gone.sh'\n", &["own/gone.sh", "No such file"]),
         ("agent = \n", &["bad.toml:1:"]),
-        ("", &["nothing to test"]),
+        ("", &["bad.toml", "nothing to test", "agent"]),
     ] {
         let bad = own(&sandbox, "bad.toml", text);
         assert_bad_input(&sandbox, &["test", &bad], words);
@@ -235,7 +267,27 @@ fn options_that_a_scenario_has_itself_are_usage_errors() {
             &["test", "--agent", "x", "--limit", "0"],
             &["--limit", "1..=86400"],
         ),
-        (&["test", "--device", "toaster"], &["toaster"]),
+        (&["test", "--device", "toaster"], &["toaster", "nic-lite"]),
+        (
+            &["test", "--device", "edu,speed=1"],
+            &["edu cannot have speed=1", "irq=msi|intx", "slot=N"],
+        ),
+        (
+            &["test", "--device", "nic-lite,irq=intx"],
+            &["nic-lite cannot have irq=intx", "none"],
+        ),
+        (
+            &["run-vm", "--device", "edu,dma_mask=wide"],
+            &["dma_mask: give a number"],
+        ),
+        (
+            &["test", "--port-window", "0"],
+            &["--port-window", "1..=1024"],
+        ),
+        (
+            &["plug", "event,mapped=on"],
+            &["event cannot have mapped=true", "irq=msix|msi"],
+        ),
         (
             &["test", "--module", "x", "--module-parameter", "a"],
             &["NAME=VALUE"],
@@ -334,12 +386,13 @@ fn the_devices_of_the_project_are_there_by_name() {
         sandbox.own("check.sh"),
     )
     .expect("a copy");
-    // Both are in one guest, behind an IOMMU, with modules of its own kernel.
+    // Both are functions of one slot, behind an IOMMU, with modules of the guest's own
+    // kernel.
     script(
         &sandbox,
         "agent.sh",
         "./check.sh && grep -l 0x0002 /sys/bus/pci/devices/*/device\n\
-         [ -d /sys/bus/pci/devices/0000:00:01.0/iommu_group ] && echo behind an IOMMU\n\
+         [ -d /sys/bus/pci/devices/0000:00:05.0/iommu_group ] && echo behind an IOMMU\n\
          for module in uio_pci_generic uio vfio_pci vfio; do\n\
          grep -o \"^$module \" /proc/modules; done\n\
          cat /sys/module/vfio_pci/parameters/disable_idle_d3",
@@ -351,8 +404,8 @@ fn the_devices_of_the_project_are_there_by_name() {
         &[
             "test",
             "--accel=tcg",
-            "--device=edu",
-            "--device=nic-lite",
+            "--device=edu,irq=intx,slot=5",
+            "--device=nic-lite,slot=5,function=1",
             "--iommu",
             "--module=uio_pci_generic",
             "--module=vfio-pci",
@@ -365,10 +418,10 @@ fn the_devices_of_the_project_are_there_by_name() {
     );
     assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
     assert!(
-        ended.stdout.contains("edu: 0000:00:01.0 works"),
+        ended.stdout.contains("edu: 0000:00:05.0 works"),
         "{ended:#?}"
     );
-    assert!(ended.stdout.contains("0000:00:02.0/device"), "{ended:#?}");
+    assert!(ended.stdout.contains("0000:00:05.1/device"), "{ended:#?}");
     let modules = "behind an IOMMU\nuio_pci_generic \nuio \nvfio_pci \nvfio \nY\n";
     assert!(ended.stdout.ends_with(modules), "{ended:#?}");
     sandbox.assert_nothing_left();

@@ -66,7 +66,7 @@ fn boot(paths: &[&Path]) -> Guest {
         open(*path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("a socket")
     };
     let connections = Connections {
-        devices: paths.iter().map(handle).collect(),
+        devices: paths.iter().map(handle).map(Into::into).collect(),
         ..Connections::default()
     };
     Guest::boot(&artefacts(), &machine(ClockKind::Wall), connections).expect("the guest boots")
