@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # The machine is sent to sleep while the devices are in use, at each level at
 # which the kernel can try that. Afterwards all must be as before.
+# shellcheck source=examples/nic-lite/wire.sh
 . ./wire.sh
 scratch=$(echo /sys/bus/pci/drivers/scratch/0000:*)
 edu=$(echo /sys/bus/pci/drivers/edu/0000:*)

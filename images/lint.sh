@@ -40,5 +40,5 @@ check clippy cargo clippy --quiet --workspace --all-targets --locked -- -D warni
 check 'module, with W=1 and sparse' module "$IMAGES/module.sh"
 check 'module of the peers, with W=1 and sparse' module bench/image.sh
 check 'drivers of the examples and tests, with W=1 and sparse' drivers {,device-model/}examples/*/Kbuild host-harness/tests/modules/*/Kbuild
-check shellcheck shellcheck -x just .ci/run {bench,images}/*.sh images/versions {examples/*,device-model/examples{,/*}}/*.sh
+check shellcheck shellcheck -x just .ci/run {bench{,/*},images}/*.sh images/versions {,device-model/}examples{,/*}/*.sh
 [ ${#faulty[@]} -eq 0 ] || die "lint: not clean: $(printf '%s; ' "${faulty[@]}" | sed 's/; $//')"
