@@ -363,6 +363,50 @@ static struct notifier_block irqbed_flushes_nb = {
 	.notifier_call = irqbed_flushes_released,
 };
 
+/*
+ * The units that linux/netlink.h gives to the kernel's own protocols. Most are
+ * taken; the kernel would give us the others, and that would be wrong:
+ * NETLINK_USERSOCK is for processes among themselves and does not hold our
+ * module, those whose module is not loaded yet could not be had by it any more,
+ * and some are tapped (irqbed_taps.c).
+ */
+static const char *const irqbed_kernel_units[] = {
+	[NETLINK_ROUTE] = "NETLINK_ROUTE",
+	[NETLINK_USERSOCK] = "NETLINK_USERSOCK",
+	[NETLINK_SOCK_DIAG] = "NETLINK_SOCK_DIAG",
+	[NETLINK_NFLOG] = "NETLINK_NFLOG",
+	[NETLINK_XFRM] = "NETLINK_XFRM",
+	[NETLINK_SELINUX] = "NETLINK_SELINUX",
+	[NETLINK_ISCSI] = "NETLINK_ISCSI",
+	[NETLINK_AUDIT] = "NETLINK_AUDIT",
+	[NETLINK_FIB_LOOKUP] = "NETLINK_FIB_LOOKUP",
+	[NETLINK_CONNECTOR] = "NETLINK_CONNECTOR",
+	[NETLINK_NETFILTER] = "NETLINK_NETFILTER",
+	[NETLINK_KOBJECT_UEVENT] = "NETLINK_KOBJECT_UEVENT",
+	[NETLINK_GENERIC] = "NETLINK_GENERIC",
+	[NETLINK_SCSITRANSPORT] = "NETLINK_SCSITRANSPORT",
+	[NETLINK_ECRYPTFS] = "NETLINK_ECRYPTFS",
+	[NETLINK_RDMA] = "NETLINK_RDMA",
+	[NETLINK_CRYPTO] = "NETLINK_CRYPTO",
+	[NETLINK_SMC] = "NETLINK_SMC",
+};
+
+static int irqbed_check_unit(int unit)
+{
+	if (unit < 0 || unit >= MAX_LINKS) {
+		pr_err("netlink unit %d is out of range 0 to %d; load with unit=M\n",
+		       unit, MAX_LINKS - 1);
+		return -EINVAL;
+	}
+	if (unit < ARRAY_SIZE(irqbed_kernel_units) && irqbed_kernel_units[unit]) {
+		pr_err("netlink unit %d is taken: it is the kernel's %s; load with unit=M, of %zu to %d\n",
+		       unit, irqbed_kernel_units[unit],
+		       ARRAY_SIZE(irqbed_kernel_units), MAX_LINKS - 1);
+		return -EBUSY;
+	}
+	return 0;
+}
+
 int irqbed_netlink_start(int unit)
 {
 	struct netlink_kernel_cfg cfg = {
@@ -371,6 +415,9 @@ int irqbed_netlink_start(int unit)
 	};
 	int err;
 
+	err = irqbed_check_unit(unit);
+	if (err)
+		return err;
 	irqbed_unit = unit;
 	/* Before the socket: a request may come as soon as that exists. */
 	irqbed_wq = alloc_ordered_workqueue("irqbed", 0);
@@ -380,12 +427,12 @@ int irqbed_netlink_start(int unit)
 	if (err)
 		goto destroy_wq;
 
-	/* The one answer it knows to everything that can be wrong is NULL. */
+	/* NULL whatever is wrong; with a unit in range it is mostly this. */
 	irqbed_sock = netlink_kernel_create(&init_net, unit, &cfg);
 	if (!irqbed_sock) {
-		err = unit < 0 || unit >= MAX_LINKS ? -EINVAL : -EBUSY;
-		pr_err("netlink unit %d is taken or out of range 0 to %d; load with unit=M\n",
-		       unit, MAX_LINKS - 1);
+		err = -EBUSY;
+		pr_err("netlink unit %d is taken by another module; load with unit=M\n",
+		       unit);
 		goto unregister;
 	}
 	return 0;

@@ -3,15 +3,17 @@
  * Notifier 'genetlink': the family's event to each subscriber, by unicast.
  *
  * Its path is that of notify_netlink.c, through the socket of generic netlink
- * instead of one's own, and what is said there of hard interrupts holds here.
- * Generic netlink adds nothing to it when it sends: its lock guards families and
- * operations, and a message is written by the caller.
+ * instead of one's own, and what is said there of hard interrupts holds here,
+ * as long as nobody taps netlink (irqbed_taps.c). Generic netlink adds nothing
+ * to it when it sends: its lock guards families and operations, and a message
+ * is written by the caller.
  */
 #include <linux/netlink.h>
 
 #include "irqbed_genetlink.h"
 #include "irqbed_send.h"
 #include "irqbed_subscribers.h"
+#include "irqbed_taps.h"
 #include "notify.h"
 
 static void irqbed_genetlink_notify(struct irqbed_ring *ring,
@@ -23,12 +25,25 @@ static void irqbed_genetlink_notify(struct irqbed_ring *ring,
 
 static int irqbed_genetlink_notify_start(void)
 {
-	return irqbed_subscribers_start(NETLINK_GENERIC);
+	int err = irqbed_taps_exclude();
+
+	if (err)
+		return err;
+	err = irqbed_subscribers_start(NETLINK_GENERIC);
+	if (err)
+		irqbed_taps_allow();
+	return err;
+}
+
+static void irqbed_genetlink_notify_stop(void)
+{
+	irqbed_subscribers_stop();
+	irqbed_taps_allow();
 }
 
 const struct irqbed_notifier irqbed_notify_genetlink = {
 	.name = "genetlink",
 	.start = irqbed_genetlink_notify_start,
-	.stop = irqbed_subscribers_stop,
+	.stop = irqbed_genetlink_notify_stop,
 	.notify = irqbed_genetlink_notify,
 };

@@ -58,8 +58,9 @@ initramfs() {
   # What of the kernel's own modules some mechanisms need; the agent loads them
   # for those. Another kernel than ours has them built in, or does without.
   if [ -z "${IRQBED_KERNEL:-}" ]; then
-    for module in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci}; do
-      modules+=("$1/kernel/modules/kernel/$module.ko"*)
+    for module in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci} drivers/net/nlmon; do
+      found=$(compgen -G "$1/kernel/modules/kernel/$module.ko*" || true)
+      [ -z "$found" ] || modules+=("$found")
     done
     # Before 6.2 a part of vfio is a module of its own.
     found=$(echo "$1/kernel/modules/kernel/drivers/vfio/vfio_virqfd.ko"*)

@@ -12,6 +12,7 @@
 mod access;
 mod agent;
 mod calibrate;
+mod capture;
 mod children;
 mod control;
 mod datagrams;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Some(fuzz::WORKER_ROLE) => fuzz::worker(&arguments.collect::<Vec<_>>()),
         Some(load::ROLE) => load::main(arguments.next(), arguments.next()),
         Some(raw::ROLE) => raw::main(arguments.next()),
+        Some(capture::ROLE) => capture::main(),
         Some(shell::ROLE) => shell::main(),
         _ if rustix::process::getpid().is_init() => init::main(),
         _ => Err(anyhow::anyhow!(

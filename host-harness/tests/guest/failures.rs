@@ -4,23 +4,40 @@
 use host_harness::session::SessionError;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Guest, machine};
+use crate::support::{Guest, machine, unicast};
 use host_harness::qemu::ClockKind;
 
 #[test]
-fn a_taken_unit_is_named() {
+fn a_unit_works_or_is_named_with_its_owner() {
+    /// Protocols that linux/netlink.h no longer knows anybody to use.
+    const FREE: [u32; 5] = [1, 3, 13, 14, 17];
     let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
-    // 16 is NETLINK_GENERIC.
-    let error = guest
-        .session
-        .load_module([("unit", "16".to_owned())])
-        .expect_err("the unit is taken");
-    let text = error.to_string();
-    assert!(text.contains("unit 16") && text.contains("taken"), "{text}");
+    for unit in 0..32 {
+        let loaded = guest.session.load_module([("unit", unit.to_string())]);
+        if FREE.contains(&unit) || unit > 22 {
+            loaded.unwrap_or_else(|error| panic!("unit {unit}: {error}"));
+            let listener = guest.session.listen(unicast()).expect("a listener");
+            assert_eq!(guest.raise(10, 16).delivered(), 10, "unit {unit}");
+            guest
+                .session
+                .end_listener(listener, false)
+                .expect("a report");
+            guest.session.unload_module().expect("it unloads");
+        } else {
+            let text = loaded.expect_err("it is the kernel's").to_string();
+            let named = format!("unit {unit} is taken: it is the kernel's NETLINK_");
+            assert!(text.contains(&named), "{text}");
+        }
+    }
+    for unit in ["-1", "32"] {
+        let loaded = guest.session.load_module([("unit", unit.to_owned())]);
+        let text = loaded.expect_err("there is no such unit").to_string();
+        assert!(text.contains("out of range 0 to 31"), "{text}");
+    }
     guest
         .session
         .load_module([])
-        .expect("the default unit is free");
+        .expect("the default one works");
 }
 
 #[test]

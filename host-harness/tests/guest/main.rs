@@ -25,6 +25,7 @@ mod replies;
 mod safe_contexts;
 mod signals;
 mod support;
+mod taps;
 mod trace;
 mod uio;
 mod vfio;

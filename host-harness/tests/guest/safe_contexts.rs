@@ -23,6 +23,7 @@ use crate::{
     load::under_load,
     mechanisms::roomy,
     support::{Guest, kernel, machine},
+    taps,
 };
 
 /// Vectors that take turns; the kernel spreads them over its processors.
@@ -69,6 +70,7 @@ fn boot() -> Guest {
     };
     let mut guest = Guest::boot_bare(&machine);
     sh(&mut guest, "mount -t debugfs none /sys/kernel/debug");
+    taps::add(&mut guest);
     guest
 }
 
@@ -279,6 +281,8 @@ fn no_mechanism_draws_a_complaint(context: Context) {
             println!("{pair}: refused: {why}");
             continue;
         }
+        // Somebody looks on, where the driver lets him.
+        taps::set(&mut guest, taps::allowed(pair));
         let complaints = complaints(&mut guest, pair);
         if complaints.is_empty() {
             println!("{pair}: no complaint");
