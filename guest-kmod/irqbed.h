@@ -26,9 +26,9 @@
 #include "irqbed_abi.h"
 #include "irqbed_compat.h"
 
+struct irqbed_handle;
 struct netlink_ext_ack;
 struct sk_buff;
-struct vm_area_struct;
 
 #ifndef CONFIG_X86_64
 #error "irqbed stamps with the TSC in single 64-bit stores: x86-64 only"
@@ -188,6 +188,8 @@ struct irqbed_device {
 	struct list_head node;
 	/* In irqbed_reply_devices. */
 	struct list_head reply_node;
+	/* For those who may keep the device open longer than it is there. */
+	struct irqbed_handle *handle;
 	struct irqbed_service service;
 };
 
@@ -292,8 +294,6 @@ int irqbed_reply_any(const struct irqbed_reply_request *request, u64 entry,
 		     struct netlink_ext_ack *extack);
 int irqbed_reply_done(int err);
 void irqbed_reply_read_counters(struct irqbed_counters *sum);
-int irqbed_reply_mmap(const struct irqbed_device *idev,
-		      struct vm_area_struct *vma);
 int irqbed_reply_register(struct irqbed_device *idev);
 
 /* irqbed_chardev.c */

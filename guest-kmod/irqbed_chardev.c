@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * /dev/irqbedN: the instrument BAR for a process that stamps and calibrates,
- * the queue (irqbed_queue.c) of a file that asks for events, and the way back
- * (irqbed_reply.c) for who replies to them.
+ * the queue (irqbed_queue.c) of a file that asks for events, and replies to them
+ * (irqbed_reply.c).
  *
- * Kernels with IO_STRICT_DEVMEM let nobody map through sysfs what a driver has
+ * Kernels with IO_STRICT_DEVMEM refuse to map through sysfs what a driver has
  * claimed, so the driver offers the mapping itself. Events come through the
- * same node, because who may have the one may have the other, and a device that
- * goes while files are open is the same care for both.
+ * same node: the same processes may have both, and both must survive a device
+ * that is removed while files are open.
  */
 #include <linux/eventfd.h>
 #include <linux/fs.h>
-#include <linux/ioctl.h>
 #include <linux/kref.h>
 #include <linux/log2.h>
 #include <linux/miscdevice.h>
@@ -27,6 +26,7 @@
 #include <asm/tsc.h>
 
 #include "irqbed.h"
+#include "irqbed_handle.h"
 #include "irqbed_queue.h"
 #include "notify.h"
 
@@ -38,18 +38,25 @@ struct irqbed_chardev {
 	struct miscdevice misc;
 	struct kref kref;
 	char name[16];
+	/* The device, for replies and mappings. */
+	struct irqbed_handle *handle;
 	/*
-	 * Guards the device, which is NULL once it is gone, the list of its
-	 * queues, and the queue of a file while it gets one; keeps the device
-	 * while a reply is on its way to it. Taken in process context only.
+	 * Guards what is below, and the queue of a file while it gets one.
+	 * Taken in process context only. Nothing sleeps for long under it.
 	 */
 	struct mutex lock;
-	struct irqbed_device *idev;
+	/* The queues of the device; NULL once there may be no more of them. */
+	struct list_head *queues;
+	struct list_head files;
 };
 
 /* An open file. */
 struct irqbed_file {
 	struct irqbed_chardev *chardev;
+	/* In irqbed_chardev.files. */
+	struct list_head node;
+	/* Of the node that was opened: a device may have several. */
+	struct address_space *mapping;
 	/* NULL until it asks for events, and then the same until its end. */
 	struct irqbed_queue *queue;
 };
@@ -59,6 +66,7 @@ static void irqbed_chardev_free(struct kref *kref)
 	struct irqbed_chardev *chardev =
 		container_of(kref, struct irqbed_chardev, kref);
 
+	irqbed_handle_put(chardev->handle);
 	mutex_destroy(&chardev->lock);
 	kfree(chardev);
 }
@@ -78,6 +86,10 @@ static int irqbed_chardev_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	kref_get(&chardev->kref);
 	f->chardev = chardev;
+	f->mapping = file->f_mapping;
+	mutex_lock(&chardev->lock);
+	list_add_tail(&f->node, &chardev->files);
+	mutex_unlock(&chardev->lock);
 	file->private_data = f;
 	/* io_uring need not put a read off to a thread: it asks, and polls. */
 	file->f_mode |= FMODE_NOWAIT;
@@ -87,14 +99,18 @@ static int irqbed_chardev_open(struct inode *inode, struct file *file)
 static int irqbed_chardev_release(struct inode *inode, struct file *file)
 {
 	struct irqbed_file *f = file->private_data;
+	struct irqbed_chardev *chardev = f->chardev;
 
+	mutex_lock(&chardev->lock);
+	list_del(&f->node);
 	if (f->queue) {
-		mutex_lock(&f->chardev->lock);
 		irqbed_queue_detach(f->queue);
-		mutex_unlock(&f->chardev->lock);
-		irqbed_queue_free(f->queue);
+		list_del_init(&f->queue->ending);
 	}
-	kref_put(&f->chardev->kref, irqbed_chardev_free);
+	mutex_unlock(&chardev->lock);
+	if (f->queue)
+		irqbed_queue_free(f->queue);
+	kref_put(&chardev->kref, irqbed_chardev_free);
 	kfree(f);
 	return 0;
 }
@@ -105,13 +121,13 @@ static int irqbed_attach(struct irqbed_file *f, struct irqbed_queue *queue)
 	int err = 0;
 
 	mutex_lock(&chardev->lock);
-	if (!chardev->idev) {
+	if (!chardev->queues) {
 		err = -ENODEV;
 	} else if (f->queue) {
 		err = -EBUSY;
 	} else {
-		list_add_tail_rcu(&queue->node, &chardev->idev->queues);
-		/* Whoever finds the queue finds it whole. */
+		irqbed_queue_attach(queue, chardev->queues);
+		/* A reader that finds the queue finds it complete. */
 		smp_store_release(&f->queue, queue);
 	}
 	mutex_unlock(&chardev->lock);
@@ -124,9 +140,6 @@ static int irqbed_ioctl_listen(struct irqbed_file *f, const void __user *arg)
 	struct eventfd_ctx *eventfd = NULL;
 	struct irqbed_queue *queue;
 	int err;
-
-	static_assert(IRQBED_IOC_LISTEN ==
-		      _IOW(0xb5, 1, struct irqbed_listen_request));
 
 	if (copy_from_user(&request, arg, sizeof(request)))
 		return -EFAULT;
@@ -153,11 +166,8 @@ static int irqbed_ioctl_listen(struct irqbed_file *f, const void __user *arg)
 		return -ENOMEM;
 	}
 	err = irqbed_attach(f, queue);
-	if (err) {
-		/* It never was a listener that could be forgotten. */
-		irqbed_queue_stop(queue);
+	if (err)
 		irqbed_queue_free(queue);
-	}
 	return err;
 }
 
@@ -170,6 +180,7 @@ static int irqbed_ioctl_stop(struct irqbed_file *f)
 	mutex_lock(&f->chardev->lock);
 	irqbed_queue_detach(queue);
 	mutex_unlock(&f->chardev->lock);
+	synchronize_rcu();
 	irqbed_queue_stop(queue);
 	return 0;
 }
@@ -185,7 +196,7 @@ static ssize_t irqbed_wait(struct irqbed_file *f, struct iov_iter *to,
 	if (!queue)
 		return -EINVAL;
 	for (;;) {
-		/* Before the look into the queue: the last event comes first. */
+		/* Read before the queue is: the last event comes first. */
 		end = irqbed_queue_stopped(queue);
 		ret = irqbed_queue_take(queue, to, nowait);
 		if (ret || end)
@@ -215,9 +226,6 @@ static int irqbed_ioctl_wait(struct file *file, void __user *arg)
 	struct iov_iter to;
 	ssize_t ret;
 
-	static_assert(IRQBED_IOC_WAIT ==
-		      _IOWR(0xb5, 3, struct irqbed_wait_request));
-
 	if (copy_from_user(&request, arg, sizeof(request)))
 		return -EFAULT;
 	iov_iter_ubuf(&to, ITER_DEST, u64_to_user_ptr(request.buffer),
@@ -233,7 +241,7 @@ static int irqbed_ioctl_wait(struct file *file, void __user *arg)
 static int irqbed_take_reply(struct irqbed_file *f, const void __user *from,
 			     size_t len, u64 entry)
 {
-	struct irqbed_chardev *chardev = f->chardev;
+	struct irqbed_handle *handle = f->chardev->handle;
 	struct irqbed_reply_request request;
 	int err;
 
@@ -241,12 +249,12 @@ static int irqbed_take_reply(struct irqbed_file *f, const void __user *from,
 		return irqbed_reply_done(-EINVAL);
 	if (copy_from_user(&request, from, sizeof(request)))
 		return irqbed_reply_done(-EFAULT);
-	mutex_lock(&chardev->lock);
-	if (chardev->idev)
-		err = irqbed_reply(chardev->idev, &request, entry);
+	mutex_lock(&handle->lock);
+	if (handle->idev)
+		err = irqbed_reply(handle->idev, &request, entry);
 	else
 		err = -ENODEV;
-	mutex_unlock(&chardev->lock);
+	mutex_unlock(&handle->lock);
 	return irqbed_reply_done(err);
 }
 
@@ -258,23 +266,21 @@ static ssize_t irqbed_chardev_write(struct file *file, const char __user *from,
 	return irqbed_take_reply(file->private_data, from, len, entry) ?: len;
 }
 
-static int irqbed_ioctl_reply(struct irqbed_file *f, const void __user *arg)
+static int irqbed_ioctl_reply(struct file *file, const void __user *arg)
 {
 	u64 entry = rdtsc_ordered();
 
-	static_assert(IRQBED_IOC_REPLY ==
-		      _IOW(0xb5, 4, struct irqbed_reply_request));
-
-	return irqbed_take_reply(f, arg, sizeof(struct irqbed_reply_request),
-				 entry);
+	/* As a write() would be. */
+	if (!(file->f_mode & FMODE_WRITE))
+		return irqbed_reply_done(-EBADF);
+	return irqbed_take_reply(file->private_data, arg,
+				 sizeof(struct irqbed_reply_request), entry);
 }
 
 static long irqbed_chardev_ioctl(struct file *file, unsigned int command,
 				 unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
-
-	static_assert(IRQBED_IOC_STOP == _IO(0xb5, 2));
 
 	switch (command) {
 	case IRQBED_IOC_LISTEN:
@@ -284,7 +290,7 @@ static long irqbed_chardev_ioctl(struct file *file, unsigned int command,
 	case IRQBED_IOC_WAIT:
 		return irqbed_ioctl_wait(file, user);
 	case IRQBED_IOC_REPLY:
-		return irqbed_ioctl_reply(file->private_data, user);
+		return irqbed_ioctl_reply(file, user);
 	}
 	return -ENOTTY;
 }
@@ -308,7 +314,7 @@ static __poll_t irqbed_chardev_poll(struct file *file,
 
 /*
  * O_ASYNC, set or cleared. It means something once the file has a queue, and
- * where the notifier signals: it is refused rather than set in vain. The kernel
+ * where the notifier signals: it is refused where it would have no effect. The kernel
  * clears it itself before it releases a file.
  */
 static int irqbed_chardev_fasync(int fd, struct file *file, int on)
@@ -323,48 +329,21 @@ static int irqbed_chardev_fasync(int fd, struct file *file, int on)
 	return fasync_helper(fd, file, on, &queue->async);
 }
 
-/*
- * The mapping is cached, like the driver's own (see irqbed_map_instrument()):
- * that is what vm_page_prot says, and the kernel makes both agree.
- * vm_iomap_memory() checks offset and length against the BAR and marks the
- * mapping as I/O that is neither expanded nor dumped.
- *
- * A mapping made before the device goes stays until the process drops it, as
- * with UIO; it cannot be made afterwards.
- */
 static int irqbed_chardev_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct irqbed_file *f = file->private_data;
 	struct irqbed_queue *queue = smp_load_acquire(&f->queue);
-	struct irqbed_chardev *chardev = f->chardev;
 	unsigned long offset = IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT;
-	const struct irqbed_device *idev;
-	int err;
 
-	/* A private copy of shared memory would look right and never change. */
-	if (!(vma->vm_flags & VM_SHARED))
+	/* A private copy would look right and never change. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
-
-	if (vma->vm_pgoff >= offset &&
-	    vma->vm_pgoff < IRQBED_DOORBELL_MMAP_OFFSET >> PAGE_SHIFT)
-		return queue ? irqbed_queue_mmap(queue, vma,
-						 vma->vm_pgoff - offset) :
-			       -EINVAL;
-
-	mutex_lock(&chardev->lock);
-	idev = chardev->idev;
-	if (!idev)
-		err = -ENODEV;
-	else if (vma->vm_pgoff >= IRQBED_DOORBELL_MMAP_OFFSET >> PAGE_SHIFT)
-		err = irqbed_reply_mmap(idev, vma);
-	else
-		err = vm_iomap_memory(vma,
-				      pci_resource_start(idev->pdev,
-							 IRQBED_INSTRUMENT_BAR),
-				      pci_resource_len(idev->pdev,
-						       IRQBED_INSTRUMENT_BAR));
-	mutex_unlock(&chardev->lock);
-	return err;
+	if (vma->vm_pgoff < offset ||
+	    vma->vm_pgoff >= IRQBED_DOORBELL_MMAP_OFFSET >> PAGE_SHIFT)
+		return irqbed_handle_mmap(f->chardev->handle, vma);
+	if (!queue)
+		return -EINVAL;
+	return irqbed_queue_mmap(queue, vma, vma->vm_pgoff - offset);
 }
 
 static const struct file_operations irqbed_chardev_fops = {
@@ -381,20 +360,48 @@ static const struct file_operations irqbed_chardev_fops = {
 	.mmap = irqbed_chardev_mmap,
 };
 
+/* The device goes: no file reaches it from here on. */
+static void irqbed_chardev_revoke(struct irqbed_chardev *chardev)
+{
+	struct irqbed_file *f;
+
+	irqbed_handle_revoke(chardev->handle);
+	mutex_lock(&chardev->lock);
+	list_for_each_entry(f, &chardev->files, node)
+		irqbed_bar_unmap(f->mapping);
+	mutex_unlock(&chardev->lock);
+}
+
+/* Ends the wait of every process that waits for an event. */
+static void irqbed_chardev_end_queues(struct irqbed_chardev *chardev)
+{
+	struct irqbed_queue *queue, *next;
+	LIST_HEAD(ending);
+
+	mutex_lock(&chardev->lock);
+	list_for_each_entry_safe(queue, next, chardev->queues, node) {
+		irqbed_queue_detach(queue);
+		list_add_tail(&queue->ending, &ending);
+	}
+	chardev->queues = NULL;
+	mutex_unlock(&chardev->lock);
+	synchronize_rcu();
+	/* A file that was closed meanwhile took its queue along. */
+	mutex_lock(&chardev->lock);
+	list_for_each_entry_safe(queue, next, &ending, ending) {
+		list_del_init(&queue->ending);
+		irqbed_queue_stop(queue);
+	}
+	mutex_unlock(&chardev->lock);
+}
+
 static void irqbed_chardev_unregister(void *data)
 {
 	struct irqbed_chardev *chardev = data;
-	struct irqbed_queue *queue, *next;
 
 	misc_deregister(&chardev->misc);
-	mutex_lock(&chardev->lock);
-	/* Who still waits for events will have no more. */
-	list_for_each_entry_safe(queue, next, &chardev->idev->queues, node) {
-		irqbed_queue_detach(queue);
-		irqbed_queue_stop(queue);
-	}
-	chardev->idev = NULL;
-	mutex_unlock(&chardev->lock);
+	irqbed_chardev_revoke(chardev);
+	irqbed_chardev_end_queues(chardev);
 	kref_put(&chardev->kref, irqbed_chardev_free);
 }
 
@@ -407,9 +414,16 @@ int irqbed_chardev_register(struct irqbed_device *idev)
 	chardev = kzalloc(sizeof(*chardev), GFP_KERNEL);
 	if (!chardev)
 		return -ENOMEM;
+	chardev->handle = irqbed_handle_new(idev);
+	if (!chardev->handle) {
+		kfree(chardev);
+		return -ENOMEM;
+	}
+	idev->handle = chardev->handle;
 	kref_init(&chardev->kref);
 	mutex_init(&chardev->lock);
-	chardev->idev = idev;
+	chardev->queues = &idev->queues;
+	INIT_LIST_HEAD(&chardev->files);
 	snprintf(chardev->name, sizeof(chardev->name), "irqbed%d", idev->id);
 	chardev->misc.minor = MISC_DYNAMIC_MINOR;
 	chardev->misc.name = chardev->name;

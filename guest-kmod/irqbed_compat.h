@@ -85,38 +85,29 @@ irqbed_pcim_iomap_region(struct pci_dev *pdev, int bar, const char *name)
 #define irqbed_area			vm_area_struct
 #define irqbed_area_pgoff(area)		((area)->vm_pgoff)
 #define irqbed_area_pages(area)		vma_pages(area)
-#define irqbed_area_shared(area)	((area)->vm_flags & VM_SHARED)
+#define irqbed_area_shared(area)	((area)->vm_flags & VM_MAYSHARE)
 #define irqbed_area_writable(area)	((area)->vm_flags & VM_WRITE)
 #define irqbed_area_stay_read_only(area)	\
 	irqbed_vm_flags_clear(area, VM_MAYWRITE)
 #define irqbed_area_stay_as_it_is(area)		\
 	irqbed_vm_flags_set(area, VM_DONTEXPAND | VM_DONTDUMP)
+#define irqbed_area_is_io(area)			\
+	irqbed_vm_flags_set(area, VM_IO | VM_PFNMAP)
 #define irqbed_area_private(area)	((area)->vm_private_data)
-
-static inline int irqbed_area_iomap(struct vm_area_struct *vma,
-				    phys_addr_t start, unsigned long size)
-{
-	return vm_iomap_memory(vma, start, size);
-}
 #else
 #define irqbed_uio_hook			mmap_prepare
 #define irqbed_area			vm_area_desc
 #define irqbed_area_pgoff(area)		((area)->pgoff)
 #define irqbed_area_pages(area)		vma_desc_pages(area)
-#define irqbed_area_shared(area)	vma_desc_test(area, VMA_SHARED_BIT)
+#define irqbed_area_shared(area)	vma_desc_test(area, VMA_MAYSHARE_BIT)
 #define irqbed_area_writable(area)	vma_desc_test(area, VMA_WRITE_BIT)
 #define irqbed_area_stay_read_only(area)	\
 	vma_desc_clear_flags(area, VMA_MAYWRITE_BIT)
 #define irqbed_area_stay_as_it_is(area)		\
 	vma_desc_set_flags(area, VMA_DONTEXPAND_BIT, VMA_DONTDUMP_BIT)
+#define irqbed_area_is_io(area)			\
+	vma_desc_set_flags(area, VMA_IO_BIT, VMA_PFNMAP_BIT)
 #define irqbed_area_private(area)	((area)->private_data)
-
-static inline int irqbed_area_iomap(struct vm_area_desc *desc,
-				    phys_addr_t start, unsigned long size)
-{
-	mmap_action_simple_ioremap(desc, start, size);
-	return 0;
-}
 #endif
 
 /* "use less confusing names for iov_iter direction initializers": since 6.2. */

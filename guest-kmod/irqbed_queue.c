@@ -26,6 +26,12 @@ static atomic64_t irqbed_queues;
 static atomic64_t irqbed_truncated;
 static atomic64_t irqbed_queues_forgotten;
 
+/* The pages that can be mapped. */
+unsigned long irqbed_queue_pages(const struct irqbed_queue *queue)
+{
+	return 2 + queue->size / PAGE_SIZE;
+}
+
 struct irqbed_queue *irqbed_queue_new(u32 vectors, u32 size,
 				      struct eventfd_ctx *eventfd)
 {
@@ -34,56 +40,71 @@ struct irqbed_queue *irqbed_queue_new(u32 vectors, u32 size,
 	queue = kzalloc(sizeof(*queue), GFP_KERNEL_ACCOUNT);
 	if (!queue)
 		return NULL;
-	/* Zeroed, and such as may be mapped. */
-	queue->header = vmalloc_user(2 * PAGE_SIZE + size);
+	queue->vectors = vectors;
+	queue->size = size;
+	/* Charged to the memory cgroup of the process. */
+	queue->header = __vmalloc(irqbed_queue_pages(queue) * PAGE_SIZE,
+				  GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!queue->header) {
 		kfree(queue);
 		return NULL;
 	}
 	queue->tail = (void *)queue->header + PAGE_SIZE;
 	queue->data = (void *)queue->header + 2 * PAGE_SIZE;
-	queue->vectors = vectors;
-	queue->size = size;
 	queue->eventfd = eventfd;
-	INIT_LIST_HEAD(&queue->node);
+	INIT_LIST_HEAD(&queue->ending);
 	queue->header->size = size;
 	spin_lock_init(&queue->lock);
 	init_waitqueue_head(&queue->wait);
 	mutex_init(&queue->reader);
-	atomic64_inc(&irqbed_queues);
 	return queue;
 }
 
+/* Has events put into a queue, under the lock of the list. */
+void irqbed_queue_attach(struct irqbed_queue *queue, struct list_head *queues)
+{
+	queue->attached = true;
+	queue->listens = true;
+	list_add_tail_rcu(&queue->node, queues);
+	atomic64_inc(&irqbed_queues);
+}
+
 /*
- * No event is on its way into the queue any more when this returns. Under the
- * lock of the list that the queue may be in.
+ * Has no more of them put into it, under the lock of the list. Those that are on
+ * their way arrive within a grace period. The caller waits for it without its
+ * locks, and before it stops the queue.
  */
 void irqbed_queue_detach(struct irqbed_queue *queue)
 {
-	if (list_empty(&queue->node))
-		return;
-	list_del_rcu(&queue->node);
-	synchronize_rcu();
-	INIT_LIST_HEAD(&queue->node);
+	if (queue->attached)
+		list_del_rcu(&queue->node);
+	queue->attached = false;
 }
 
-/* Nobody notifies it any more, and no file has it. */
+/* It is detached, and no file has it. */
 void irqbed_queue_free(struct irqbed_queue *queue)
 {
-	if (!irqbed_queue_stopped(queue))
+	if (queue->listens && !irqbed_queue_stopped(queue)) {
+		synchronize_rcu();
 		atomic64_inc(&irqbed_queues_forgotten);
+	}
+	if (queue->listens)
+		atomic64_dec(&irqbed_queues);
 	if (queue->eventfd)
 		eventfd_ctx_put(queue->eventfd);
-	atomic64_dec(&irqbed_queues);
 	mutex_destroy(&queue->reader);
 	vfree(queue->header);
 	kfree(queue);
 }
 
-/* No more events come: whoever waits has those that are left, and the end. */
+/*
+ * No more events come. The caller has waited for a grace period since it
+ * detached the queue. Waiting processes get the events that are left, and then
+ * the end.
+ */
 void irqbed_queue_stop(struct irqbed_queue *queue)
 {
-	/* Whoever sees it sees the last event too. */
+	/* A reader that sees it sees the last event too. */
 	smp_store_release(&queue->header->stopped, 1);
 	wake_up_interruptible_poll(&queue->wait, EPOLLIN | EPOLLRDNORM | EPOLLHUP);
 	if (queue->eventfd)
@@ -126,7 +147,7 @@ bool irqbed_queue_push(struct irqbed_ring *ring, struct irqbed_queue *queue,
 	spin_lock_irqsave(&queue->lock, flags);
 	/*
 	 * The tail may be the process's own: a wrong one is more in use than
-	 * there is, and costs nobody but itself. Its reads of the ring are over
+	 * there is, and harms only that process. Its reads of the ring are over
 	 * before it moves the tail.
 	 */
 	used = queue->head - smp_load_acquire(&queue->tail->tail);
@@ -141,7 +162,7 @@ bool irqbed_queue_push(struct irqbed_ring *ring, struct irqbed_queue *queue,
 	irqbed_queue_write(queue, queue->head + sizeof(event->message),
 			   event->payload, event->message.payload_len);
 	queue->head += room;
-	/* Whoever sees the head sees the event. */
+	/* A reader that sees the head sees the event. */
 	smp_store_release(&queue->header->head, queue->head);
 	spin_unlock_irqrestore(&queue->lock, flags);
 	ring->counters.sent++;
@@ -223,13 +244,25 @@ unlock:
 int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma,
 		      unsigned long page)
 {
-	if (page != 1 || vma_pages(vma) != 1) {
+	unsigned long pages = vma_pages(vma), i;
+	int err = 0;
+
+	if (page > irqbed_queue_pages(queue) ||
+	    pages > irqbed_queue_pages(queue) - page)
+		return -EINVAL;
+	if (page != 1 || pages != 1) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;
 		/* Nor may mprotect() change that. */
 		irqbed_vm_flags_clear(vma, VM_MAYWRITE);
 	}
-	return remap_vmalloc_range(vma, queue->header, page);
+	irqbed_vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+	/* remap_vmalloc_range() takes no memory that is charged to a cgroup. */
+	for (i = 0; i < pages && !err; i++)
+		err = vm_insert_page(vma, vma->vm_start + i * PAGE_SIZE,
+				     vmalloc_to_page((void *)queue->header +
+						     (page + i) * PAGE_SIZE));
+	return err;
 }
 
 /* A page of the above, with a reference; NULL behind the end. */
@@ -238,7 +271,7 @@ struct page *irqbed_queue_page(const struct irqbed_queue *queue,
 {
 	struct page *page;
 
-	if (nr >= 2 + (queue->size >> PAGE_SHIFT))
+	if (nr >= irqbed_queue_pages(queue))
 		return NULL;
 	page = vmalloc_to_page((void *)queue->header + (nr << PAGE_SHIFT));
 	get_page(page);

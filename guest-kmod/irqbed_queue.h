@@ -5,7 +5,7 @@
  *
  * The events lie in a ring of bytes, each an irqbed_event_message and its
  * payload, padded to IRQBED_QUEUE_ALIGN and cut in two where the ring ends. The
- * driver writes and moves the head, whoever reads moves the tail: the driver,
+ * driver writes and moves the head, the reader moves the tail: the driver,
  * for read() and the ioctl, or the process itself, which can map the ring and
  * the two indices (see irqbed_queue_header in irqbed_abi.h).
  */
@@ -28,8 +28,17 @@ struct uio_info;
 struct vm_area_struct;
 
 struct irqbed_queue {
-	/* In irqbed_device.queues; the notifiers walk it under RCU. */
+	/*
+	 * In irqbed_device.queues while it is attached; the notifiers walk it
+	 * under RCU. Guarded by the lock of that list, as is all up to
+	 * @listens.
+	 */
 	struct list_head node;
+	bool attached;
+	/* In the list of those that end with their device. */
+	struct list_head ending;
+	/* It is attached, or was. */
+	bool listens;
 	/* Bit v: wants the events of vector v. */
 	u32 vectors;
 	/* Bytes of @data, a power of two. */
@@ -63,6 +72,7 @@ struct irqbed_queue {
 
 struct irqbed_queue *irqbed_queue_new(u32 vectors, u32 size,
 				      struct eventfd_ctx *eventfd);
+void irqbed_queue_attach(struct irqbed_queue *queue, struct list_head *queues);
 void irqbed_queue_detach(struct irqbed_queue *queue);
 void irqbed_queue_free(struct irqbed_queue *queue);
 void irqbed_queue_stop(struct irqbed_queue *queue);
@@ -72,6 +82,7 @@ ssize_t irqbed_queue_take(struct irqbed_queue *queue, struct iov_iter *to,
 			  bool nowait);
 int irqbed_queue_mmap(struct irqbed_queue *queue, struct vm_area_struct *vma,
 		      unsigned long page);
+unsigned long irqbed_queue_pages(const struct irqbed_queue *queue);
 struct page *irqbed_queue_page(const struct irqbed_queue *queue,
 			       unsigned long nr);
 void irqbed_queue_read_counters(struct irqbed_counters *sum);

@@ -21,7 +21,7 @@
 #include "irqbed.h"
 
 /*
- * The devices that take replies, for who does not name one. The lock guards
+ * The devices that take replies, for replies that name none. The lock guards
  * the list and keeps each device while a reply is on its way to it; it is taken
  * in process context only.
  */
@@ -34,8 +34,8 @@ static atomic64_t irqbed_bad_replies;
 /*
  * Passes a reply on to the device, which the caller keeps from going; @entry is
  * when the driver was entered with it. The slot lies in memory that processes
- * may write: what it says is good enough to tell one event from another, and
- * the device does not believe it.
+ * may write: it is good enough to tell one event from another, and the device
+ * does not trust it.
  */
 int irqbed_reply(const struct irqbed_device *idev,
 		 const struct irqbed_reply_request *request, u64 entry)
@@ -86,26 +86,6 @@ void irqbed_reply_read_counters(struct irqbed_counters *sum)
 	sum->bad_reply = atomic64_read(&irqbed_bad_replies);
 }
 
-/*
- * Maps the doorbell, and nothing else: its BAR is one page. Every store traps,
- * so no kind of caching would do any good, and none may hold it back.
- */
-int irqbed_reply_mmap(const struct irqbed_device *idev,
-		      struct vm_area_struct *vma)
-{
-	static_assert(IRQBED_DOORBELL_BAR_SIZE == PAGE_SIZE);
-
-	if (vma->vm_pgoff != IRQBED_DOORBELL_MMAP_OFFSET >> PAGE_SHIFT ||
-	    vma_pages(vma) != 1)
-		return -EINVAL;
-	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-	return io_remap_pfn_range(vma, vma->vm_start,
-				  pci_resource_start(idev->pdev,
-						     IRQBED_DOORBELL_BAR) >>
-					  PAGE_SHIFT,
-				  PAGE_SIZE, vma->vm_page_prot);
-}
-
 static void irqbed_reply_unregister(void *data)
 {
 	struct irqbed_device *idev = data;
@@ -120,6 +100,8 @@ int irqbed_reply_register(struct irqbed_device *idev)
 	struct pci_dev *pdev = idev->pdev;
 	resource_size_t start = pci_resource_start(pdev, IRQBED_DOORBELL_BAR);
 	resource_size_t length = pci_resource_len(pdev, IRQBED_DOORBELL_BAR);
+
+	static_assert(IRQBED_DOORBELL_BAR_SIZE == PAGE_SIZE);
 
 	/* A page that it shares would be mapped with it. */
 	if (length != IRQBED_DOORBELL_BAR_SIZE || !PAGE_ALIGNED(start))

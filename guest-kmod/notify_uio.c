@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Notifier 'uio': a device of the kernel's UIO subsystem. Whoever has it open
- * asks for a queue, is told by the UIO counter, and takes the events from the
- * mapping.
+ * Notifier 'uio': a device of the kernel's UIO subsystem. The process that
+ * has it open asks for a queue, is woken by the UIO counter, and takes the events
+ * from the mapping.
  *
  * uio_event_notify() adds to an atomic counter, wakes a wait queue, whose lock
  * everybody takes with interrupts off, and calls kill_fasync(), which does the
@@ -13,7 +13,7 @@
  * /dev/uioN has three maps: the instrument BAR, the queue, and the tail of the
  * queue, the only page of it that can be written. They are not left to UIO: it
  * would map the BAR uncached, which is cached elsewhere, let all of the queue
- * be written, and tell everybody the queue's address in sysfs.
+ * be written, and show the queue's address in sysfs.
  */
 #include <linux/atomic.h>
 #include <linux/list.h>
@@ -26,8 +26,12 @@
 #include <linux/rculist.h>
 #include <linux/uio_driver.h>
 
+#include "irqbed_handle.h"
 #include "irqbed_queue.h"
 #include "notify.h"
+
+/* In its file a queue lies where it lies in /dev/irqbedN: behind the BAR. */
+#define IRQBED_UIO_QUEUE_PAGE	(IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT)
 
 /*
  * The devices, for page faults: a mapping may outlive its device, and knows it by
@@ -54,6 +58,8 @@ struct irqbed_uio {
 	struct irqbed_queue *queue;
 	/* There will be no queue any more. */
 	bool gone;
+	/* Of the node that is open. */
+	struct address_space *mapping;
 };
 
 static struct irqbed_uio *irqbed_uio_of(struct uio_info *info)
@@ -70,6 +76,8 @@ static int irqbed_uio_open(struct uio_info *info, struct inode *inode)
 	mutex_lock(&uio->lock);
 	if (uio->open)
 		err = -EBUSY;
+	else
+		uio->mapping = inode->i_mapping;
 	uio->open = true;
 	mutex_unlock(&uio->lock);
 	return err;
@@ -86,6 +94,7 @@ static int irqbed_uio_release(struct uio_info *info, struct inode *inode)
 		irqbed_queue_free(uio->queue);
 		uio->queue = NULL;
 	}
+	uio->mapping = NULL;
 	uio->open = false;
 	mutex_unlock(&uio->lock);
 	return 0;
@@ -108,17 +117,29 @@ static int irqbed_uio_listen(struct irqbed_uio *uio, u32 size)
 		return -ENOMEM;
 	queue->uio = &uio->info;
 	uio->queue = queue;
-	list_add_tail_rcu(&queue->node, &uio->idev->queues);
+	irqbed_queue_attach(queue, &uio->idev->queues);
 	return 0;
 }
 
+/* No more events: a process that waits is woken. */
 static int irqbed_uio_stop(struct irqbed_uio *uio)
 {
-	lockdep_assert_held(&uio->lock);
-	if (!uio->queue)
+	struct irqbed_queue *queue;
+
+	mutex_lock(&uio->lock);
+	if (uio->queue)
+		irqbed_queue_detach(uio->queue);
+	mutex_unlock(&uio->lock);
+	synchronize_rcu();
+	/* It may have been closed meanwhile. */
+	mutex_lock(&uio->lock);
+	queue = uio->queue;
+	if (queue)
+		irqbed_queue_stop(queue);
+	mutex_unlock(&uio->lock);
+	if (!queue)
 		return -EINVAL;
-	irqbed_queue_detach(uio->queue);
-	irqbed_queue_stop(uio->queue);
+	uio_event_notify(&uio->info);
 	return 0;
 }
 
@@ -131,41 +152,64 @@ static int irqbed_uio_control(struct uio_info *info, s32 value)
 	struct irqbed_uio *uio = irqbed_uio_of(info);
 	int err;
 
+	if (!value)
+		return irqbed_uio_stop(uio);
 	mutex_lock(&uio->lock);
-	if (value)
-		err = irqbed_uio_listen(uio, value == 1 ? IRQBED_DEFAULT_QUEUE :
-							  value);
-	else
-		err = irqbed_uio_stop(uio);
+	err = irqbed_uio_listen(uio, value == 1 ? IRQBED_DEFAULT_QUEUE : value);
 	mutex_unlock(&uio->lock);
-	if (!value && !err)
-		uio_event_notify(info);
 	return err;
 }
 
-static vm_fault_t irqbed_uio_fault(struct vm_fault *vmf)
+/* The device of a mapping, with irqbed_uio_lock held; NULL once it is gone. */
+static struct irqbed_uio *irqbed_uio_find(const struct vm_area_struct *vma)
 {
-	unsigned long number = (unsigned long)vmf->vma->vm_private_data;
+	unsigned long number = (unsigned long)vma->vm_private_data;
+	struct irqbed_uio *uio;
+
+	lockdep_assert_held(&irqbed_uio_lock);
+	list_for_each_entry(uio, &irqbed_uio_devices, node) {
+		if (uio->number == number)
+			return uio;
+	}
+	return NULL;
+}
+
+static vm_fault_t irqbed_uio_queue_fault(struct vm_fault *vmf)
+{
 	struct irqbed_uio *uio;
 
 	mutex_lock(&irqbed_uio_lock);
-	list_for_each_entry(uio, &irqbed_uio_devices, node) {
-		if (uio->number != number)
-			continue;
+	uio = irqbed_uio_find(vmf->vma);
+	if (uio) {
 		mutex_lock(&uio->lock);
-		/* The tail is the queue's second page, and the second map. */
 		if (uio->queue)
 			vmf->page = irqbed_queue_page(uio->queue,
-						      vmf->pgoff - IRQBED_UIO_QUEUE_MAP);
+						      vmf->pgoff - IRQBED_UIO_QUEUE_PAGE);
 		mutex_unlock(&uio->lock);
-		break;
 	}
 	mutex_unlock(&irqbed_uio_lock);
 	return vmf->page ? 0 : VM_FAULT_SIGBUS;
 }
 
-static const struct vm_operations_struct irqbed_uio_vm_ops = {
-	.fault = irqbed_uio_fault,
+static const struct vm_operations_struct irqbed_uio_queue_vm_ops = {
+	.fault = irqbed_uio_queue_fault,
+};
+
+static vm_fault_t irqbed_uio_bar_fault(struct vm_fault *vmf)
+{
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	struct irqbed_uio *uio;
+
+	mutex_lock(&irqbed_uio_lock);
+	uio = irqbed_uio_find(vmf->vma);
+	if (uio)
+		ret = irqbed_bar_insert(uio->idev, vmf->vma);
+	mutex_unlock(&irqbed_uio_lock);
+	return ret;
+}
+
+static const struct vm_operations_struct irqbed_uio_bar_vm_ops = {
+	.fault = irqbed_uio_bar_fault,
 };
 
 /* As irqbed_queue_mmap(), but that pages come when they are first used. */
@@ -175,7 +219,7 @@ static int irqbed_uio_map_queue(const struct irqbed_uio *uio,
 	unsigned long first = irqbed_area_pgoff(area) - IRQBED_UIO_QUEUE_MAP;
 	unsigned long pages = irqbed_area_pages(area);
 
-	if (!uio->queue || first + pages > 2 + (uio->queue->size >> PAGE_SHIFT))
+	if (!uio->queue || first + pages > irqbed_queue_pages(uio->queue))
 		return -EINVAL;
 	if (first != 1 || pages != 1) {
 		if (irqbed_area_writable(area))
@@ -183,31 +227,45 @@ static int irqbed_uio_map_queue(const struct irqbed_uio *uio,
 		irqbed_area_stay_read_only(area);
 	}
 	irqbed_area_stay_as_it_is(area);
+	irqbed_area_pgoff(area) = IRQBED_UIO_QUEUE_PAGE + first;
 	irqbed_area_private(area) = (void *)uio->number;
-	area->vm_ops = &irqbed_uio_vm_ops;
+	area->vm_ops = &irqbed_uio_queue_vm_ops;
+	return 0;
+}
+
+/* As irqbed_handle_mmap(). */
+static int irqbed_uio_map_bar(const struct irqbed_uio *uio,
+			      struct irqbed_area *area)
+{
+	if (irqbed_area_pages(area) > irqbed_bar_pages(uio->idev, 0))
+		return -EINVAL;
+	irqbed_area_stay_as_it_is(area);
+	irqbed_area_is_io(area);
+	irqbed_area_private(area) = (void *)uio->number;
+	area->vm_ops = &irqbed_uio_bar_vm_ops;
 	return 0;
 }
 
 static int irqbed_uio_map(struct uio_info *info, struct irqbed_area *area)
 {
-	const struct uio_mem *bar = &info->mem[IRQBED_UIO_INSTRUMENT];
+	struct irqbed_uio *uio = irqbed_uio_of(info);
 
-	/* A private copy of shared memory would look right and never change. */
+	/* A private copy would look right and never change. */
 	if (!irqbed_area_shared(area))
 		return -EINVAL;
 	switch (irqbed_area_pgoff(area)) {
 	case IRQBED_UIO_INSTRUMENT:
-		return irqbed_area_iomap(area, bar->addr, bar->size);
+		return irqbed_uio_map_bar(uio, area);
 	case IRQBED_UIO_QUEUE_MAP:
 	case IRQBED_UIO_TAIL_MAP:
-		return irqbed_uio_map_queue(irqbed_uio_of(info), area);
+		return irqbed_uio_map_queue(uio, area);
 	}
 	return -EINVAL;
 }
 
 /*
- * Nobody may notify a device that UIO has forgotten, so the queue goes first;
- * the process that reads has what is left, and then EIO.
+ * A device that UIO has unregistered must not be notified, so the queue goes
+ * first. A process that reads gets what is left, and then EIO.
  */
 static void irqbed_uio_unregister(void *data)
 {
@@ -218,8 +276,11 @@ static void irqbed_uio_unregister(void *data)
 	mutex_unlock(&irqbed_uio_lock);
 	mutex_lock(&uio->lock);
 	uio->gone = true;
-	irqbed_uio_stop(uio);
+	/* The node exists as long as it is open. */
+	if (uio->mapping)
+		irqbed_bar_unmap(uio->mapping);
 	mutex_unlock(&uio->lock);
+	irqbed_uio_stop(uio);
 	uio_unregister_device(&uio->info);
 	/* UIO calls us no more, not even when the file is closed. */
 	if (uio->queue)

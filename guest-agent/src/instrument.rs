@@ -29,8 +29,8 @@ const PAGE: usize = 4096;
 pub struct Instrument(Mapping);
 
 impl Instrument {
-    /// Maps the BAR through the driver, which fills in its page table at once
-    /// (`io_remap_pfn_range`): no event takes a page fault for its slot.
+    /// Maps the BAR through the driver, which takes it back when the device
+    /// goes.
     pub fn open() -> Result<Self> {
         let device = OpenOptions::new()
             .read(true)
@@ -39,12 +39,13 @@ impl Instrument {
             .with_context(|| format!("cannot open {DEVICE} (is the module loaded?)"))?;
         let size = usize::try_from(INSTRUMENT_BAR_SIZE)?;
         let mapping = Mapping::shared(&device, size)
+            .and_then(Mapping::guarded)
             .with_context(|| format!("cannot map the instrument BAR from {DEVICE}"))?;
-        Ok(Self(mapping))
+        Ok(Self::over(mapping))
     }
 
-    /// The BAR as `vfio-pci` maps it, which fills in a page table entry at the
-    /// first access: here, so that no event takes a page fault for its slot.
+    /// The BAR as a driver maps it, which fills in its page table at the first
+    /// access: here, so that no event takes a page fault for its slot.
     pub fn over(mapping: Mapping) -> Self {
         for page in (0..mapping.len()).step_by(PAGE) {
             if let Some(word) = mapping.word32(page) {

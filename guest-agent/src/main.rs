@@ -20,6 +20,7 @@ mod events;
 mod ftrace;
 mod fuzz;
 mod genetlink;
+mod guard;
 mod init;
 mod insert;
 mod instrument;
@@ -31,6 +32,7 @@ mod mapping;
 mod module;
 mod netlink;
 mod ports;
+mod probe;
 mod program;
 mod queue;
 mod raw;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Some(fuzz::WORKER_ROLE) => fuzz::worker(&arguments.collect::<Vec<_>>()),
         Some(load::ROLE) => load::main(arguments.next(), arguments.next()),
         Some(raw::ROLE) => raw::main(arguments.next()),
+        Some(probe::ROLE) => probe::main(arguments.next().as_deref()),
         Some(capture::ROLE) => capture::main(),
         Some(shell::ROLE) => shell::main(),
         _ if rustix::process::getpid().is_init() => init::main(),

@@ -14,11 +14,14 @@ use std::{
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+use crate::guard;
+
 /// A shared mapping from the start of a file.
 #[derive(Debug)]
 pub struct Mapping {
     base: NonNull<u8>,
     len: usize,
+    guarded: bool,
 }
 
 // SAFETY: the mapping belongs to nobody's thread, and its memory is reached
@@ -60,7 +63,18 @@ impl Mapping {
             )?
         };
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { base, len })
+        Ok(Self {
+            base,
+            len,
+            guarded: false,
+        })
+    }
+
+    /// The same memory, which may be taken from us: it is all zeros then.
+    pub fn guarded(mut self) -> io::Result<Self> {
+        guard::guard(self.as_ptr(), self.len)?;
+        self.guarded = true;
+        Ok(self)
     }
 
     /// Where it lies, for a system call that hands the memory to a device.
@@ -136,6 +150,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.guarded {
+            guard::release(self.as_ptr());
+        }
         // SAFETY: this is the mapping made in `shared`, and every reference
         // into it borrowed `self`. It cannot fail for a mapping that exists.
         let _ = unsafe { munmap(self.base.cast().as_ptr(), self.len) };

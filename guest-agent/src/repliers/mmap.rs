@@ -31,6 +31,7 @@ impl Mmap {
     fn open() -> Result<Self> {
         let size = usize::try_from(DOORBELL_BAR_SIZE)?;
         let page = Mapping::at(device()?, DOORBELL_MMAP_OFFSET, size)
+            .and_then(Mapping::guarded)
             .with_context(|| format!("cannot map the doorbell from {DEVICE}"))?;
         Ok(Self(page))
     }

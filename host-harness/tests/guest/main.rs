@@ -5,6 +5,7 @@
 mod clock;
 mod coverage;
 mod devices;
+mod entrances;
 mod failures;
 mod family;
 mod faults;
