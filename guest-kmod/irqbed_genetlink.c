@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The generic netlink family, as abi/netlink/irqbed.yaml specifies it. It is
- * there whatever the notifier is, for who replies by it.
+ * registered whatever the notifier is, because replies may come by it.
  *
  * Most of what irqbed_netlink.c does by itself generic netlink does before an
  * operation is called: it finds it (EOPNOTSUPP), asks for CAP_NET_ADMIN (EPERM)
@@ -46,6 +46,7 @@ static int irqbed_genl_subscribe(struct sk_buff *skb, struct genl_info *info)
 		return irqbed_refused(-EINVAL);
 	}
 	return irqbed_refused(irqbed_subscribe(NETLINK_GENERIC,
+					       NETLINK_CB(skb).sk,
 					       info->snd_portid,
 					       nla_get_u32(vectors),
 					       info->extack));
@@ -54,6 +55,7 @@ static int irqbed_genl_subscribe(struct sk_buff *skb, struct genl_info *info)
 static int irqbed_genl_unsubscribe(struct sk_buff *skb, struct genl_info *info)
 {
 	return irqbed_refused(irqbed_unsubscribe(NETLINK_GENERIC,
+						 NETLINK_CB(skb).sk,
 						 info->snd_portid,
 						 info->extack));
 }

@@ -8,18 +8,15 @@
  * sendmsg() returns at once.
  *
  * The socket exists in the initial network namespace only: the device belongs
- * to the machine, not to a network, and so do those who may listen to it. From
- * another namespace sendmsg() finds nobody (ECONNREFUSED).
+ * to the machine, not to a network, and so do its listeners. From another
+ * namespace sendmsg() fails (ECONNREFUSED).
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/atomic.h>
 #include <linux/capability.h>
 #include <linux/jiffies.h>
-#include <linux/list.h>
-#include <linux/mutex.h>
 #include <linux/netlink.h>
-#include <linux/notifier.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 #include <net/net_namespace.h>
@@ -42,21 +39,19 @@ static atomic64_t irqbed_bad_requests;
 
 /* A flush that was asked for. */
 struct irqbed_flush {
-	struct list_head node;
+	struct work_struct work;
+	/*
+	 * The socket that asked, which may be closed by now, and its port
+	 * another's: the answer goes to the socket.
+	 */
 	struct sock *sock;
 	u32 port;
 	struct nlmsghdr request;
 };
 
-/*
- * Flushes in the order they came. The lock guards list and count, and is taken
- * in process context only. The one that is being worked on is counted, but no
- * longer in the list.
- */
-static DEFINE_MUTEX(irqbed_flushes_lock);
-static LIST_HEAD(irqbed_flushes);
-static unsigned int irqbed_nr_flushes;
+/* One flush at a time, in the order they came; how many there are. */
 static struct workqueue_struct *irqbed_wq;
+static atomic_t irqbed_nr_flushes;
 
 /* Counts a request that was not granted for a fault of its own; returns @err. */
 int irqbed_refused(int err)
@@ -77,7 +72,8 @@ void irqbed_collect_counters(struct irqbed_counters *counters)
 	irqbed_reply_read_counters(counters);
 }
 
-static int irqbed_do_subscribe(u32 port, const struct nlmsghdr *nlh,
+static int irqbed_do_subscribe(const struct sk_buff *skb, u32 port,
+			       const struct nlmsghdr *nlh,
 			       struct netlink_ext_ack *extack)
 {
 	const struct irqbed_subscribe_request *request = nlmsg_data(nlh);
@@ -94,140 +90,134 @@ static int irqbed_do_subscribe(u32 port, const struct nlmsghdr *nlh,
 		}
 		vectors = request->vectors;
 	}
-	return irqbed_subscribe(irqbed_unit, port, vectors, extack);
+	return irqbed_subscribe(irqbed_unit, NETLINK_CB(skb).sk, port, vectors,
+				extack);
 }
 
-/* Answers request @seq of @port with the counters as they are now. */
-static int irqbed_send_counters(struct sock *sock, u32 port, u32 seq)
+/* The answer to request @seq of @port: the counters as they are now. */
+static struct sk_buff *irqbed_counters_skb(u32 port, u32 seq)
 {
 	const size_t len = sizeof(struct irqbed_counters);
-	struct nlmsghdr *nlh;
-	struct sk_buff *skb;
+	struct sk_buff *skb = nlmsg_new(len, GFP_KERNEL);
+
+	if (skb)
+		irqbed_collect_counters(nlmsg_data(nlmsg_put(skb, port, seq,
+							     IRQBED_MSG_COUNTERS,
+							     len, 0)));
+	return skb;
+}
+
+static int irqbed_do_get_counters(const struct sk_buff *request, u32 port,
+				  u32 seq)
+{
+	struct sk_buff *skb = irqbed_counters_skb(port, seq);
 	int ret;
 
-	skb = nlmsg_new(len, GFP_KERNEL);
 	if (!skb)
 		return -ENOMEM;
-	nlh = nlmsg_put(skb, port, seq, IRQBED_MSG_COUNTERS, len, 0);
-	if (WARN_ON_ONCE(!nlh)) {
-		nlmsg_free(skb);
-		return -EMSGSIZE;
-	}
-	irqbed_collect_counters(nlmsg_data(nlh));
-
-	ret = netlink_unicast(sock, skb, port, MSG_DONTWAIT);
+	ret = netlink_unicast(request->sk, skb, port, MSG_DONTWAIT);
 	return ret < 0 ? ret : 0;
 }
 
-/*
- * What netlink_ack() does, for a request whose buffer and whose sender may be
- * gone by now.
- */
-static void irqbed_send_ack(const struct irqbed_flush *flush, int err)
+/* What netlink_ack() does, for a request whose buffer is gone by now. */
+static struct sk_buff *irqbed_ack_skb(const struct irqbed_flush *flush, int err)
 {
+	struct sk_buff *skb = nlmsg_new(sizeof(struct nlmsgerr), GFP_KERNEL);
 	struct nlmsgerr *answer;
-	struct nlmsghdr *nlh;
-	struct sk_buff *skb;
 
-	skb = nlmsg_new(sizeof(*answer), GFP_KERNEL);
 	if (!skb)
-		return;
-	nlh = nlmsg_put(skb, flush->port, flush->request.nlmsg_seq, NLMSG_ERROR,
-			sizeof(*answer), NLM_F_CAPPED);
-	if (WARN_ON_ONCE(!nlh)) {
-		nlmsg_free(skb);
-		return;
-	}
-	answer = nlmsg_data(nlh);
+		return NULL;
+	answer = nlmsg_data(nlmsg_put(skb, flush->port,
+				      flush->request.nlmsg_seq, NLMSG_ERROR,
+				      sizeof(*answer), NLM_F_CAPPED));
 	answer->error = err;
 	answer->msg = flush->request;
-	netlink_unicast(flush->sock, skb, flush->port, MSG_DONTWAIT);
+	return skb;
 }
 
-static void irqbed_flush_one(const struct irqbed_flush *flush)
+static bool irqbed_flush_abandoned(const struct irqbed_flush *flush)
+{
+	return sock_flag(flush->sock, SOCK_DEAD);
+}
+
+static int irqbed_answer(const struct irqbed_flush *flush, struct sk_buff *skb)
+{
+	int err;
+
+	if (!skb)
+		return -ENOMEM;
+	err = irqbed_flush_abandoned(flush) ? -ECANCELED :
+					   sock_queue_rcv_skb(flush->sock, skb);
+	if (!err)
+		return 0;
+	kfree_skb(skb);
+	if (err == -ENOMEM) {
+		/* As for any message that a netlink socket has no room for. */
+		WRITE_ONCE(flush->sock->sk_err, ENOBUFS);
+		sk_error_report(flush->sock);
+	}
+	return err;
+}
+
+static int irqbed_flush_wait(const struct irqbed_flush *flush)
 {
 	unsigned long deadline = jiffies + IRQBED_FLUSH_TIMEOUT;
-	int err = 0;
 
 	/*
-	 * Records are handed on by the interrupts that announce them, here as
+	 * Records are delivered by the interrupts that announce them, here as
 	 * anywhere: the worker watches, it does not take part. Those whose
 	 * interrupt is lost are seen to before.
 	 */
 	irqbed_flush_begin();
 	while (!irqbed_flush_done()) {
-		if (time_after(jiffies, deadline)) {
-			err = -ETIMEDOUT;
-			break;
-		}
+		if (irqbed_flush_abandoned(flush))
+			return -ECANCELED;
+		if (time_after(jiffies, deadline))
+			return -ETIMEDOUT;
 		usleep_range(500, 1000);
 	}
+	return 0;
+}
+
+static void irqbed_flush_work(struct work_struct *work)
+{
+	struct irqbed_flush *flush =
+		container_of(work, struct irqbed_flush, work);
+	int err = irqbed_flush_abandoned(flush) ? -ECANCELED :
+					       irqbed_flush_wait(flush);
+
 	if (!err)
-		err = irqbed_send_counters(flush->sock, flush->port,
-					   flush->request.nlmsg_seq);
+		err = irqbed_answer(flush, irqbed_counters_skb(flush->port,
+							       flush->request.nlmsg_seq));
 	if (err || flush->request.nlmsg_flags & NLM_F_ACK)
-		irqbed_send_ack(flush, err);
-}
-
-static struct irqbed_flush *irqbed_next_flush(void)
-{
-	struct irqbed_flush *flush;
-
-	mutex_lock(&irqbed_flushes_lock);
-	flush = list_first_entry_or_null(&irqbed_flushes, struct irqbed_flush,
-					 node);
-	if (flush)
-		list_del(&flush->node);
-	mutex_unlock(&irqbed_flushes_lock);
-	return flush;
-}
-
-/* Frees a flush that is no longer in the list. */
-static void irqbed_free_flush(struct irqbed_flush *flush)
-{
+		irqbed_answer(flush, irqbed_ack_skb(flush, err));
+	sock_put(flush->sock);
 	kfree(flush);
-	mutex_lock(&irqbed_flushes_lock);
-	irqbed_nr_flushes--;
-	mutex_unlock(&irqbed_flushes_lock);
+	atomic_dec(&irqbed_nr_flushes);
 }
-
-static void irqbed_flush_worker(struct work_struct *work)
-{
-	struct irqbed_flush *flush;
-
-	while ((flush = irqbed_next_flush())) {
-		irqbed_flush_one(flush);
-		irqbed_free_flush(flush);
-	}
-}
-
-static DECLARE_WORK(irqbed_flush_work, irqbed_flush_worker);
 
 /* Returns -EINTR where the worker will answer: then netlink_rcv_skb() does not. */
-static int irqbed_do_flush(struct sk_buff *skb, const struct nlmsghdr *nlh,
+static int irqbed_do_flush(const struct sk_buff *skb,
+			   const struct nlmsghdr *nlh,
 			   struct netlink_ext_ack *extack)
 {
 	struct irqbed_flush *flush;
 
-	flush = kmalloc(sizeof(*flush), GFP_KERNEL);
-	if (!flush)
-		return -ENOMEM;
-	flush->sock = skb->sk;
-	flush->port = NETLINK_CB(skb).portid;
-	flush->request = *nlh;
-
-	mutex_lock(&irqbed_flushes_lock);
-	if (irqbed_nr_flushes == IRQBED_FLUSHES_MAX) {
-		mutex_unlock(&irqbed_flushes_lock);
-		kfree(flush);
+	if (!atomic_add_unless(&irqbed_nr_flushes, 1, IRQBED_FLUSHES_MAX)) {
 		NL_SET_ERR_MSG_MOD(extack, "too many flushes outstanding");
 		return -EBUSY;
 	}
-	irqbed_nr_flushes++;
-	list_add_tail(&flush->node, &irqbed_flushes);
-	mutex_unlock(&irqbed_flushes_lock);
-
-	queue_work(irqbed_wq, &irqbed_flush_work);
+	flush = kmalloc(sizeof(*flush), GFP_KERNEL_ACCOUNT);
+	if (!flush) {
+		atomic_dec(&irqbed_nr_flushes);
+		return -ENOMEM;
+	}
+	INIT_WORK(&flush->work, irqbed_flush_work);
+	flush->sock = NETLINK_CB(skb).sk;
+	sock_hold(flush->sock);
+	flush->port = NETLINK_CB(skb).portid;
+	flush->request = *nlh;
+	queue_work(irqbed_wq, &flush->work);
 	return -EINTR;
 }
 
@@ -267,7 +257,7 @@ static int irqbed_do_request(struct sk_buff *skb, struct nlmsghdr *nlh,
 		return irqbed_do_reply(nlh, entry, extack);
 
 	if (nlh->nlmsg_type == IRQBED_MSG_SUBSCRIBE)
-		return irqbed_do_subscribe(port, nlh, extack);
+		return irqbed_do_subscribe(skb, port, nlh, extack);
 
 	if (nlh->nlmsg_type < IRQBED_MSG_SUBSCRIBE ||
 	    nlh->nlmsg_type > IRQBED_MSG_FLUSH) {
@@ -281,9 +271,10 @@ static int irqbed_do_request(struct sk_buff *skb, struct nlmsghdr *nlh,
 
 	switch (nlh->nlmsg_type) {
 	case IRQBED_MSG_UNSUBSCRIBE:
-		return irqbed_unsubscribe(irqbed_unit, port, extack);
+		return irqbed_unsubscribe(irqbed_unit, NETLINK_CB(skb).sk, port,
+					  extack);
 	case IRQBED_MSG_GET_COUNTERS:
-		return irqbed_send_counters(skb->sk, port, nlh->nlmsg_seq);
+		return irqbed_do_get_counters(skb, port, nlh->nlmsg_seq);
 	case IRQBED_MSG_FLUSH:
 		return irqbed_do_flush(skb, nlh, extack);
 	}
@@ -334,34 +325,6 @@ static void irqbed_input(struct sk_buff *skb)
 	if (skb->len)
 		irqbed_reject(skb);
 }
-
-/* Drops what a dead socket asked for: called for every socket that closes. */
-static int irqbed_flushes_released(struct notifier_block *nb,
-				   unsigned long event, void *data)
-{
-	const struct netlink_notify *released = data;
-	struct irqbed_flush *flush, *next;
-	LIST_HEAD(dropped);
-
-	if (event != NETLINK_URELEASE || released->protocol != irqbed_unit ||
-	    !net_eq(released->net, &init_net))
-		return NOTIFY_DONE;
-
-	/* The next owner of the port must not get the answer. */
-	mutex_lock(&irqbed_flushes_lock);
-	list_for_each_entry_safe(flush, next, &irqbed_flushes, node) {
-		if (flush->port == released->portid)
-			list_move(&flush->node, &dropped);
-	}
-	mutex_unlock(&irqbed_flushes_lock);
-	list_for_each_entry_safe(flush, next, &dropped, node)
-		irqbed_free_flush(flush);
-	return NOTIFY_DONE;
-}
-
-static struct notifier_block irqbed_flushes_nb = {
-	.notifier_call = irqbed_flushes_released,
-};
 
 /*
  * The units that linux/netlink.h gives to the kernel's own protocols. Most are
@@ -423,34 +386,24 @@ int irqbed_netlink_start(int unit)
 	irqbed_wq = alloc_ordered_workqueue("irqbed", 0);
 	if (!irqbed_wq)
 		return -ENOMEM;
-	err = netlink_register_notifier(&irqbed_flushes_nb);
-	if (err)
-		goto destroy_wq;
 
 	/* NULL whatever is wrong; with a unit in range it is mostly this. */
 	irqbed_sock = netlink_kernel_create(&init_net, unit, &cfg);
 	if (!irqbed_sock) {
-		err = -EBUSY;
 		pr_err("netlink unit %d is taken by another module; load with unit=M\n",
 		       unit);
-		goto unregister;
+		destroy_workqueue(irqbed_wq);
+		return -EBUSY;
 	}
 	return 0;
-
-unregister:
-	netlink_unregister_notifier(&irqbed_flushes_nb);
-destroy_wq:
-	destroy_workqueue(irqbed_wq);
-	return err;
 }
 
 /*
- * No socket of userspace is open any more: each holds the module. So there is
- * no request and no queued flush left, at most one in progress.
+ * No socket of userspace is open any more: each holds the module. So there is no
+ * request, and no flush that anybody waits for.
  */
 void irqbed_netlink_stop(void)
 {
 	destroy_workqueue(irqbed_wq);
-	netlink_unregister_notifier(&irqbed_flushes_nb);
 	netlink_kernel_release(irqbed_sock);
 }

@@ -13,6 +13,7 @@
 
 struct irqbed_counters;
 struct netlink_ext_ack;
+struct sock;
 
 /*
  * Port id in the upper half, wanted vectors in the lower one, 0 for a free
@@ -37,9 +38,10 @@ static inline bool irqbed_subscriber_wants(u64 subscriber, u32 vector)
 
 int irqbed_subscribers_start(int protocol);
 void irqbed_subscribers_stop(void);
-int irqbed_subscribe(int protocol, u32 port, u32 vectors,
+int irqbed_subscribe(int protocol, struct sock *sk, u32 port, u32 vectors,
 		     struct netlink_ext_ack *extack);
-int irqbed_unsubscribe(int protocol, u32 port, struct netlink_ext_ack *extack);
+int irqbed_unsubscribe(int protocol, const struct sock *sk, u32 port,
+		       struct netlink_ext_ack *extack);
 void irqbed_subscribers_read_counters(struct irqbed_counters *sum);
 
 #endif /* IRQBED_SUBSCRIBERS_H */

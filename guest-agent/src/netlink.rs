@@ -64,8 +64,17 @@ pub struct Socket {
 impl Socket {
     /// Opens a socket of a protocol unit.
     pub fn open(unit: u32) -> Result<Self> {
+        Self::connect(unit, None)
+    }
+
+    /// The same with this port id.
+    pub fn open_at(unit: u32, port: u32) -> Result<Self> {
+        Self::connect(unit, Some(port))
+    }
+
+    fn connect(unit: u32, port: Option<u32>) -> Result<Self> {
         let family = NlFamily::from(i32::try_from(unit)?);
-        let socket = NlSocket::connect(family, None, Groups::empty())
+        let socket = NlSocket::connect(family, port, Groups::empty())
             .with_context(|| format!("cannot open a socket of netlink unit {unit}"))?;
         // An older kernel gives no reasons; that is no reason not to ask.
         let _ = socket.enable_ext_ack(true);

@@ -4,6 +4,7 @@
 //! of the harness runs it and knows what is right.
 
 mod calls;
+mod flush;
 mod mappings;
 mod memory;
 
@@ -16,8 +17,9 @@ pub const ROLE: &str = "probe";
 pub fn main(kind: Option<&str>) -> Result<()> {
     match kind {
         Some("calls") => calls::main(),
+        Some("flush") => flush::main(),
         Some("mappings") => mappings::main(),
-        _ => bail!("probe calls or mappings"),
+        _ => bail!("probe calls, flush or mappings"),
     }
 }
 

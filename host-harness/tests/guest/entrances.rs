@@ -2,9 +2,10 @@
 //! The entrances of the driver, tried by a process that means no good
 //! (`guest-agent/src/probe`).
 
+use device_model::event::{Payload, Vector};
 use host_harness::{
     mechanism::{Context, Mechanism, Pair},
-    qemu::ClockKind,
+    qemu::{ClockKind, Machine},
 };
 use irqbed_abi::control::{Behaviour, ListenerSpec};
 
@@ -153,5 +154,31 @@ fn a_queue_is_on_the_account_of_its_process() {
         .end_listener(listener, true)
         .expect("a report");
     assert!(account(&mut guest) < before + u64::from(QUEUE));
+    guest.assert_quiet();
+}
+
+#[test]
+fn a_flush_is_answered_to_the_socket_that_asked_and_to_no_other() {
+    let mut guest = Guest::boot_bare(&Machine {
+        vcpus: 2,
+        ..machine(ClockKind::Wall)
+    });
+    load(&mut guest, Mechanism::Netlink, Context::Workqueue);
+    // The worker has a second of work: the flush waits for it.
+    sh(
+        &mut guest,
+        "echo 100000000 >/sys/module/irqbed/parameters/delay_ns",
+    );
+    for _ in 0..10 {
+        let raised = guest
+            .session
+            .source()
+            .raise(Vector::default(), Payload::Pattern(16));
+        raised.expect("the device takes the event");
+    }
+    assert_eq!(probe(&mut guest, "flush"), "answer to another: false\n");
+    sh(&mut guest, "echo 0 >/sys/module/irqbed/parameters/delay_ns");
+    // The next one is not held up by it.
+    assert_eq!(guest.flush().events, 10);
     guest.assert_quiet();
 }
