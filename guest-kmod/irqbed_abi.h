@@ -7,6 +7,7 @@
 
 
 #include <linux/build_bug.h>
+#include <linux/ioctl.h>
 #include <linux/stddef.h>
 #include <linux/types.h>
 
@@ -517,18 +518,18 @@
 /*
  * `_IOW(0xb5, 1, ListenRequest)`: put events into a queue of this file.
  */
-#define IRQBED_IOC_LISTEN 1074836737
+#define IRQBED_IOC_LISTEN _IOW(0xb5, 1, struct irqbed_listen_request)
 
 /*
  * `_IO(0xb5, 2)`: no more events. Those in the queue can still be taken;
  * behind them `read` and [`IOC_WAIT`] give 0 bytes.
  */
-#define IRQBED_IOC_STOP 46338
+#define IRQBED_IOC_STOP _IO(0xb5, 2)
 
 /*
  * `_IOWR(0xb5, 3, WaitRequest)`: wait for an event and take it.
  */
-#define IRQBED_IOC_WAIT 3222320387
+#define IRQBED_IOC_WAIT _IOWR(0xb5, 3, struct irqbed_wait_request)
 
 /*
  * [`ListenRequest::eventfd`]: none.
@@ -551,7 +552,7 @@
 /*
  * `_IOW(0xb5, 4, ReplyRequest)`: reply to an event.
  */
-#define IRQBED_IOC_REPLY 1074836740
+#define IRQBED_IOC_REPLY _IOW(0xb5, 4, struct irqbed_reply_request)
 
 /*
  * One record of a completion ring.
@@ -561,32 +562,32 @@ struct irqbed_event_record {
 	 * Number of the event, counted from 1 over all vectors for as long as the
 	 * device exists; a reset does not start it anew.
 	 */
-	u64 seq;
+	__u64 seq;
 	/*
 	 * Offset of the payload in the ring's payload area, bytes.
 	 */
-	u32 payload_offset;
+	__u32 payload_offset;
 	/*
 	 * Length of the payload, bytes, 0 to [`MAX_PAYLOAD`].
 	 */
-	u32 payload_len;
+	__u32 payload_len;
 	/*
 	 * Index of the event's trace slot.
 	 */
-	u32 slot;
+	__u32 slot;
 	/*
 	 * `EVENT_*` bits.
 	 */
-	u32 flags;
+	__u32 flags;
 	/*
 	 * Zero.
 	 */
-	u32 reserved;
+	__u32 reserved;
 	/*
 	 * 1 on even laps of the ring (the first is lap 0), 0 on odd ones;
 	 * written last.
 	 */
-	u32 phase;
+	__u32 phase;
 };
 
 /*
@@ -600,41 +601,41 @@ struct irqbed_trace_slot {
 	/*
 	 * Number of the event; written by the host.
 	 */
-	u64 seq;
+	__u64 seq;
 	/*
 	 * Host TSC when the record was complete, just before it was published
 	 * and the interrupt signalled.
 	 */
-	u64 raise;
+	__u64 raise;
 	/*
 	 * Guest TSC at the entry of the interrupt handler; for the second and
 	 * later events that one interrupt brings, when their record was taken.
 	 */
-	u64 isr;
+	__u64 isr;
 	/*
 	 * Guest TSC when the notifier took the event over.
 	 */
-	u64 notify;
+	__u64 notify;
 	/*
 	 * Guest TSC when the receiving process was back from its system call.
 	 */
-	u64 user;
+	__u64 user;
 	/*
 	 * What the receiver found: `VERDICT_*`; written last.
 	 */
-	u32 verdict;
+	__u32 verdict;
 	/*
 	 * Vector of the event; written by the host.
 	 */
-	u32 vector;
+	__u32 vector;
 	/*
 	 * Guest TSC just before the receiving process replied.
 	 */
-	u64 reply;
+	__u64 reply;
 	/*
 	 * Guest TSC when the driver was entered with the reply.
 	 */
-	u64 command;
+	__u64 command;
 };
 
 /*
@@ -644,11 +645,11 @@ struct irqbed_subscribe_request {
 	/*
 	 * Bit `v` asks for the events of vector `v`; 0 is refused.
 	 */
-	u32 vectors;
+	__u32 vectors;
 	/*
 	 * Zero.
 	 */
-	u32 reserved;
+	__u32 reserved;
 };
 
 /*
@@ -658,23 +659,23 @@ struct irqbed_event_message {
 	/*
 	 * Number of the event.
 	 */
-	u64 seq;
+	__u64 seq;
 	/*
 	 * Index of the event's trace slot.
 	 */
-	u32 slot;
+	__u32 slot;
 	/*
 	 * Vector of the event.
 	 */
-	u32 vector;
+	__u32 vector;
 	/*
 	 * Length of the payload behind this structure, bytes.
 	 */
-	u32 payload_len;
+	__u32 payload_len;
 	/*
 	 * `EVENT_*` bits of [`crate::ring`].
 	 */
-	u32 flags;
+	__u32 flags;
 };
 
 /*
@@ -684,21 +685,21 @@ struct irqbed_listen_request {
 	/*
 	 * Bit `v` asks for the events of vector `v`; 0 is refused.
 	 */
-	u32 vectors;
+	__u32 vectors;
 	/*
 	 * Size of the ring, bytes: a power of two from [`MIN_QUEUE`] to
 	 * [`MAX_QUEUE`], or 0 for [`DEFAULT_QUEUE`].
 	 */
-	u32 size;
+	__u32 size;
 	/*
 	 * Descriptor of an eventfd that is signalled for each event, where the
 	 * driver was loaded to do so; otherwise [`NO_EVENTFD`].
 	 */
-	u32 eventfd;
+	__u32 eventfd;
 	/*
 	 * Zero.
 	 */
-	u32 reserved;
+	__u32 reserved;
 };
 
 /*
@@ -708,15 +709,15 @@ struct irqbed_wait_request {
 	/*
 	 * Address of the buffer.
 	 */
-	u64 buffer;
+	__u64 buffer;
 	/*
 	 * Its length, bytes.
 	 */
-	u32 len;
+	__u32 len;
 	/*
 	 * Answer: bytes of the event in the buffer; 0 when no more will come.
 	 */
-	u32 received;
+	__u32 received;
 };
 
 /*
@@ -726,19 +727,19 @@ struct irqbed_queue_header {
 	/*
 	 * Bytes ever put into the ring; written after them.
 	 */
-	u64 head;
+	__u64 head;
 	/*
 	 * Events that found no room.
 	 */
-	u64 dropped;
+	__u64 dropped;
 	/*
 	 * Size of the ring, bytes.
 	 */
-	u32 size;
+	__u32 size;
 	/*
 	 * 1 when no more events come; written after the last head.
 	 */
-	u32 stopped;
+	__u32 stopped;
 };
 
 /*
@@ -749,7 +750,7 @@ struct irqbed_queue_tail {
 	 * Bytes ever taken out of the ring. The driver overwrites what is before
 	 * it, and takes a tail that makes no sense for a full ring.
 	 */
-	u64 tail;
+	__u64 tail;
 };
 
 /*
@@ -759,16 +760,16 @@ struct irqbed_reply_request {
 	/*
 	 * Number of the event.
 	 */
-	u64 seq;
+	__u64 seq;
 	/*
 	 * Index of the event's trace slot; refused where it speaks of another
 	 * event by now.
 	 */
-	u32 slot;
+	__u32 slot;
 	/*
 	 * Zero.
 	 */
-	u32 reserved;
+	__u32 reserved;
 };
 
 /*
@@ -783,82 +784,82 @@ struct irqbed_counters {
 	/*
 	 * Interrupts taken.
 	 */
-	u64 interrupts;
+	__u64 interrupts;
 	/*
 	 * Interrupts that found no new record: an earlier one had brought it, or
 	 * the device had none to bring.
 	 */
-	u64 merged_interrupts;
+	__u64 merged_interrupts;
 	/*
 	 * Records taken from the rings.
 	 */
-	u64 events;
+	__u64 events;
 	/*
 	 * Deliveries the kernel accepted.
 	 */
-	u64 sent;
+	__u64 sent;
 	/*
 	 * Events that no listener was there for.
 	 */
-	u64 no_listener;
+	__u64 no_listener;
 	/*
 	 * Deliveries dropped because the listener's socket was full.
 	 */
-	u64 socket_full;
+	__u64 socket_full;
 	/*
 	 * Deliveries to a listener that had just gone.
 	 */
-	u64 listener_gone;
+	__u64 listener_gone;
 	/*
 	 * Deliveries that found no memory.
 	 */
-	u64 no_memory;
+	__u64 no_memory;
 	/*
 	 * Records that made no sense (payload outside its area, slot out of
 	 * range) and were dropped, and those that never became complete and were
 	 * passed over.
 	 */
-	u64 bad_record;
+	__u64 bad_record;
 	/*
 	 * Requests refused: unknown, malformed, or not permitted.
 	 */
-	u64 bad_request;
+	__u64 bad_request;
 	/*
 	 * Listeners that died without unsubscribing and were forgotten.
 	 */
-	u64 listeners_forgotten;
+	__u64 listeners_forgotten;
 	/*
 	 * Subscribers by unicast, and files with a queue, right now.
 	 */
-	u64 subscribers;
+	__u64 subscribers;
 	/*
 	 * Deliveries dropped because the queue of the listener's file was full.
 	 */
-	u64 queue_full;
+	__u64 queue_full;
 	/*
 	 * Events cut short for a reader whose buffer had no room for them.
 	 */
-	u64 truncated;
+	__u64 truncated;
 	/*
 	 * Replies of processes that were passed on to the device.
 	 */
-	u64 replies;
+	__u64 replies;
 	/*
 	 * Replies refused: malformed, not permitted, of a slot that does not
 	 * exist or speaks of another event, or with no device to take them.
 	 */
-	u64 bad_reply;
+	__u64 bad_reply;
 	/*
 	 * Times that a ring stood still and was helped on: records were taken that
 	 * no interrupt had announced, or one that never became complete was passed
 	 * over.
 	 */
-	u64 rescues;
+	__u64 rescues;
 	/*
 	 * Times that the device was set up anew: it had been reset, had stopped,
 	 * or had been gone.
 	 */
-	u64 recoveries;
+	__u64 recoveries;
 };
 
 static_assert(sizeof(struct irqbed_event_record) == 32);
@@ -927,5 +928,9 @@ static_assert(offsetof(struct irqbed_counters, replies) == 112);
 static_assert(offsetof(struct irqbed_counters, bad_reply) == 120);
 static_assert(offsetof(struct irqbed_counters, rescues) == 128);
 static_assert(offsetof(struct irqbed_counters, recoveries) == 136);
+static_assert(IRQBED_IOC_LISTEN == 0x4010b501);
+static_assert(IRQBED_IOC_STOP == 0xb502);
+static_assert(IRQBED_IOC_WAIT == 0xc010b503);
+static_assert(IRQBED_IOC_REPLY == 0x4010b504);
 
 #endif /* IRQBED_ABI_H */

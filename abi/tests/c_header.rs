@@ -7,6 +7,8 @@ use cbindgen::{Builder, Config, Language, Style};
 use irqbed_abi::{
     LAYOUTS,
     genetlink::{FAMILY_NAME, MCGRP_EVENTS},
+    queue::{IOC_LISTEN, IOC_STOP, IOC_WAIT},
+    reply::IOC_REPLY,
 };
 
 const HEADER: &str = "../guest-kmod/irqbed_abi.h";
@@ -20,6 +22,15 @@ const SOURCES: [&str; 9] = [
     "queue.rs",
     "reply.rs",
     "counters.rs",
+];
+
+/// The ioctls as linux/ioctl.h makes their numbers, which cbindgen does not know:
+/// name, macro, number, argument, and the number that this crate has.
+const IOCTLS: [(&str, &str, u32, Option<&str>, u32); 4] = [
+    ("IOC_LISTEN", "_IOW", 1, Some("ListenRequest"), IOC_LISTEN),
+    ("IOC_STOP", "_IO", 2, None, IOC_STOP),
+    ("IOC_WAIT", "_IOWR", 3, Some("WaitRequest"), IOC_WAIT),
+    ("IOC_REPLY", "_IOW", 4, Some("ReplyRequest"), IOC_REPLY),
 ];
 
 /// `EventRecord` to `irqbed_event_record`.
@@ -52,6 +63,9 @@ fn assertions() -> String {
             .unwrap();
         }
     }
+    for (name, _, _, _, value) in IOCTLS {
+        writeln!(out, "static_assert(IRQBED_{name} == {value:#x});").unwrap();
+    }
     out.push_str("\n#endif /* IRQBED_ABI_H */");
     out
 }
@@ -70,7 +84,7 @@ fn generate() -> String {
         no_includes: true,
         // cbindgen leaves text out.
         after_includes: Some(format!(
-            "#include <linux/build_bug.h>\n#include <linux/stddef.h>\n#include <linux/types.h>\n\n\
+            "#include <linux/build_bug.h>\n#include <linux/ioctl.h>\n#include <linux/stddef.h>\n#include <linux/types.h>\n\n\
              #define FAMILY_NAME \"{FAMILY_NAME}\"\n#define MCGRP_EVENTS \"{MCGRP_EVENTS}\""
         )),
         trailer: Some(assertions()),
@@ -108,13 +122,28 @@ fn in_kernel_style(line: &str) -> String {
         "/**" => "/*".to_owned(),
         guard if guard.ends_with("IRQBED_ABI_H") => guard.to_owned(),
         comment if comment.starts_with(" *") => comment.to_owned(),
-        code => code
+        code => by_ioctl_macro(code)
             .replace("#define ", "#define IRQBED_")
-            .replace("uint64_t", "u64")
-            .replace("uint32_t", "u32")
-            .replace("uint16_t", "u16"),
+            .replace("uint64_t", "__u64")
+            .replace("uint32_t", "__u32")
+            .replace("uint16_t", "__u16"),
     };
     format!("{tabs}{code}\n")
+}
+
+/// The definition of an ioctl's number in the words of linux/ioctl.h; any other
+/// line as it is.
+fn by_ioctl_macro(code: &str) -> String {
+    let defined = code
+        .strip_prefix("#define ")
+        .and_then(|rest| rest.split(' ').next());
+    let Some((name, by, number, argument, _)) =
+        IOCTLS.iter().find(|ioctl| Some(ioctl.0) == defined)
+    else {
+        return code.to_owned();
+    };
+    let argument = argument.map_or_else(String::new, |rust| format!(", struct {}", c_name(rust)));
+    format!("#define {name} {by}(0xb5, {number}{argument})")
 }
 
 /// `IRQBED_BLESS=1 cargo test -p irqbed-abi` writes the header anew.
