@@ -30,7 +30,7 @@ static const struct irqbed_notifier *const irqbed_notifiers[] = {
 
 const struct irqbed_notifier *irqbed_notifier __ro_after_init;
 unsigned int irqbed_batch __ro_after_init;
-/* A branch that is patched in, so that those who do not batch do not pay. */
+/* A static branch: without batching it costs nothing. */
 DEFINE_STATIC_KEY_FALSE(irqbed_batching);
 
 static int irqbed_batch_select(unsigned int batch)

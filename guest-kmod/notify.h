@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A notifier is one way to tell processes about an event. Each has a file of
- * its own, notify_NAME.c, and a line in the table of notify.c; the module
- * parameter 'notifier' picks one for the life of the module.
+ * A notifier is one way to notify processes of an event. It has a file of its
+ * own, notify_NAME.c, but for those that only wake a process at its queue
+ * (notify_queue.c), and a line in the table of notify.c. The module parameter
+ * 'notifier' selects one for the life of the module.
  */
 #ifndef IRQBED_NOTIFY_H
 #define IRQBED_NOTIFY_H

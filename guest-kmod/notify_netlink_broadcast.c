@@ -6,7 +6,7 @@
  * two things more. The table of sockets is locked with interrupts off (since
  * 5.11, "netlink: disable IRQs for netlink_lock_table()"; before, this could
  * deadlock). And netlink_broadcast() gives its own reference to the buffer up
- * at the end. To a single listener it delivers that very buffer: one who reads
+ * at the end. To a single listener it delivers that very buffer: one that reads
  * on another processor may free its reference first, and then the last one is
  * dropped here, with a destructor, which DEBUG_NET warns of in hard interrupts
  * (it happens to be harmless: an atomic subtraction). A second reference makes
