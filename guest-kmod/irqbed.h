@@ -2,12 +2,12 @@
 /*
  * The driver's own structures.
  *
- * An event arrives as a record in a ring (irqbed_ring.c), is handed, in the
+ * An event arrives as a record in a ring (irqbed_ring.c), is delivered, in the
  * context that the module was loaded with (irqbed_context.c), to the one
  * notifier it was loaded with (notify.h), and reaches its listeners.
  * irqbed_pci.c finds the device, irqbed_rings.c and irqbed_irq.c give it its
- * rings and interrupts; what goes wrong with it irqbed_service.c notices, and
- * irqbed_stall.c and irqbed_recover.c put right. irqbed_netlink.c and
+ * rings and interrupts, and irqbed_watchdog.c recovers rings and devices that
+ * have stalled or failed. irqbed_netlink.c and
  * irqbed_genetlink.c are the control plane, where listeners subscribe and read
  * the counters. What a listener replies goes back by irqbed_reply.c.
  */
@@ -25,6 +25,7 @@
 
 #include "irqbed_abi.h"
 #include "irqbed_compat.h"
+#include "irqbed_consumer.h"
 
 struct irqbed_handle;
 struct netlink_ext_ack;
@@ -52,36 +53,26 @@ struct irqbed_ring_counters {
 	u64 bad_record;
 	u64 queue_full;
 	/* Written while the ring is held. */
+	u64 missing_record;
 	u64 rescues;
 };
 
 /* A completion ring, and the number of the vector that announces its records. */
 struct irqbed_ring {
-	/* The next record to take, free-running. The drain writes, a flush reads. */
-	u32 consumer;
-	u32 vector;
-	/* Power of two. */
-	u32 entries;
-	/* Bytes. */
-	u32 payload_area;
-	/* Longest payload and number of trace slots the device promised. */
-	u32 max_payload;
-	u32 slots;
-	/* Written by the device at any moment: each field is read once. */
-	const struct irqbed_event_record *records;
+	struct irqbed_consumer consumer;
 	const u8 *payloads;
 	/* In the instrument BAR. */
 	struct irqbed_trace_slot *trace;
-	u32 *consumer_shared;
-	struct irqbed_device *idev;
+	u32 vector;
 
 	/*
 	 * The message that a notifier fills, and the number of events in it.
 	 * Only the drain writes them, and leaves them empty at its end; a flush
-	 * reads the second.
+	 * reads the first.
 	 */
-	struct sk_buff *batch;
 	u32 batched;
+	struct sk_buff *batch;
+	struct irqbed_device *idev;
 
 	struct irqbed_ring_counters counters ____cacheline_aligned;
 
@@ -89,14 +80,8 @@ struct irqbed_ring {
 	dma_addr_t payloads_dma;
 	/* Where the consumer stood when the flush in progress began. */
 	u32 flush_from;
-	/*
-	 * For who looks after the ring, see irqbed_stall.c: what is before this
-	 * number should have been taken, and where the consumer stood at the
-	 * last look and at the one before.
-	 */
-	u32 overdue;
-	u32 last;
-	u32 earlier;
+	/* The watchdog's own. */
+	struct irqbed_stall stall;
 
 	/*
 	 * For a drain that is put off (see irqbed_context.c): when the interrupt
@@ -124,38 +109,40 @@ struct irqbed_event {
 };
 
 enum irqbed_health {
-	IRQBED_WELL,
+	IRQBED_HEALTHY,
 	/* Its registers read all ones. */
-	IRQBED_SILENT,
+	IRQBED_NO_ANSWER,
 	/* The last attempt to set it up failed. */
 	IRQBED_FAILED,
 };
 
-/* Who looks after a device, see irqbed_service.c. */
-struct irqbed_service {
+/* See irqbed_watchdog.c. */
+struct irqbed_watchdog {
 	struct timer_list timer;
 	/* The timer's own: events at its last time, times without one. */
 	u64 events;
 	unsigned int silent;
 	struct delayed_work work;
-	/* The next look is wanted soon; it is to ask the device. */
-	bool kicked;
-	bool ask;
+	/* An interrupt wants a poll; the next one is to read the status. */
+	bool scheduled;
+	bool check;
 	/*
-	 * Guards all below, and keeps two from looking at a time. Taken in
-	 * process context only, inside of the lock of the list of devices.
+	 * Guards all below, and keeps polls from running twice at a time. Taken
+	 * in process context only, inside of the lock of the list of devices.
 	 */
 	struct mutex lock;
-	/* Something seemed wrong at the last look. */
+	/* A ring may have stalled. */
 	bool suspect;
 	/* The device is stopped, or about to be. The timer reads it, too. */
 	bool off;
+	/* A ring could not be armed anew: the device has to be set up. */
+	bool unarmed;
 	enum irqbed_health health;
-	/* Looks before the next attempt to set the device up. */
-	int patience;
+	/* Polls before the next attempt to set the device up. */
+	int backoff;
 	int failures;
-	/* Bad records at the last look. */
-	u64 bad;
+	/* Records that were reported as bad or missing. */
+	u64 reported;
 	/* Times the device was set up anew; read without the lock. */
 	u64 recoveries;
 	/* The configuration space of the device when it works. */
@@ -190,7 +177,9 @@ struct irqbed_device {
 	struct list_head reply_node;
 	/* For those who may keep the device open longer than it is there. */
 	struct irqbed_handle *handle;
-	struct irqbed_service service;
+	struct irqbed_watchdog watchdog;
+	/* Rings that are held, where the interrupt is a line, see irqbed_irq.c. */
+	unsigned int held;
 };
 
 /* irqbed_main.c */
@@ -213,6 +202,9 @@ int irqbed_enable(struct irqbed_device *idev);
 /* irqbed_rings.c */
 int irqbed_alloc_rings(struct irqbed_device *idev);
 int irqbed_arm_rings(struct irqbed_device *idev);
+int irqbed_arm_ring(struct irqbed_ring *ring);
+void irqbed_stop_ring(struct irqbed_ring *ring);
+u32 irqbed_ring_device_next(const struct irqbed_ring *ring);
 
 /* irqbed_irq.c */
 int irqbed_irq_select(const char *name);
@@ -222,34 +214,24 @@ int irqbed_request_irqs(struct irqbed_device *idev);
 void irqbed_ring_hold(struct irqbed_ring *ring);
 void irqbed_ring_release(struct irqbed_ring *ring);
 
-/* irqbed_service.c */
-int irqbed_service_prepare(struct irqbed_device *idev);
-int irqbed_service_start(struct irqbed_device *idev);
-void irqbed_service_stop(struct irqbed_device *idev);
-void irqbed_service_kick(struct irqbed_device *idev);
-void irqbed_service_settle(struct irqbed_device *idev);
+/* irqbed_watchdog.c */
+int irqbed_watchdog_prepare(struct irqbed_device *idev);
+int irqbed_watchdog_start(struct irqbed_device *idev);
+void irqbed_watchdog_stop(struct irqbed_device *idev);
+void irqbed_watchdog_schedule(struct irqbed_device *idev);
+void irqbed_watchdog_sync(struct irqbed_device *idev);
 void irqbed_pause(struct irqbed_device *idev);
 void irqbed_resume(struct irqbed_device *idev);
 
-/* irqbed_recover.c */
-void irqbed_suspend_rings(struct irqbed_device *idev);
-int irqbed_resume_rings(struct irqbed_device *idev);
-void irqbed_check_device(struct irqbed_device *idev);
-
-/* irqbed_stall.c */
-bool irqbed_ring_look(struct irqbed_ring *ring, bool closely);
-bool irqbed_ring_step_back(struct irqbed_ring *ring);
-void irqbed_ring_finish(struct irqbed_ring *ring);
-void irqbed_ring_rewind(struct irqbed_ring *ring);
-
 /* irqbed_ring.c */
 irqreturn_t irqbed_interrupt(int irq, void *data);
-void irqbed_in_vain(struct irqbed_ring *ring);
-u32 irqbed_rings_waiting(const struct irqbed_device *idev);
+void irqbed_spurious(struct irqbed_ring *ring);
+u32 irqbed_rings_ready(const struct irqbed_device *idev);
 bool irqbed_ring_take(struct irqbed_ring *ring, u64 entry);
 void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry);
 bool irqbed_ring_note(struct irqbed_ring *ring, u64 entry);
 void irqbed_ring_run(struct irqbed_ring *ring);
+void irqbed_ring_salvage(struct irqbed_ring *ring, u32 end);
 bool irqbed_ring_flushed(const struct irqbed_ring *ring);
 size_t irqbed_ring_ahead(const struct irqbed_ring *ring, u32 count,
 			 size_t (*size)(u32 payload_len));

@@ -28,7 +28,7 @@
 /*
  * PCI revision; moves with [`crate::regs::ABI_VERSION`].
  */
-#define IRQBED_PCI_REVISION 2
+#define IRQBED_PCI_REVISION 3
 
 /*
  * BAR of the trapped control registers, see [`crate::regs`].
@@ -92,7 +92,7 @@
 /*
  * Version of everything in this crate that the driver sees.
  */
-#define IRQBED_ABI_VERSION 2
+#define IRQBED_ABI_VERSION 3
 
 /*
  * Value of [`REG_MAGIC`]: "IRQB" in memory order.
@@ -155,6 +155,12 @@
 #define IRQBED_REG_IRQ_STATUS 36
 
 /*
+ * Read-only: bit `v` is set while ring `v` holds records that the driver has
+ * not consumed, by its consumer index.
+ */
+#define IRQBED_REG_PENDING 40
+
+/*
  * [`REG_CTRL`]: the device may raise events.
  */
 #define IRQBED_CTRL_ENABLE (1 << 0)
@@ -183,7 +189,7 @@
 /*
  * Distance in bytes between the register blocks of two rings.
  */
-#define IRQBED_REG_RING_STRIDE 32
+#define IRQBED_REG_RING_STRIDE 64
 
 /*
  * Read-write: bits 31:0 of the DMA address of the records, 64-byte aligned.
@@ -218,9 +224,13 @@
 #define IRQBED_RING_PAYLOAD_SIZE 20
 
 /*
- * Read-write: 1 arms the ring with an empty producer and clears its consumer
- * index; reads back 0 when its geometry or its addresses were refused. 0
- * disarms it.
+ * Read-write: 1 arms the ring, empty, with [`RING_NEXT`] as its consumer index;
+ * reads back 0 when its geometry or its addresses were refused.
+ *
+ * 0 stops it. When that write is answered, the device writes nothing more to
+ * the ring's memory, also not what is late. The records in it are the driver's
+ * to take until the ring is armed again; what its consumer index leaves by then
+ * is discarded. An event raised meanwhile finds no room, as in a full ring.
  */
 #define IRQBED_RING_ARM 24
 
@@ -228,6 +238,12 @@
  * Read-only: events lost because the ring or its payload area was full.
  */
 #define IRQBED_RING_OVERFLOWS 28
+
+/*
+ * Read-write: number of the next record. What is written is the number of the
+ * first one, from when the ring is armed.
+ */
+#define IRQBED_RING_NEXT 32
 
 /*
  * Longest payload of an event, bytes.
@@ -580,14 +596,13 @@ struct irqbed_event_record {
 	 */
 	__u32 flags;
 	/*
-	 * Zero.
+	 * Number of the record in its ring, free-running.
 	 */
-	__u32 reserved;
+	__u32 number;
 	/*
-	 * 1 on even laps of the ring (the first is lap 0), 0 on odd ones;
-	 * written last.
+	 * [`ready_word`] of the number where the record is complete; written last.
 	 */
-	__u32 phase;
+	__u32 ready;
 };
 
 /*
@@ -816,8 +831,7 @@ struct irqbed_counters {
 	__u64 no_memory;
 	/*
 	 * Records that made no sense (payload outside its area, slot out of
-	 * range) and were dropped, and those that never became complete and were
-	 * passed over.
+	 * range) and were dropped.
 	 */
 	__u64 bad_record;
 	/*
@@ -850,9 +864,8 @@ struct irqbed_counters {
 	 */
 	__u64 bad_reply;
 	/*
-	 * Times that a ring stood still and was helped on: records were taken that
-	 * no interrupt had announced, or one that never became complete was passed
-	 * over.
+	 * Times that the watchdog took records that no interrupt had announced, or
+	 * armed a ring anew because of a record that never became complete.
 	 */
 	__u64 rescues;
 	/*
@@ -860,6 +873,10 @@ struct irqbed_counters {
 	 * or had been gone.
 	 */
 	__u64 recoveries;
+	/*
+	 * Records that never became complete, and were passed over.
+	 */
+	__u64 missing_record;
 };
 
 static_assert(sizeof(struct irqbed_event_record) == 32);
@@ -868,8 +885,8 @@ static_assert(offsetof(struct irqbed_event_record, payload_offset) == 8);
 static_assert(offsetof(struct irqbed_event_record, payload_len) == 12);
 static_assert(offsetof(struct irqbed_event_record, slot) == 16);
 static_assert(offsetof(struct irqbed_event_record, flags) == 20);
-static_assert(offsetof(struct irqbed_event_record, reserved) == 24);
-static_assert(offsetof(struct irqbed_event_record, phase) == 28);
+static_assert(offsetof(struct irqbed_event_record, number) == 24);
+static_assert(offsetof(struct irqbed_event_record, ready) == 28);
 static_assert(sizeof(struct irqbed_trace_slot) == 64);
 static_assert(offsetof(struct irqbed_trace_slot, seq) == 0);
 static_assert(offsetof(struct irqbed_trace_slot, raise) == 8);
@@ -909,7 +926,7 @@ static_assert(sizeof(struct irqbed_reply_request) == 16);
 static_assert(offsetof(struct irqbed_reply_request, seq) == 0);
 static_assert(offsetof(struct irqbed_reply_request, slot) == 8);
 static_assert(offsetof(struct irqbed_reply_request, reserved) == 12);
-static_assert(sizeof(struct irqbed_counters) == 144);
+static_assert(sizeof(struct irqbed_counters) == 152);
 static_assert(offsetof(struct irqbed_counters, interrupts) == 0);
 static_assert(offsetof(struct irqbed_counters, merged_interrupts) == 8);
 static_assert(offsetof(struct irqbed_counters, events) == 16);
@@ -928,6 +945,7 @@ static_assert(offsetof(struct irqbed_counters, replies) == 112);
 static_assert(offsetof(struct irqbed_counters, bad_reply) == 120);
 static_assert(offsetof(struct irqbed_counters, rescues) == 128);
 static_assert(offsetof(struct irqbed_counters, recoveries) == 136);
+static_assert(offsetof(struct irqbed_counters, missing_record) == 144);
 static_assert(IRQBED_IOC_LISTEN == 0x4010b501);
 static_assert(IRQBED_IOC_STOP == 0xb502);
 static_assert(IRQBED_IOC_WAIT == 0xc010b503);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The contexts in which events can be handed on, and the table of them: the
- * hard interrupt itself, its thread, a softirq, a worker. All but the first
- * leave the ring to a second half that runs later; what each of them adds to
- * the journey of an event is what irqbed is asked to measure.
+ * The contexts in which events are delivered, and the table of them: the hard
+ * interrupt itself, its thread, a softirq, a worker. All but the first leave the
+ * ring to a bottom half that runs later; what each of them adds to the journey of
+ * an event is what irqbed measures.
  *
- * Each of the second halves runs at most once at a time for a ring, and once
- * more when it is asked for while it runs. irqbed_ring.c depends on both.
+ * A bottom half runs at most once at a time for a ring, and once more when it is
+ * scheduled while it runs. irqbed_ring.c depends on both.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The interrupts of a device, and the table of their types. Best is a vector
- * for each ring, whose handler (irqbed_context.c) is told its ring and asks
- * nobody. Where there are not enough, one interrupt is for all rings: INTx is a
+ * for each ring, whose handler (irqbed_context.c) gets its ring and need not
+ * ask. Where there are not enough, one interrupt is for all rings: INTx is a
  * single line, and without interrupt remapping x86 gives a device one vector of
  * MSI.
  */
@@ -47,24 +47,24 @@ static irqreturn_t irqbed_enter_rings(struct irqbed_device *idev,
 
 	counters->interrupts++;
 	for_each_set_bit(v, &rings, idev->nr_rings) {
-		/* What another ring brings may have been raised since. */
+		/* The events of another ring may have been raised since. */
 		if (found)
 			entry = rdtsc_ordered();
 		found |= irqbed_context->share(&idev->rings[v], entry);
 	}
 	if (!found) {
-		irqbed_in_vain(idev->rings);
+		irqbed_spurious(idev->rings);
 		return IRQ_HANDLED;
 	}
 	return irqbed_context->thread ? IRQ_WAKE_THREAD : IRQ_HANDLED;
 }
 
-/* The one vector of MSI does not say whose it is: all rings are looked at. */
+/* The one vector of MSI does not say whose it is: all rings are checked. */
 static irqreturn_t irqbed_msi(int irq, void *data)
 {
 	u64 entry = rdtsc_ordered();
 
-	return irqbed_enter_rings(data, irqbed_rings_waiting(data), entry);
+	return irqbed_enter_rings(data, irqbed_rings_ready(data), entry);
 }
 
 /*
@@ -77,16 +77,20 @@ static irqreturn_t irqbed_msi(int irq, void *data)
  * written later sets its bit again, which is an interrupt of its own. That
  * holds from the moment the write has reached the device. It may be posted, and
  * a record written meanwhile would have its bit cleared without having been
- * seen: so the status is read back before any ring is looked at. The same read
- * brings the line down before the interrupt controller looks at it again.
+ * seen: so the status is read back before any ring is read. The same read
+ * brings the line down before the interrupt controller samples it again.
  */
 static irqreturn_t irqbed_intx(int irq, void *data)
 {
 	u64 entry = rdtsc_ordered();
 	struct irqbed_device *idev = data;
 	void __iomem *status = idev->regs + IRQBED_REG_IRQ_STATUS;
-	u32 rings = readl(status);
+	u32 rings;
 
+	/* Our device does not assert the line now, see irqbed_ring_hold(). */
+	if (READ_ONCE(idev->held))
+		return IRQ_NONE;
+	rings = readl(status);
 	/* Another device on the line. */
 	if (!rings)
 		return IRQ_NONE;
@@ -97,7 +101,7 @@ static irqreturn_t irqbed_intx(int irq, void *data)
 	 * whether it did, its rings know.
 	 */
 	if (PCI_POSSIBLE_ERROR(readl(status)) && PCI_POSSIBLE_ERROR(rings)) {
-		rings = irqbed_rings_waiting(idev);
+		rings = irqbed_rings_ready(idev);
 		if (!rings)
 			return IRQ_NONE;
 	}
@@ -205,18 +209,41 @@ static int irqbed_ring_irq(const struct irqbed_ring *ring)
 /*
  * When this returns nobody drains the ring until it is released; what was put
  * off is forgotten, so the caller drains it. An interrupt that comes meanwhile
- * is kept. In process context.
+ * is kept. In process context, under the watchdog's lock.
+ *
+ * A line is shared, so it is masked at the device and not disabled: the device
+ * asserts it again when it is unmasked, if its status says so. The handler still
+ * runs for the other devices, so it checks.
  */
 void irqbed_ring_hold(struct irqbed_ring *ring)
 {
-	disable_irq(irqbed_ring_irq(ring));
+	struct irqbed_device *idev = ring->idev;
+	int irq = irqbed_ring_irq(ring);
+
+	if (!irqbed_irq_type->line) {
+		disable_irq(irq);
+	} else if (!idev->held) {
+		WRITE_ONCE(idev->held, 1);
+		pci_intx(idev->pdev, false);
+		synchronize_irq(irq);
+	} else {
+		WRITE_ONCE(idev->held, idev->held + 1);
+	}
 	if (irqbed_context->cancel)
 		irqbed_context->cancel(ring);
 }
 
 void irqbed_ring_release(struct irqbed_ring *ring)
 {
-	enable_irq(irqbed_ring_irq(ring));
+	struct irqbed_device *idev = ring->idev;
+
+	if (!irqbed_irq_type->line) {
+		enable_irq(irqbed_ring_irq(ring));
+	} else {
+		WRITE_ONCE(idev->held, idev->held - 1);
+		if (!idev->held)
+			pci_intx(idev->pdev, true);
+	}
 }
 
 /* Interrupts are free: what they had put off is done or will never be. */
@@ -248,10 +275,12 @@ static int irqbed_request(struct irqbed_device *idev, u32 nr,
 	 * IRQF_NO_THREAD: the command line's 'threadirqs' must not move what
 	 * is measured. With PREEMPT_RT it must, the locks behind a notifier
 	 * sleep there; and a lockdep that checks for PREEMPT_RT on other
-	 * kernels goes by the same flag.
+	 * kernels goes by the same flag. On a line all handlers are forced into
+	 * threads or none is: there the others decide.
 	 */
 	unsigned long flags = IS_ENABLED(CONFIG_PREEMPT_RT) ||
-			      IS_ENABLED(CONFIG_PROVE_RAW_LOCK_NESTING) ?
+			      IS_ENABLED(CONFIG_PROVE_RAW_LOCK_NESTING) ||
+			      irqbed_irq_type->line ?
 			      0 : IRQF_NO_THREAD;
 	struct device *dev = &idev->pdev->dev;
 	const char *name;

@@ -24,12 +24,12 @@ MODULE_PARM_DESC(unit, "Netlink protocol unit, 0 to 31 (default 31)");
 static char *notifier = "netlink";
 module_param(notifier, charp, 0444);
 MODULE_PARM_DESC(notifier,
-		 "How listeners are told: netlink, netlink-broadcast, genetlink, genetlink-multicast, chardev, signal, eventfd, uio or mmap (default netlink)");
+		 "How listeners are notified: netlink, netlink-broadcast, genetlink, genetlink-multicast, chardev, signal, eventfd, uio or mmap (default netlink)");
 
 static char *context = "hardirq";
 module_param(context, charp, 0444);
 MODULE_PARM_DESC(context,
-		 "Where events are handed on: hardirq, threaded, bh or workqueue (default hardirq)");
+		 "Where events are delivered: hardirq, threaded, bh or workqueue (default hardirq)");
 
 static unsigned int batch = 1;
 module_param(batch, uint, 0444);
@@ -82,6 +82,7 @@ static void irqbed_add_ring_counters(struct irqbed_counters *sum,
 	sum->no_memory += READ_ONCE(ring->no_memory);
 	sum->bad_record += READ_ONCE(ring->bad_record);
 	sum->queue_full += READ_ONCE(ring->queue_full);
+	sum->missing_record += READ_ONCE(ring->missing_record);
 	sum->rescues += READ_ONCE(ring->rescues);
 }
 
@@ -92,7 +93,7 @@ static void irqbed_add_device_counters(struct irqbed_counters *sum,
 
 	for (v = 0; v < idev->nr_rings; v++)
 		irqbed_add_ring_counters(sum, &idev->rings[v].counters);
-	sum->recoveries += READ_ONCE(idev->service.recoveries);
+	sum->recoveries += READ_ONCE(idev->watchdog.recoveries);
 }
 
 /* The counters of all rings that are and ever were; the others are left. */
@@ -119,10 +120,10 @@ void irqbed_flush_begin(void)
 	mutex_lock(&irqbed_devices_lock);
 	list_for_each_entry(idev, &irqbed_devices, node) {
 		/* What no interrupt will ever announce. */
-		irqbed_service_settle(idev);
+		irqbed_watchdog_sync(idev);
 		for (v = 0; v < idev->nr_rings; v++)
 			idev->rings[v].flush_from =
-				READ_ONCE(idev->rings[v].consumer);
+				READ_ONCE(idev->rings[v].consumer.next);
 	}
 	mutex_unlock(&irqbed_devices_lock);
 }

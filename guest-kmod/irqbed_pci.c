@@ -166,11 +166,10 @@ static void irqbed_free_id(void *data)
 
 /*
  * Everything is undone by devres in the opposite order, on errors as on
- * removal: what the notifier added and the character device go first, nobody
- * looks after the device any more, which is reset while its interrupts still
- * have a handler, free_irq() waits
- * for the last of them, what they had put off is cancelled, the counters are
- * kept, and only then are the rings freed.
+ * removal: what the notifier added and the character device go first, the
+ * watchdog stops, the device is reset while its interrupts still have a handler,
+ * free_irq() waits for the last of them, bottom halves are cancelled, the counters
+ * are kept, and only then are the rings freed.
  */
 static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
@@ -214,7 +213,7 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = irqbed_alloc_rings(idev);
 	if (err)
 		return err;
-	err = irqbed_service_prepare(idev);
+	err = irqbed_watchdog_prepare(idev);
 	if (err)
 		return err;
 	err = irqbed_enlist(idev);
@@ -229,7 +228,7 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = irqbed_enable(idev);
 	if (err)
 		return err;
-	err = irqbed_service_start(idev);
+	err = irqbed_watchdog_start(idev);
 	if (err)
 		return err;
 	err = irqbed_reply_register(idev);
@@ -259,7 +258,7 @@ static void irqbed_shutdown(struct pci_dev *pdev)
 {
 	struct irqbed_device *idev = pci_get_drvdata(pdev);
 
-	irqbed_service_stop(idev);
+	irqbed_watchdog_stop(idev);
 	irqbed_reset(idev);
 }
 

@@ -127,7 +127,7 @@ pub enum Request {
     },
     /// The driver's counters, at once. Answer: [`Reply::Counters`].
     Counters,
-    /// The driver's counters after it handed on every record there is.
+    /// The driver's counters after it delivered every record there is.
     /// Answer: [`Reply::Counters`].
     Flush,
     /// Answer calibration pings until [`crate::trace::PING_STOP`]. Answers

@@ -33,8 +33,7 @@ pub struct Counters {
     /// Deliveries that found no memory.
     pub no_memory: u64,
     /// Records that made no sense (payload outside its area, slot out of
-    /// range) and were dropped, and those that never became complete and were
-    /// passed over.
+    /// range) and were dropped.
     pub bad_record: u64,
     /// Requests refused: unknown, malformed, or not permitted.
     pub bad_request: u64,
@@ -55,18 +54,20 @@ pub struct Counters {
     /// exist or speaks of another event, or with no device to take them.
     #[cfg_attr(feature = "control", serde(default))]
     pub bad_reply: u64,
-    /// Times that a ring stood still and was helped on: records were taken that
-    /// no interrupt had announced, or one that never became complete was passed
-    /// over.
+    /// Times that the watchdog took records that no interrupt had announced, or
+    /// armed a ring anew because of a record that never became complete.
     #[cfg_attr(feature = "control", serde(default))]
     pub rescues: u64,
     /// Times that the device was set up anew: it had been reset, had stopped,
     /// or had been gone.
     #[cfg_attr(feature = "control", serde(default))]
     pub recoveries: u64,
+    /// Records that never became complete, and were passed over.
+    #[cfg_attr(feature = "control", serde(default))]
+    pub missing_record: u64,
 }
 
-layout!(Counters, 144, {
+layout!(Counters, 152, {
     interrupts: 0,
     merged_interrupts: 8,
     events: 16,
@@ -85,4 +86,5 @@ layout!(Counters, 144, {
     bad_reply: 120,
     rescues: 128,
     recoveries: 136,
+    missing_record: 144,
 });

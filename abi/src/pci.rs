@@ -8,7 +8,7 @@ pub const PCI_VENDOR_ID: u16 = 0x1bed;
 /// PCI device id of the event device.
 pub const PCI_DEVICE_ID: u16 = 0x1001;
 /// PCI revision; moves with [`crate::regs::ABI_VERSION`].
-pub const PCI_REVISION: u8 = 2;
+pub const PCI_REVISION: u8 = 3;
 
 /// BAR of the trapped control registers, see [`crate::regs`].
 pub const CONTROL_BAR: u32 = 0;

@@ -6,7 +6,7 @@
 //! device and arm its rings.
 
 /// Version of everything in this crate that the driver sees.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 /// Value of [`REG_MAGIC`]: "IRQB" in memory order.
 pub const MAGIC: u32 = 0x4251_5249;
 
@@ -35,6 +35,9 @@ pub const REG_SELF_RAISE: u32 = 0x20;
 /// a record written after its bit was cleared sets it again. Zero with MSI-X and
 /// MSI, which need no acknowledge.
 pub const REG_IRQ_STATUS: u32 = 0x24;
+/// Read-only: bit `v` is set while ring `v` holds records that the driver has
+/// not consumed, by its consumer index.
+pub const REG_PENDING: u32 = 0x28;
 
 /// [`REG_CTRL`]: the device may raise events.
 pub const CTRL_ENABLE: u32 = 1 << 0;
@@ -50,7 +53,7 @@ pub const STATUS_DMA_ERROR: u32 = 1 << 1;
 /// `REG_RING_BASE + v * REG_RING_STRIDE`.
 pub const REG_RING_BASE: u32 = 0x100;
 /// Distance in bytes between the register blocks of two rings.
-pub const REG_RING_STRIDE: u32 = 0x20;
+pub const REG_RING_STRIDE: u32 = 0x40;
 /// Read-write: bits 31:0 of the DMA address of the records, 64-byte aligned.
 pub const RING_RECORDS_LO: u32 = 0x00;
 /// Read-write: bits 63:32 of the DMA address of the records.
@@ -65,9 +68,16 @@ pub const RING_ENTRIES: u32 = 0x10;
 /// Read-write: size of the payload area in bytes, a multiple of
 /// [`crate::ring::PAYLOAD_ALIGN`], at least [`crate::ring::MIN_PAYLOAD_AREA`].
 pub const RING_PAYLOAD_SIZE: u32 = 0x14;
-/// Read-write: 1 arms the ring with an empty producer and clears its consumer
-/// index; reads back 0 when its geometry or its addresses were refused. 0
-/// disarms it.
+/// Read-write: 1 arms the ring, empty, with [`RING_NEXT`] as its consumer index;
+/// reads back 0 when its geometry or its addresses were refused.
+///
+/// 0 stops it. When that write is answered, the device writes nothing more to
+/// the ring's memory, also not what is late. The records in it are the driver's
+/// to take until the ring is armed again; what its consumer index leaves by then
+/// is discarded. An event raised meanwhile finds no room, as in a full ring.
 pub const RING_ARM: u32 = 0x18;
 /// Read-only: events lost because the ring or its payload area was full.
 pub const RING_OVERFLOWS: u32 = 0x1c;
+/// Read-write: number of the next record. What is written is the number of the
+/// first one, from when the ring is armed.
+pub const RING_NEXT: u32 = 0x20;

@@ -2,12 +2,18 @@
 //! The completion ring: records that the device writes by DMA into memory the
 //! driver allocated, one ring per vector.
 //!
-//! Like an NVMe completion queue: the device writes record `n` at index
-//! `n % entries` with the phase bit of its lap in the last word, written last;
-//! the driver takes records while the phase is the one it expects, and tells
-//! the device how far it came by the ring's consumer index in the instrument
-//! BAR ([`crate::trace::consumer_offset`]). Interrupts may merge; records may
-//! not.
+//! Like an NVMe completion queue, with a number in place of a phase bit: the
+//! device writes record `n` at index `n % entries`. The record carries its
+//! number, and one more than that in its last word, which is written last. The
+//! driver takes record `n` when both words say so. No other write into the ring
+//! can look like that: not one of an earlier lap, not one that is torn, late or
+//! misplaced. So the driver's consumer index alone says which record is next,
+//! and nothing that the device has written is remembered. Numbers run free, also
+//! when a ring is armed anew ([`crate::regs::RING_NEXT`]).
+//!
+//! The driver tells the device how far it came by the ring's consumer index in
+//! the instrument BAR ([`crate::trace::consumer_offset`]). Interrupts may merge;
+//! records may not.
 //!
 //! Payloads lie in a second area, used as a byte ring in steps of
 //! [`PAYLOAD_ALIGN`]: a payload is contiguous, so one that does not fit before
@@ -50,11 +56,10 @@ pub struct EventRecord {
     pub slot: u32,
     /// `EVENT_*` bits.
     pub flags: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// 1 on even laps of the ring (the first is lap 0), 0 on odd ones;
-    /// written last.
-    pub phase: u32,
+    /// Number of the record in its ring, free-running.
+    pub number: u32,
+    /// [`ready_word`] of the number where the record is complete; written last.
+    pub ready: u32,
 }
 
 layout!(EventRecord, 32, {
@@ -63,13 +68,13 @@ layout!(EventRecord, 32, {
     payload_len: 12,
     slot: 16,
     flags: 20,
-    reserved: 24,
-    phase: 28,
+    number: 24,
+    ready: 28,
 });
 
-/// The phase that record number `n` (free-running, from 0) carries in a ring
-/// of `entries` records.
+/// The last word of a complete record with that number: one more, so that
+/// memory of zeros is no record.
 #[must_use]
-pub const fn phase_of(n: u32, entries: u32) -> u32 {
-    ((n / entries) & 1) ^ 1
+pub const fn ready_word(number: u32) -> u32 {
+    number.wrapping_add(1)
 }

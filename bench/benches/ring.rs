@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Raising an event into the memory of a guest: number, slot, payload, record,
-//! stamp, phase, and the write to the eventfd.
+//! stamp, last word, and the write to the eventfd.
 
 use std::time::{Duration, Instant};
 

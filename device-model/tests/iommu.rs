@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use common::{Guest, PAYLOAD_AT, RAM_AT, RAM_SIZE};
 use device_model::{
     DmaError, GuestAddr,
-    event::{Payload, RaiseError, Vector},
+    event::{Outcome, Payload, RaiseError, Vector},
 };
 use irqbed_abi::regs;
 use vfio_bindings::bindings::vfio::VFIO_PCI_CONFIG_REGION_INDEX;
@@ -102,7 +102,7 @@ fn software_resets_the_function_by_its_capability() {
 }
 
 #[test]
-fn what_a_disarmed_ring_still_held_is_discarded() {
+fn what_the_driver_leaves_in_a_stopped_ring_is_discarded_when_it_is_armed() {
     let mut guest = Guest::boot();
     guest.arm(0, 8, 8192);
     guest.enable();
@@ -111,9 +111,43 @@ fn what_a_disarmed_ring_still_held_is_discarded() {
     }
     guest.consume(0, 2);
     let arm = regs::REG_RING_BASE + regs::RING_ARM;
+    assert_eq!(guest.register(regs::REG_PENDING), 1);
     guest.set_register(arm, 0);
-    assert_eq!(guest.source.counters().discarded, 3);
+    assert_eq!(guest.register(arm), 0);
+    let raised = guest.source.raise(V0, Payload::Pattern(0)).unwrap();
+    assert_eq!(raised.outcome, Outcome::RingOverflow);
+    guest.consume(0, 3);
+    let counters = guest.source.counters();
+    assert_eq!((counters.discarded, guest.source.in_flight(V0)), (0, 2));
+    let next = regs::REG_RING_BASE + regs::RING_NEXT;
+    assert_eq!(guest.register(next), 5);
+    // The driver need not begin where the device stopped.
+    guest.set_register(next, 13);
     guest.set_register(arm, 1);
+    assert_eq!(guest.source.counters().discarded, 2);
+    assert_eq!(guest.register(regs::REG_PENDING), 0);
+    guest.source.raise(V0, Payload::Pattern(0)).unwrap();
+    let record = guest.record(13 % 8);
+    assert_eq!((record.number, record.ready), (13, 14));
+    guest.consume(0, 14);
     guest.set_register(regs::REG_CTRL, regs::CTRL_RESET);
-    assert_eq!(guest.source.counters().discarded, 3, "an empty ring");
+    assert_eq!(guest.source.counters().discarded, 2, "an empty ring");
+}
+
+#[test]
+fn what_the_driver_takes_after_a_reset_was_not_discarded() {
+    let mut guest = Guest::boot();
+    guest.arm(0, 8, 8192);
+    guest.enable();
+    for _ in 0..5 {
+        guest.source.raise(V0, Payload::Pattern(0)).unwrap();
+    }
+    guest.consume(0, 1);
+    guest.set_register(regs::REG_CTRL, regs::CTRL_RESET);
+    assert_eq!(guest.source.counters().discarded, 4);
+    guest.consume(0, 4);
+    assert_eq!(guest.source.counters().discarded, 1);
+    guest.arm(0, 8, 8192);
+    guest.consume(0, 5);
+    assert_eq!(guest.source.counters().discarded, 1);
 }

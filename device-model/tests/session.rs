@@ -15,7 +15,7 @@ use device_model::{
 };
 use irqbed_abi::{
     pattern, pci, regs,
-    ring::{EVENT_PATTERN, MAX_PAYLOAD},
+    ring::{EVENT_PATTERN, MAX_PAYLOAD, ready_word},
     trace::{
         PING_STOP, PONG_OFFSET, PONG_TSC_OFFSET, SLOTS, VERDICT_NONE, VERDICT_OK, slot_offset,
     },
@@ -73,7 +73,10 @@ fn an_event_reaches_the_ring_the_slot_and_the_eventfd() {
     assert_eq!(raised.seq.get(), 1);
     assert_eq!(guest.interrupts(0), 1);
     let record = guest.record(0);
-    assert_eq!((record.seq, record.slot, record.phase), (1, 0, 1));
+    assert_eq!(
+        (record.seq, record.slot, record.number, record.ready),
+        (1, 0, 0, 1)
+    );
     assert_eq!((record.payload_len, record.flags), (100, EVENT_PATTERN));
     let payload = guest.memory(PAYLOAD_AT + u64::from(record.payload_offset), 100);
     assert!(pattern::matches(1, &payload));
@@ -129,8 +132,8 @@ fn every_payload_arrives_whole_and_in_order_through_many_laps() {
         let seq = raised.unwrap().seq.get();
         assert_eq!(seq, n as u64 + 1);
         let record = guest.record(n as u64 % 4);
-        let lap = n as u32 / 4;
-        assert_eq!((record.seq, record.phase), (seq, (lap & 1) ^ 1));
+        assert_eq!((record.seq, record.number), (seq, n as u32));
+        assert_eq!(record.ready, ready_word(n as u32));
         assert_eq!(record.payload_len as usize, len);
         let at = PAYLOAD_AT + u64::from(record.payload_offset);
         assert!(pattern::matches(seq, &guest.memory(at, len)));

@@ -21,6 +21,8 @@ pub enum Loss {
     LeftInRing,
     /// Driver: the record made no sense.
     BadRecord,
+    /// Driver: the record never became complete.
+    MissingRecord,
     /// Driver: nobody had subscribed.
     NoListener,
     /// Driver: the listener's receive buffer was full.
@@ -61,6 +63,7 @@ impl Loss {
             Self::Discarded => "discarded",
             Self::LeftInRing => "left_in_ring",
             Self::BadRecord => "bad_record",
+            Self::MissingRecord => "missing_record",
             Self::NoListener => "no_listener",
             Self::SocketFull => "socket_full",
             Self::QueueFull => "queue_full",

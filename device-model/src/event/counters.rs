@@ -20,8 +20,10 @@ pub struct DeviceCounters {
     /// Published events whose vector was connected to nothing: they lie in
     /// the ring, and the interrupt follows when the vector is connected.
     pub unsignalled: u64,
-    /// Published events that the driver had not yet consumed when their ring
-    /// was disarmed or the device reset.
+    /// Published events that the driver did not consume before their ring was
+    /// armed again, and those in the rings of a device that was reset. A driver
+    /// that finds these in its memory may still take them: then they no longer
+    /// count here.
     #[serde(default)]
     pub discarded: u64,
     /// Replies of the guest to events.

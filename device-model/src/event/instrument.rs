@@ -81,10 +81,10 @@ impl Instrument {
         self.load_u32(offset, Ordering::Acquire)
     }
 
-    /// An empty ring has nothing consumed.
-    pub(super) fn clear_consumer(&self, vector: Vector) {
+    /// In an empty ring all records before the first are consumed.
+    pub(super) fn set_consumer(&self, vector: Vector, first: u32) {
         let offset = irqbed_abi::trace::consumer_offset(vector.get());
-        self.store_u32(offset, 0, Ordering::Release);
+        self.store_u32(offset, first, Ordering::Release);
     }
 
     /// Gives the slot of an event to it: no stamp, no verdict. Number 0 says

@@ -212,7 +212,8 @@ impl PciDevice for EventDevice {
     fn bar_read(&mut self, bar: BarIndex, offset: u64, data: &mut [u8]) {
         if bar == CONTROL {
             let state = self.source.lock();
-            registers::read(offset, data, |register| state.read(register));
+            let instrument = self.source.instrument();
+            registers::read(offset, data, |register| state.read(register, instrument));
         } else {
             // The hypervisor keeps the MSI-X table to itself, and the doorbell
             // is only written.

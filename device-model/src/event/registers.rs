@@ -43,6 +43,8 @@ crate::registers! {
         SelfRaise @ (regs::REG_SELF_RAISE as u64): u32, WriteOnly;
         /// Bit v: a record was written to ring v that INTx announces.
         IrqStatus @ (regs::REG_IRQ_STATUS as u64): u32, WriteOneToClear;
+        /// Bit v: ring v holds records that were not consumed.
+        Pending @ (regs::REG_PENDING as u64): u32, ReadOnly;
         /// Bits 31:0 of the address of the records, 64-byte aligned.
         RecordsLo[(VECTORS) step (STEP)] @ (ring(regs::RING_RECORDS_LO)): u32, ReadWrite;
         /// Bits 63:32 of the address of the records.
@@ -55,10 +57,12 @@ crate::registers! {
         Entries[(VECTORS) step (STEP)] @ (ring(regs::RING_ENTRIES)): u32, ReadWrite;
         /// Size of the payload area, bytes.
         PayloadSize[(VECTORS) step (STEP)] @ (ring(regs::RING_PAYLOAD_SIZE)): u32, ReadWrite;
-        /// 1 arms the ring; reads back 0 when it was refused. 0 disarms it.
+        /// 1 arms the ring; reads back 0 when it was refused. 0 stops it.
         Arm[(VECTORS) step (STEP)] @ (ring(regs::RING_ARM)): u32, ReadWrite & 0x1;
         /// Events lost because the ring or its payload area was full.
         Overflows[(VECTORS) step (STEP)] @ (ring(regs::RING_OVERFLOWS)): u32, ReadOnly;
+        /// Number of the next record; what is written counts when it is armed.
+        Next[(VECTORS) step (STEP)] @ (ring(regs::RING_NEXT)): u32, ReadWrite;
     }
 }
 
@@ -84,11 +88,11 @@ mod tests {
 
     #[test]
     fn every_ring_has_its_registers_and_no_more() {
-        let last = u64::from(REG_RING_BASE + REG_RING_STRIDE * VECTORS);
-        assert_eq!(Register::MAP.end(), last);
+        let last = ring(regs::RING_NEXT) + STEP * u64::from(VECTORS - 1);
+        assert_eq!(Register::MAP.end(), last + 4);
         let mut seen = Vec::new();
-        write(last - 4, &[0; 8], |register, _| seen.push(register));
-        assert_eq!(seen, [Register::Overflows(VECTORS - 1)]);
+        write(last, &[0; 8], |register, _| seen.push(register));
+        assert_eq!(seen, [Register::Next(VECTORS - 1)]);
     }
 
     #[test]

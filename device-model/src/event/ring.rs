@@ -2,11 +2,12 @@
 //! The device's side of a completion ring: where the next record and its
 //! payload go, and how much room the driver has left. The driver's consumer
 //! index is memory that anybody in the guest may scribble on; it can only
-//! ever free what was produced, and never take it back.
+//! ever free what was produced, and never take it back. A ring that was stopped
+//! has no room; its records are the driver's to take.
 
 use irqbed_abi::ring::{
     MAX_ENTRIES, MAX_PAYLOAD, MAX_PAYLOAD_AREA, MIN_ENTRIES, MIN_PAYLOAD_AREA, PAYLOAD_ALIGN,
-    phase_of,
+    ready_word,
 };
 
 use crate::dma::GuestAddr;
@@ -78,8 +79,10 @@ pub(super) struct Place {
     pub record_offset: u64,
     /// Offset of the payload in its area, bytes; 0 for an empty one.
     pub payload_offset: u32,
-    /// Phase of the record.
-    pub phase: u32,
+    /// Number of the record.
+    pub number: u32,
+    /// Its last word when it is complete.
+    pub ready: u32,
     /// Head of the payload area behind this payload.
     head: u64,
 }
@@ -88,7 +91,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Producer {
     geometry: Geometry,
-    /// Records produced since the ring was armed, free-running.
+    /// Number of the next record, free-running.
     produced: u32,
     /// Records known to be consumed, free-running; never ahead of `produced`.
     consumed: u32,
@@ -99,20 +102,37 @@ pub(super) struct Producer {
     tail: u64,
     /// `head` behind the payload of each record in the ring.
     heads: Box<[u64]>,
+    /// Nothing more is produced.
+    stopped: bool,
 }
 
 impl Producer {
-    /// An empty ring of that geometry.
-    pub fn new(geometry: Geometry) -> Result<Self, GeometryError> {
+    /// An empty ring of that geometry, whose first record has the number `first`.
+    pub fn new(geometry: Geometry, first: u32) -> Result<Self, GeometryError> {
         geometry.check()?;
         Ok(Self {
             geometry,
-            produced: 0,
-            consumed: 0,
+            produced: first,
+            consumed: first,
             head: 0,
             tail: 0,
             heads: vec![0; geometry.entries as usize].into(),
+            stopped: false,
         })
+    }
+
+    /// Produces nothing more.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Number of the next record.
+    pub fn next(&self) -> u32 {
+        self.produced
     }
 
     pub fn geometry(&self) -> &Geometry {
@@ -128,11 +148,17 @@ impl Producer {
         record & (self.geometry.entries - 1)
     }
 
-    /// Takes note of the driver's consumer index. One that lies outside the
-    /// records in flight is no index of this ring and changes nothing.
-    pub fn observe(&mut self, consumer: u32) {
+    /// Records in flight if that is the driver's consumer index. One that lies
+    /// outside of them is no index of this ring and changes nothing.
+    pub fn in_flight_at(&self, consumer: u32) -> u32 {
+        let in_flight = self.in_flight();
         let newly = consumer.wrapping_sub(self.consumed);
-        if newly == 0 || newly > self.in_flight() {
+        in_flight.checked_sub(newly).unwrap_or(in_flight)
+    }
+
+    /// Takes note of the driver's consumer index.
+    pub fn observe(&mut self, consumer: u32) {
+        if self.in_flight_at(consumer) == self.in_flight() {
             return;
         }
         self.consumed = consumer;
@@ -145,7 +171,8 @@ impl Producer {
     /// Where an event with `len` bytes of payload would go; `None` while the
     /// ring or the payload area is full.
     pub fn place(&self, len: u32) -> Option<Place> {
-        if self.in_flight() >= self.geometry.entries || len > MAX_PAYLOAD {
+        let is_full = self.in_flight() >= self.geometry.entries;
+        if self.stopped || is_full || len > MAX_PAYLOAD {
             return None;
         }
         let size = u64::from(self.geometry.payload_size);
@@ -165,7 +192,8 @@ impl Producer {
         Some(Place {
             record_offset: u64::from(self.index(self.produced)) * RECORD_SIZE,
             payload_offset: u32::try_from(offset).ok()?,
-            phase: phase_of(self.produced, self.geometry.entries),
+            number: self.produced,
+            ready: ready_word(self.produced),
             head,
         })
     }

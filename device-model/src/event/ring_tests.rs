@@ -16,7 +16,7 @@ const GEOMETRY: Geometry = Geometry {
 
 #[test]
 fn geometries_that_no_ring_has_are_refused() {
-    assert!(Producer::new(GEOMETRY).is_ok());
+    assert!(Producer::new(GEOMETRY, 0).is_ok());
     for entries in [0, 1, 3, MAX_ENTRIES + 1, 2 * MAX_ENTRIES, u32::MAX] {
         let geometry = Geometry {
             entries,
@@ -58,21 +58,21 @@ fn produce(ring: &mut Producer, len: u32) -> Option<Place> {
 
 #[test]
 fn a_full_ring_has_room_again_when_a_record_is_consumed() {
-    let mut ring = Producer::new(GEOMETRY).unwrap();
+    let mut ring = Producer::new(GEOMETRY, 0).unwrap();
     for n in 0..8 {
         let place = produce(&mut ring, 0).unwrap();
-        assert_eq!((place.record_offset, place.phase), (n * 32, 1));
+        assert_eq!((place.record_offset, place.number), (n * 32, n as u32));
     }
     assert_eq!(produce(&mut ring, 0), None);
     ring.observe(1);
     let place = produce(&mut ring, 0).unwrap();
-    assert_eq!((place.record_offset, place.phase), (0, 0), "the next lap");
+    assert_eq!((place.record_offset, place.number), (0, 8), "the next lap");
 }
 
 #[test]
 fn the_longest_payload_always_fits_an_empty_ring() {
     for before in 0..=MAX_PAYLOAD / 64 {
-        let mut ring = Producer::new(GEOMETRY).unwrap();
+        let mut ring = Producer::new(GEOMETRY, 0).unwrap();
         produce(&mut ring, before * 64);
         ring.observe(1);
         assert!(ring.place(MAX_PAYLOAD).is_some(), "after {before}");
@@ -81,7 +81,7 @@ fn the_longest_payload_always_fits_an_empty_ring() {
 
 #[test]
 fn a_payload_that_does_not_fit_before_the_end_starts_again_at_0() {
-    let mut ring = Producer::new(GEOMETRY).unwrap();
+    let mut ring = Producer::new(GEOMETRY, 0).unwrap();
     produce(&mut ring, 4096);
     produce(&mut ring, 64);
     ring.observe(1);
@@ -92,7 +92,7 @@ fn a_payload_that_does_not_fit_before_the_end_starts_again_at_0() {
 
 #[test]
 fn free_running_indices_may_wrap() {
-    let mut ring = Producer::new(GEOMETRY).unwrap();
+    let mut ring = Producer::new(GEOMETRY, 0).unwrap();
     (ring.produced, ring.consumed) = (u32::MAX - 1, u32::MAX - 1);
     for n in [6, 7, 0, 1] {
         assert_eq!(produce(&mut ring, 64).unwrap().record_offset, n * 32);
@@ -135,7 +135,7 @@ proptest! {
     ) {
         let payload_size = MIN_PAYLOAD_AREA + extra * 64;
         let geometry = Geometry { entries, payload_size, ..GEOMETRY };
-        let mut ring = Producer::new(geometry).unwrap();
+        let mut ring = Producer::new(geometry, 0).unwrap();
         let mut in_flight: VecDeque<[Range<u32>; 2]> = VecDeque::new();
         let (mut produced, mut consumed, mut next) = (0_u32, 0_u32, 0_u32);
         for step in steps {
@@ -174,7 +174,7 @@ proptest! {
                     let offset = if len == 0 { 0 } else { parts[1].start };
                     prop_assert_eq!(place.payload_offset, offset);
                     prop_assert_eq!(place.record_offset, u64::from(produced % entries) * 32);
-                    prop_assert_eq!(place.phase, phase_of(produced, entries));
+                    prop_assert_eq!(place.number, produced);
                     produced += 1;
                     if len > 0 {
                         next = parts[1].end % payload_size;

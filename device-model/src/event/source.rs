@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Raising an event: number, trace slot, payload, record, time stamp, phase,
-//! interrupt, in this order. Everything an event needs was allocated before,
+//! Raising an event: number, trace slot, payload, record, time stamp, the word
+//! that says the record is complete, interrupt, in this order. Everything an event needs was allocated before,
 //! and one lock covers the way from the number to the interrupt, so that
 //! records appear in the order of their numbers.
 
@@ -28,8 +28,8 @@ use crate::{
     tsc::HostTsc,
 };
 
-/// Offset of the phase in a record, bytes.
-const PHASE_OFFSET: u64 = std::mem::offset_of!(EventRecord, phase) as u64;
+/// Offset in a record of the word that is written last, bytes.
+const READY_OFFSET: u64 = std::mem::offset_of!(EventRecord, ready) as u64;
 
 #[derive(Debug)]
 struct Shared {
@@ -216,9 +216,9 @@ impl EventSource {
             payload_len: len,
             slot: seq.slot(),
             flags,
-            reserved: 0,
-            // Of the lap before: the record is not there yet.
-            phase: place.phase ^ 1,
+            number: place.number,
+            // The record is not complete yet.
+            ready: place.number,
         };
         if let Err(source) = publish(memory, instrument, &geometry, &place, &record, bytes) {
             state.stop_after_dma_error();
@@ -257,7 +257,7 @@ impl EventSource {
     /// After power on, but for the numbers and the account, which run on.
     pub(super) fn reset(&self) {
         let mut state = self.lock();
-        state.reset(&self.shared.instrument);
+        state.reset();
         if let Some(bus) = self.shared.bus.get() {
             follow_status(&state, &bus.irqs);
         }
@@ -328,7 +328,7 @@ fn follow_status(state: &State, irqs: &Irqs) {
     }
 }
 
-/// Writes an event to the guest: payload, record, time stamp, phase.
+/// Writes an event to the guest: payload, record, time stamp, last word.
 fn publish(
     dma: &Dma,
     instrument: &Instrument,
@@ -344,7 +344,7 @@ fn publish(
     let record_at = at(geometry.records, place.record_offset);
     dma.write(record_at, record.as_bytes())?;
     instrument.stamp_raise(record.slot, HostTsc::now());
-    dma.store(at(record_at, PHASE_OFFSET), place.phase)
+    dma.store(at(record_at, READY_OFFSET), place.ready)
 }
 
 /// Both areas end inside the address space, so the sum does not wrap.

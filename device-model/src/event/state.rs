@@ -23,9 +23,14 @@ use crate::dma::{Dma, GuestAddr};
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     wanted: Geometry,
+    /// Number of the first record when it is armed.
+    first: u32,
     pub producer: Option<Producer>,
     /// By which an armed ring is written; terminated when it is disarmed.
     dma: Dma,
+    /// The producer that a reset of the device ended: the driver may still take
+    /// its records, until the ring is armed again.
+    ended: Option<Producer>,
     /// Events lost since the reset.
     pub overflows: u32,
 }
@@ -137,41 +142,72 @@ impl State {
         }
     }
 
-    /// Bit `v` is set where ring `v` is armed.
-    pub fn armed(&self) -> u32 {
-        let armed = Vector::all().zip(&self.rings);
-        armed
-            .filter(|(_, ring)| ring.producer.is_some())
+    /// Bit `v` is set where that holds for ring `v`.
+    fn mask(&self, holds: impl Fn(Vector, &Ring) -> bool) -> u32 {
+        let rings = Vector::all().zip(&self.rings);
+        rings
+            .filter(|(vector, ring)| holds(*vector, ring))
             .fold(0, |mask, (vector, _)| mask | 1 << vector.get())
     }
 
-    /// Takes the memory of a ring away, and counts what it still held. When this
-    /// returns, nothing is written to the ring any more, also not what a fault
-    /// keeps back.
-    fn disarm(&mut self, vector: Vector, instrument: &Instrument) {
-        let Some(ring) = self.ring_mut(vector) else {
-            return;
-        };
-        if let Some(mut producer) = ring.producer.take() {
-            ring.dma.terminate();
-            producer.observe(instrument.consumer(vector));
-            self.counters.discarded += u64::from(producer.in_flight());
+    /// Bit `v` is set where ring `v` is armed.
+    pub fn armed(&self) -> u32 {
+        self.mask(|_, ring| ring.is_armed())
+    }
+
+    /// Bit `v` is set where ring `v` holds records that were not consumed.
+    fn pending(&self, instrument: &Instrument) -> u32 {
+        self.mask(|vector, ring| {
+            let left = |producer: &Producer| producer.in_flight_at(instrument.consumer(vector));
+            ring.producer.as_ref().map_or(0, left) > 0
+        })
+    }
+
+    /// The account. What an ended ring holds is discarded, but for what its
+    /// driver takes all the same.
+    pub fn counters(&self, instrument: &Instrument) -> DeviceCounters {
+        let rings = Vector::all().zip(&self.rings);
+        let held = rings.map(|(vector, ring)| {
+            let left = |producer: &Producer| producer.in_flight_at(instrument.consumer(vector));
+            u64::from(ring.ended.as_ref().map_or(0, left))
+        });
+        DeviceCounters {
+            discarded: self.counters.discarded + held.sum::<u64>(),
+            ..self.counters
         }
     }
 
+    /// Gives up what a ring still holds.
+    fn discard(&mut self, vector: Vector, instrument: &Instrument) {
+        let Some(ring) = self.ring_mut(vector) else {
+            return;
+        };
+        ring.dma.terminate();
+        let producers = [ring.ended.take(), ring.producer.take()];
+        let consumer = instrument.consumer(vector);
+        let held = producers.iter().flatten();
+        let held: u64 = held
+            .map(|producer| u64::from(producer.in_flight_at(consumer)))
+            .sum();
+        self.counters.discarded += held;
+    }
+
     /// After power on, but for the numbers and the account, which run on.
-    pub fn reset(&mut self, instrument: &Instrument) {
-        for vector in Vector::all() {
-            self.disarm(vector, instrument);
-        }
+    pub fn reset(&mut self) {
         self.enabled = false;
         self.dma_error = false;
         self.scratch = 0;
         self.irq_status = 0;
-        self.rings = Default::default();
+        for ring in &mut self.rings {
+            ring.dma.terminate();
+            *ring = Ring {
+                ended: ring.producer.take().or(ring.ended.take()),
+                ..Ring::default()
+            };
+        }
     }
 
-    pub fn read(&self, register: Register) -> u32 {
+    pub fn read(&self, register: Register, instrument: &Instrument) -> u32 {
         let flag = |set: bool, bit: u32| if set { bit } else { 0 };
         match register {
             Register::Magic => MAGIC,
@@ -186,6 +222,7 @@ impl State {
             Register::Scratch => self.scratch,
             Register::SelfRaise => 0,
             Register::IrqStatus => self.irq_status,
+            Register::Pending => self.pending(instrument),
             Register::RecordsLo(vector)
             | Register::RecordsHi(vector)
             | Register::PayloadLo(vector)
@@ -193,7 +230,8 @@ impl State {
             | Register::Entries(vector)
             | Register::PayloadSize(vector)
             | Register::Arm(vector)
-            | Register::Overflows(vector) => {
+            | Register::Overflows(vector)
+            | Register::Next(vector) => {
                 let ring = self.rings.get(vector as usize);
                 ring.map_or(0, |ring| ring.read(register))
             }
@@ -210,7 +248,7 @@ impl State {
         instrument: &Instrument,
     ) -> Option<(Vector, u32)> {
         match register {
-            Register::Ctrl if value & CTRL_RESET != 0 => self.reset(instrument),
+            Register::Ctrl if value & CTRL_RESET != 0 => self.reset(),
             Register::Ctrl => self.enabled = value & CTRL_ENABLE != 0,
             Register::Scratch => self.scratch = value,
             Register::SelfRaise => {
@@ -224,10 +262,11 @@ impl State {
             | Register::Entries(number)
             | Register::PayloadSize(number)
             | Register::Arm(number)
-            | Register::Overflows(number) => {
+            | Register::Overflows(number)
+            | Register::Next(number) => {
                 let vector = Vector::new(number)?;
-                if register == Register::Arm(number) {
-                    self.disarm(vector, instrument);
+                if register == Register::Arm(number) && value == 1 {
+                    self.discard(vector, instrument);
                 }
                 if let Some(ring) = self.ring_mut(vector) {
                     ring.write(vector, register, value, dma, instrument);
@@ -238,6 +277,7 @@ impl State {
             | Register::Vectors
             | Register::Slots
             | Register::MaxPayload
+            | Register::Pending
             | Register::Status => {}
         }
         None
@@ -245,6 +285,10 @@ impl State {
 }
 
 impl Ring {
+    fn is_armed(&self) -> bool {
+        self.producer.as_ref().is_some_and(|p| !p.is_stopped())
+    }
+
     fn read(&self, register: Register) -> u32 {
         let Geometry {
             records,
@@ -259,8 +303,9 @@ impl Ring {
             Register::PayloadHi(_) => high(payload),
             Register::Entries(_) => entries,
             Register::PayloadSize(_) => payload_size,
-            Register::Arm(_) => u32::from(self.producer.is_some()),
+            Register::Arm(_) => u32::from(self.is_armed()),
             Register::Overflows(_) => self.overflows,
+            Register::Next(_) => self.producer.as_ref().map_or(self.first, Producer::next),
             _ => 0,
         }
     }
@@ -281,14 +326,25 @@ impl Ring {
             Register::PayloadHi(_) => set_high(&mut wanted.payload, value),
             Register::Entries(_) => wanted.entries = value,
             Register::PayloadSize(_) => wanted.payload_size = value,
+            Register::Next(_) => self.first = value,
             Register::Arm(_) if value == 1 => self.arm(vector, dma, instrument),
+            Register::Arm(_) => self.stop(),
             _ => {}
         }
     }
 
-    /// Arms a ring that is disarmed, or leaves it so and says why.
+    /// Produces nothing more. When this returns, nothing is written to the ring
+    /// any more, also not what a fault keeps back.
+    fn stop(&mut self) {
+        if let Some(producer) = &mut self.producer {
+            producer.stop();
+            self.dma.terminate();
+        }
+    }
+
+    /// Arms a ring that is not, or leaves it so and says why.
     fn arm(&mut self, vector: Vector, dma: &Dma, instrument: &Instrument) {
-        let producer = match Producer::new(self.wanted) {
+        let producer = match Producer::new(self.wanted, self.first) {
             Ok(producer) => producer,
             Err(error) => {
                 tracing::warn!("ring {vector} is refused: {error}");
@@ -306,7 +362,7 @@ impl Ring {
             .and_then(|()| dma.check_writable(payload, payload_size as usize));
         match reachable {
             Ok(()) => {
-                instrument.clear_consumer(vector);
+                instrument.set_consumer(vector, self.first);
                 self.dma = dma.channel();
                 self.producer = Some(producer);
             }

@@ -48,9 +48,9 @@ fn data_is_late_and_the_interrupt_is_not() {
     let guest = guest();
     let faults = arm(&guest, "dma-late:mean=20ms,length=4");
     raise(&guest);
-    let phase = || guest.record(0).phase;
-    assert_eq!((guest.interrupts(0), phase()), (1, 0));
-    wait("the phase", || phase() == 1);
+    let ready = || guest.record(0).ready;
+    assert_eq!((guest.interrupts(0), ready()), (1, 0));
+    wait("the last word", || ready() == 1);
     assert_eq!(counts(&faults), (1, 1));
 }
 

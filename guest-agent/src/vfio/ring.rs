@@ -7,7 +7,7 @@ use std::{mem::offset_of, sync::atomic::Ordering};
 
 use irqbed_abi::{
     netlink::EventMessage,
-    ring::{EventRecord, MAX_PAYLOAD, phase_of},
+    ring::{EventRecord, MAX_PAYLOAD, ready_word},
     trace::SLOTS,
 };
 use zerocopy::FromBytes;
@@ -78,9 +78,12 @@ impl Ring {
     pub fn take(&mut self, memory: &Mapping) -> Option<Taken<'_>> {
         let index = (self.consumed % ENTRIES) as usize;
         let at = self.base + index * size_of::<EventRecord>();
-        let phase = memory.word32(at + offset_of!(EventRecord, phase))?;
-        // The record was complete before its phase was.
-        if phase.load(Ordering::Acquire) != phase_of(self.consumed, ENTRIES) {
+        let ready = memory.word32(at + offset_of!(EventRecord, ready))?;
+        let number = memory.word32(at + offset_of!(EventRecord, number))?;
+        // The record was complete before its last word was.
+        if ready.load(Ordering::Acquire) != ready_word(self.consumed)
+            || number.load(Ordering::Relaxed) != self.consumed
+        {
             return None;
         }
         let user = tsc::now();
@@ -148,8 +151,8 @@ mod tests {
             payload_len,
             slot: number % SLOTS,
             flags: EVENT_PATTERN,
-            reserved: 0,
-            phase: phase_of(number, ENTRIES),
+            number,
+            ready: ready_word(number),
         }
     }
 
@@ -190,13 +193,19 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_the_lap_before_is_not_there_yet() {
+    fn a_record_of_another_lap_is_not_there_yet() {
         let (mut ring, memory, file) = ring();
         let old = EventRecord {
-            phase: phase_of(ENTRIES, ENTRIES),
-            ..record(0, 0, 0)
+            ready: ready_word(0),
+            ..record(ENTRIES, 0, 0)
         };
         put(&file, 0, &old);
+        assert_eq!(ring.take(&memory), None);
+        let late = EventRecord {
+            ready: ready_word(ENTRIES),
+            ..record(0, 0, 0)
+        };
+        put(&file, 0, &late);
         assert_eq!(ring.take(&memory), None);
     }
 
@@ -260,7 +269,7 @@ mod tests {
         ) {
             let (mut ring, memory, file) = ring();
             let record = EventRecord {
-                seq, payload_offset, payload_len, slot, flags, reserved: 0, phase: 1,
+                seq, payload_offset, payload_len, slot, flags, number: 0, ready: 1,
             };
             pwrite(&file, record.as_bytes(), BASE as u64).expect("room");
             let sound = slot < SLOTS

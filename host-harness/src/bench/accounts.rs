@@ -41,6 +41,10 @@ impl Bench {
             .lose(Loss::DmaError, device.dma_errors * listeners)
             .lose(Loss::LeftInRing, after.in_rings * listeners)
             .lose(Loss::BadRecord, driver(|c| c.bad_record) * listeners)
+            .lose(
+                Loss::MissingRecord,
+                driver(|c| c.missing_record) * listeners,
+            )
             .lose(Loss::NoListener, driver(|c| c.no_listener) * listeners)
             .lose(
                 Loss::BadPayload,

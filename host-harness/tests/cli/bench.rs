@@ -85,7 +85,7 @@ fn what_a_fault_destroys_is_lost_by_name_and_the_run_ends() {
         // The driver does not see the record, or passes it over.
         (
             "dma-misplaced:place=outside,length=4,after=200,count=1",
-            &["left_in_ring", "bad_record"][..],
+            &["left_in_ring", "missing_record"][..],
         ),
         // The payload is not what was sent.
         ("dma-corrupted:length=16,chance=0.1", &["bad_payload"]),

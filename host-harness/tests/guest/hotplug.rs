@@ -225,7 +225,10 @@ fn a_device_that_fell_silent_is_pulled_and_another_takes_its_place() {
     assert!((10..=11).contains(&received), "{received}");
     plug(&mut guest, event_device());
     serves(&mut guest, 100);
-    guest.assert_quiet();
+    // The watchdog may have read its registers before it was pulled.
+    let mut complaints = guest.complaints();
+    complaints.retain(|line| !line.contains("0000:01:00.0: the device does not answer"));
+    assert!(complaints.is_empty(), "kernel warnings: {complaints:#?}");
 }
 
 #[test]

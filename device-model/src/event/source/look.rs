@@ -71,7 +71,7 @@ impl EventSource {
     /// The device's part of the account.
     #[must_use]
     pub fn counters(&self) -> DeviceCounters {
-        self.lock().counters
+        self.lock().counters(&self.shared.instrument)
     }
 
     /// Number of the last event raised; `None` before the first.

@@ -97,11 +97,12 @@ impl Trial {
                 break report;
             }
         };
-        let device = session.source().counters();
+        let source = session.source();
         Counted {
-            device,
+            device: source.counters(),
             driver,
             listener,
+            in_rings: Vector::all().map(|v| u64::from(source.in_flight(v))).sum(),
         }
     }
 
