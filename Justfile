@@ -100,6 +100,10 @@ fuzz-driver OPERATIONS='1000000' SEED='1': setup
 coverage *ARGS: setup
     @images/coverage.sh "$@"
 
+# Show that the driver's account balances under faults of every kind: `faults-campaign SEEDS [FIRST]`
+faults-campaign SEEDS='1000' FIRST='0': setup
+    @IRQBED_SEEDS={{SEEDS}} IRQBED_FIRST_SEED={{FIRST}} images/cargo.sh test --test guest -- --ignored --nocapture seeds_of_a_campaign
+
 # Compare the instructions of every mechanism with those that are kept; fails where one grew
 bench-check *ARGS: setup
     @bench/check.sh check "$@"

@@ -3,7 +3,9 @@
 //! lives, each event is delivered or its loss has a name, and once the fault is
 //! cleared the service is as before, with no driver loaded anew.
 
+mod campaign;
 mod device;
+mod line;
 mod outcome;
 mod trial;
 
