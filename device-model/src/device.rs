@@ -8,6 +8,7 @@ use crate::{
     dma::Dma,
     fault::Faults,
     irq::Irqs,
+    recorder::{Recorder, RegisterNames},
     spec::{DeviceSpec, Identity},
     timer::{TimerId, Timers},
     vfio_user::IoEventFd,
@@ -23,6 +24,9 @@ pub struct Bus {
     pub dma: Dma,
     /// By which the device is called back.
     pub timers: Timers,
+    /// Keeps the last accesses to registers, and what it is [told](Recorder::warn) to
+    /// warn of, which fails an `irqbed test`.
+    pub recorder: Recorder,
     /// What goes wrong where the three meet the bus; nothing, unless somebody
     /// asked for it.
     pub faults: Faults,
@@ -30,11 +34,12 @@ pub struct Bus {
 
 impl Bus {
     pub(crate) fn new(spec: &DeviceSpec) -> Self {
-        let faults = Faults::default();
+        let (faults, recorder) = (Faults::default(), Recorder::default());
         Self {
             irqs: Irqs::with_faults(spec, faults.clone()),
-            dma: Dma::with_faults(faults.clone()),
+            dma: Dma::with_faults(faults.clone(), recorder.clone()),
             timers: Timers::default(),
+            recorder,
             faults,
         }
     }
@@ -158,6 +163,13 @@ pub trait PciDevice: Send + 'static {
         Vec::new()
     }
 
+    /// How its registers are called, for people who read of accesses to them. With
+    /// [`crate::registers!`] it is
+    /// `|_, offset| Some(format!("{:?}", Register::MAP.at(offset)?))`.
+    fn register_names(&self) -> RegisterNames {
+        |_, _| None
+    }
+
     /// Reads a trapped part of a BAR. Where nothing is, all ones are read.
     fn bar_read(&mut self, bar: BarIndex, offset: u64, data: &mut [u8]) {
         let _ = (bar, offset);
@@ -217,6 +229,10 @@ impl PciDevice for Box<dyn PciDevice> {
 
     fn doorbells(&self) -> Vec<(BarIndex, IoEventFd)> {
         (**self).doorbells()
+    }
+
+    fn register_names(&self) -> RegisterNames {
+        (**self).register_names()
     }
 
     fn bar_read(&mut self, bar: BarIndex, offset: u64, data: &mut [u8]) {

@@ -28,6 +28,7 @@ pub mod irq;
 mod irq_handle;
 pub mod log;
 pub mod nic_lite;
+pub mod recorder;
 pub mod register;
 pub mod server;
 pub mod shared_memory;
@@ -47,6 +48,7 @@ pub use dma::{Dma, DmaError, GuestAddr, Segment};
 pub use fault::{Fault, Faults};
 pub use irq::{InterruptMode, IrqError, Irqs, Signalled};
 pub use irq_handle::Irq;
+pub use recorder::{Recorder, RegisterAccess, RegisterNames, Warning};
 pub use register::{Access, RegisterMap, RegisterSet, Registers, Write};
 pub use server::{
     Disconnect, Function, Options, ServeError, Server, ServerEnd, ServerHandle, Stopper, serve,

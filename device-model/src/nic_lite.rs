@@ -9,13 +9,14 @@ mod registers;
 pub use queue::{DONE, Descriptor, MAX_PACKET, MORE, TRUNCATED};
 pub use registers::{NicRegister, QUEUES};
 
-use queue::{Queue, Rings};
+use queue::{Queue, QueueError, Rings};
 
 use crate::{
     bar::{Bar, BarIndex},
     capability::PowerManagement,
     device::{Bus, PciDevice, ResetKind},
     dma::GuestAddr,
+    recorder::RegisterNames,
     register::{Registers, Write},
     spec::{DeviceSpec, Identity},
 };
@@ -97,7 +98,11 @@ impl NicLite {
         self.registers.set(NicRegister::Dropped(number), dropped);
         let told = done.descriptors > 0 || done.error.is_some();
         if let Some(error) = done.error {
-            tracing::warn!("nic-lite: queue {number} stops: {error}");
+            // The library warns of those to memory, unless a fault refused them.
+            if !matches!(error, QueueError::Dma(_)) {
+                let recorder = &self.bus.recorder;
+                recorder.warn(format_args!("nic-lite: queue {number} stops: {error}"));
+            }
             self.registers.set_bits(NicRegister::Errors, bit);
         }
         let wanted = self.registers.get(NicRegister::Interrupts) & bit != 0;
@@ -105,7 +110,7 @@ impl NicLite {
             && told
             && let Err(error) = self.bus.irqs.msix(number).raise()
         {
-            tracing::warn!("nic-lite: {error}");
+            self.bus.recorder.warn(format_args!("nic-lite: {error}"));
         }
     }
 
@@ -141,6 +146,13 @@ impl PciDevice for NicLite {
             .msix_in(MSIX_BAR, QUEUES)
             .power(PowerManagement::default())
             .express()
+    }
+
+    fn register_names(&self) -> RegisterNames {
+        |bar, offset| match bar {
+            BarIndex::BAR0 => Some(format!("{:?}", NicRegister::MAP.at(offset)?)),
+            _ => None,
+        }
     }
 
     fn attach(&mut self, bus: Bus) {

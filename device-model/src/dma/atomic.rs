@@ -95,12 +95,13 @@ impl Dma {
     /// # Errors
     /// When the word is not aligned or cannot be written.
     pub fn store<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
-        if self.shared.faults.has(site::DMA) {
-            let bytes = word.le_bytes();
-            let store = || self.store_faultless(addr, word);
-            return self.store_faulty(addr, bytes.as_ref(), store);
-        }
-        self.store_faultless(addr, word)
+        let store = || self.store_faultless(addr, word);
+        let stored = if self.shared.faults.has(site::DMA) {
+            self.store_faulty(addr, word.le_bytes().as_ref(), store)
+        } else {
+            store()
+        };
+        stored.map_err(|error| self.note(error))
     }
 
     fn store_faultless<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
@@ -142,8 +143,9 @@ impl Dma {
         access: Access,
         act: impl FnOnce(&VolatileSlice<'_>) -> Option<T>,
     ) -> Result<T, DmaError> {
-        let done = self.word::<W, T>(&mut UnderWay::default(), addr, access, act)?;
-        done.ok_or_else(|| self.no_word::<W>(addr, access))
+        let done = self.word::<W, T>(&mut UnderWay::default(), addr, access, act);
+        done.and_then(|done| done.ok_or_else(|| self.no_word::<W>(addr, access)))
+            .map_err(|error| self.note(error))
     }
 
     /// Does something to a word; `None` where it does not lie in one piece of

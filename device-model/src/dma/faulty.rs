@@ -4,7 +4,10 @@
 use std::sync::{Arc, Weak};
 
 use super::{Dma, DmaError, GuestAddr, Shared, Ticket, UnderWay};
-use crate::fault::{Faults, WriteFate};
+use crate::{
+    fault::{Faults, WriteFate},
+    recorder::Recorder,
+};
 
 /// Memory that this does not keep alive.
 #[derive(Debug)]
@@ -19,9 +22,10 @@ impl WeakDma {
 }
 
 impl Dma {
-    pub(crate) fn with_faults(faults: Faults) -> Self {
+    pub(crate) fn with_faults(faults: Faults, recorder: Recorder) -> Self {
         let shared = Shared {
             faults,
+            recorder,
             ..Shared::default()
         };
         Self {

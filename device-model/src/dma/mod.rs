@@ -28,6 +28,7 @@ use self::{
 };
 use crate::{
     fault::{Faults, site},
+    recorder::Recorder,
     vfio_user::DmaMessages,
 };
 
@@ -75,6 +76,7 @@ pub struct Dma {
 struct Shared {
     map: RwLock<Map>,
     faults: Faults,
+    recorder: Recorder,
 }
 
 impl Dma {
@@ -94,16 +96,38 @@ impl Dma {
         map.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where what the driver does wrong with this memory is recorded.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.shared.recorder
+    }
+
+    /// Records an access that is refused, unless somebody asked for that, by a fault or by
+    /// ending what was under way.
+    #[cold]
+    fn note(&self, error: DmaError) -> DmaError {
+        let asked_for = match error {
+            DmaError::Refused { .. } | DmaError::Removed { .. } | DmaError::Aborted { .. } => true,
+            // Before a hypervisor comes and after it left there is no driver to warn of.
+            _ => self.read_map().regions.is_empty(),
+        };
+        if !asked_for {
+            self.shared.recorder.warn(&error);
+        }
+        error
+    }
+
     /// Writes bytes. They may cross from one region to the next.
     ///
     /// # Errors
     /// Names the first address that cannot be written; what lies before it may
     /// have been.
     pub fn write(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
-        if self.shared.faults.has(site::DMA) {
-            return self.write_faulty(addr, data);
-        }
-        self.write_pieces(UnderWay::default(), addr, data)
+        let written = if self.shared.faults.has(site::DMA) {
+            self.write_faulty(addr, data)
+        } else {
+            self.write_pieces(UnderWay::default(), addr, data)
+        };
+        written.map_err(|error| self.note(error))
     }
 
     /// Reads bytes. They may cross from one region to the next.
@@ -112,6 +136,7 @@ impl Dma {
     /// Names the first address that cannot be read.
     pub fn read(&self, addr: GuestAddr, data: &mut [u8]) -> Result<(), DmaError> {
         self.read_pieces(UnderWay::default(), addr, data)
+            .map_err(|error| self.note(error))
     }
 
     /// Whether all of a range can be written, bus mastering aside.

@@ -22,6 +22,7 @@ use crate::{
     capability::{IntxPin, Msi},
     device::{Bus, PciDevice, ResetKind},
     dma::{DmaError, GuestAddr},
+    recorder::RegisterNames,
     register::{Registers, Write},
     shared_memory::SharedMemory,
     spec::{DeviceSpec, Identity},
@@ -182,7 +183,7 @@ impl EduDevice {
             return;
         }
         if let Err(error) = self.bus.irqs.any(0).raise() {
-            tracing::warn!("edu: {error}");
+            self.bus.recorder.warn(format_args!("edu: {error}"));
         }
     }
 
@@ -197,10 +198,12 @@ impl EduDevice {
     }
 
     fn end_dma(&mut self) {
-        if let Err(error) = self.transfer()
-            && self.failed_transfers.fetch_add(1, Ordering::Relaxed) == 0
-        {
-            tracing::warn!("edu: a transfer fails; others that do are only counted: {error}");
+        if let Err(error) = self.transfer() {
+            self.failed_transfers.fetch_add(1, Ordering::Relaxed);
+            // The library warns of those to memory, unless a fault refused them.
+            if let TransferError::Outside { .. } = error {
+                self.bus.recorder.warn(format_args!("edu: {error}"));
+            }
         }
         // A driver that waits for the end need not wait for ever.
         let command = self.registers.clear_bits(EduRegister::DmaCommand, RUN);
@@ -214,10 +217,10 @@ impl EduDevice {
     fn clamp(&self, address: u64) -> GuestAddr {
         let clamped = address & self.dma_mask;
         if clamped != address {
-            tracing::warn!(
+            self.bus.recorder.warn(format_args!(
                 "edu: clamping DMA address {address:#x} to {clamped:#x}, its DMA mask is {:#x}",
                 self.dma_mask
-            );
+            ));
         }
         GuestAddr(clamped)
     }
@@ -306,6 +309,13 @@ impl PciDevice for EduDevice {
         match &self.copy {
             Some(copy) => spec.bar(BarIndex::BAR2, Bar::mapped(copy.file(), COPY_SIZE)),
             None => spec,
+        }
+    }
+
+    fn register_names(&self) -> RegisterNames {
+        |bar, offset| match bar {
+            BarIndex::BAR0 => Some(format!("{:?}", EduRegister::MAP.at(offset)?)),
+            _ => None,
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
     bar::{Bar, BarIndex},
     capability::{IntxPin, Msi, Msix},
     device::{Bus, PciDevice, ResetKind},
+    recorder::RegisterNames,
     spec::{DeviceSpec, Identity},
     tsc::HostTsc,
 };
@@ -203,6 +204,13 @@ impl PciDevice for EventDevice {
             table_offset: pci::MSIX_TABLE_OFFSET,
             pba_offset: pci::MSIX_PBA_OFFSET,
         })
+    }
+
+    fn register_names(&self) -> RegisterNames {
+        |bar, offset| match bar {
+            CONTROL => Some(format!("{:?}", registers::Register::MAP.at(offset)?)),
+            _ => None,
+        }
     }
 
     fn attach(&mut self, bus: Bus) {

@@ -347,7 +347,8 @@ impl Ring {
         let producer = match Producer::new(self.wanted, self.first) {
             Ok(producer) => producer,
             Err(error) => {
-                tracing::warn!("ring {vector} is refused: {error}");
+                dma.recorder()
+                    .warn(format_args!("ring {vector} is refused: {error}"));
                 return;
             }
         };
@@ -366,7 +367,9 @@ impl Ring {
                 self.dma = dma.channel();
                 self.producer = Some(producer);
             }
-            Err(error) => tracing::warn!("ring {vector} is refused: {error}"),
+            Err(error) => dma
+                .recorder()
+                .warn(format_args!("ring {vector} is refused: {error}")),
         }
     }
 }

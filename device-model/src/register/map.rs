@@ -254,6 +254,15 @@ impl<R: 'static> RegisterMap<R> {
         }
     }
 
+    /// The register that a byte belongs to.
+    #[must_use]
+    pub fn at(&self, offset: u64) -> Option<R> {
+        match self.find(offset) {
+            Found::Register { entry, index, .. } => Some((entry.register)(index)),
+            Found::Nothing { .. } => None,
+        }
+    }
+
     /// Reads any range of bytes: asks for each register it touches, once.
     /// Where there is none, all ones are read.
     pub fn read(&self, offset: u64, data: &mut [u8], mut value: impl FnMut(R) -> u64) {

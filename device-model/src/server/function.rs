@@ -16,6 +16,7 @@ use crate::{
     dma::{GuestAddr, MapError},
     fault::{Faults, site},
     irq::IrqError,
+    recorder::Recorder,
     spec::{DeviceSpec, SpecError},
     vfio_user::{
         Access, Backend, DmaMessages, IoEventFd, IrqInfo, Refusal, Region,
@@ -71,7 +72,9 @@ impl Function {
                 of_bar.push(doorbell);
             }
         }
+        let names = device.register_names();
         let device = Attached::new(device, &spec);
+        device.bus().recorder.name_by(names);
         device.bus().faults.set_windows(windows.iter().flatten());
         Ok(Self {
             bus: device.bus().clone(),
@@ -94,6 +97,12 @@ impl Function {
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.bus.faults.clone()
+    }
+
+    /// What happened at the function last.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        self.bus.recorder.clone()
     }
 
     /// Whether a line fires again unless the guest ends that in a moment.
@@ -289,13 +298,25 @@ impl Backend for Function {
 
     fn region_read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
         self.looked = true;
-        if self.bus.faults.any() {
-            return self.read_faulty(region, offset, data);
+        let bar = BarIndex::new(region);
+        if let Some(bar) = bar {
+            self.bus.recorder.read(bar, offset, data.len());
         }
-        self.read_faultless(region, offset, data)
+        if self.bus.faults.any() {
+            self.read_faulty(region, offset, data)?;
+        } else {
+            self.read_faultless(region, offset, data)?;
+        }
+        if bar.is_some() {
+            self.bus.recorder.answered(data);
+        }
+        Ok(())
     }
 
     fn region_write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), Refusal> {
+        if let Some(bar) = BarIndex::new(region) {
+            self.bus.recorder.write(bar, offset, data);
+        }
         if self.bus.faults.any() && self.loses_write(region)? {
             tracing::debug!("lost: a write to region {region} at {offset:#x}");
             return Ok(());

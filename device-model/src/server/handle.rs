@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{ServerEnd, Stopper};
-use crate::{fault::Faults, spec::DeviceSpec};
+use crate::{fault::Faults, recorder::Recorder, spec::DeviceSpec};
 
 /// How long a dropped [`ServerHandle`] waits for its thread.
 const DROP_BOUND: Duration = Duration::from_secs(2);
@@ -59,6 +59,7 @@ pub struct ServerHandle {
     pub(super) stopper: Stopper,
     pub(super) spec: DeviceSpec,
     pub(super) faults: Faults,
+    pub(super) recorder: Recorder,
     pub(super) thread: Option<JoinHandle<()>>,
 }
 
@@ -104,6 +105,12 @@ impl ServerHandle {
     #[must_use]
     pub const fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// The last accesses to the device's registers, and what it was warned of.
+    #[must_use]
+    pub const fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     fn join_thread(&mut self) {

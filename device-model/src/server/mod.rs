@@ -149,6 +149,7 @@ fn start(
 ) -> Result<ServerHandle, ServeError> {
     let function = Function::new(device)?;
     let (spec, faults) = (function.spec().clone(), function.faults());
+    let recorder = function.recorder();
     let outcome = Arc::new(Outcome::default());
     let stopper = Stopper::new(listener, Arc::clone(&outcome));
     let for_thread = (Arc::clone(&outcome), stopper.clone());
@@ -167,6 +168,7 @@ fn start(
         stopper,
         spec,
         faults,
+        recorder,
         thread: Some(thread),
     })
 }
