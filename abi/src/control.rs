@@ -14,14 +14,17 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-pub use kernel::{KernelMessage, Symbol, Task, TraceSummary, TracedCpu};
+pub use kernel::{
+    Inspection, InterruptLine, KernelMessage, PciFunction, Process, Symbol, Task, TraceSummary,
+    TracedCpu,
+};
 pub use listener::{Behaviour, ListenerReport, ListenerSpec, Load};
 pub use mechanism::{Mechanism, ReplyBy};
 
 use crate::{counters::Counters, reply::ReplyRequest};
 
 /// Version of this protocol; both sides refuse another one.
-pub const CONTROL_VERSION: u32 = 7;
+pub const CONTROL_VERSION: u32 = 8;
 
 /// Most bytes of text in a piece of the kernel's trace.
 pub const TRACE_PIECE: u32 = 1 << 20;
@@ -62,13 +65,15 @@ pub enum Ending {
         signal: i32,
     },
     /// Its time was up, and it was killed.
-    Limit,
+    Limit {
+        /// The processes there were, just before.
+        processes: Vec<Process>,
+    },
     /// Its time was up, and it cannot be killed: the kernel does not let go of
     /// it.
     Stuck {
-        /// Where in the kernel, innermost function first; empty where the
-        /// kernel does not say.
-        stack: Vec<String>,
+        /// The processes that are left.
+        processes: Vec<Process>,
     },
 }
 
@@ -192,6 +197,10 @@ pub enum Request {
     /// What the kernel said, at any level, since the last such request, the
     /// oldest first. Answer: [`Reply::KernelMessages`].
     KernelMessages,
+    /// Which interrupts nobody handled, and which driver each PCI device has. The agent looks
+    /// now, and has looked every now and then while a module was loaded or a program ran.
+    /// Answer: [`Reply::Inspected`].
+    Inspect,
     /// Give the person at the console a shell; the guest ends with it. Answer:
     /// [`Reply::Done`].
     Shell,
@@ -294,6 +303,8 @@ pub enum Reply {
         /// they were read.
         left_out: u64,
     },
+    /// What drivers did with interrupts and devices.
+    Inspected(Inspection),
     /// Kernel messages.
     KernelLog {
         /// One entry a message.

@@ -14,6 +14,7 @@ use crate::{
     control::{Incoming, Line},
     ftrace::{self, Ftrace},
     insert,
+    inspect::Inspector,
     instrument::Instrument,
     kmsg::Kmsg,
     listeners::Listeners,
@@ -31,6 +32,7 @@ pub struct Agent {
     /// The place of [`Request::KernelMessages`] in the log, once it was asked.
     messages: Option<Kmsg>,
     children: Children,
+    inspector: Inspector,
     listeners: Listeners,
     disturbance: Disturbance,
     ftrace: Ftrace,
@@ -45,6 +47,7 @@ impl Agent {
             log,
             messages: None,
             children: Children::default(),
+            inspector: Inspector::default(),
             listeners: Listeners::default(),
             disturbance: Disturbance::default(),
             ftrace: Ftrace::default(),
@@ -121,9 +124,13 @@ impl Agent {
             // It came while the program ran, and has ended it.
             Request::EndWatch => Ok(Reply::Done),
             Request::InsertModule { path, parameters } => {
-                insert::insert(children, &path, &parameters).map(|()| Reply::Done)
+                let inspector = &mut self.inspector;
+                insert::insert(children, inspector, &path, &parameters).map(|()| Reply::Done)
             }
-            Request::RemoveModule { name } => insert::remove(children, &name).map(|()| Reply::Done),
+            Request::RemoveModule { name } => {
+                insert::remove(children, &mut self.inspector, &name).map(|()| Reply::Done)
+            }
+            Request::Inspect => Ok(Reply::Inspected(self.inspector.inspect())),
             Request::KernelMessages => self.kernel_messages(),
             Request::Shell => shell::open(self).map(|()| Reply::Done),
             Request::Disturb { load } => self.disturbance.set(children, load).map(|()| Reply::Done),
@@ -168,9 +175,13 @@ impl Agent {
             time: limit,
             asked: Some(&asked),
         };
-        let ending = watch::run(&mut self.children, &mut command, limits, |said| {
-            line.send(&said)
-        })?;
+        let Self {
+            children,
+            inspector,
+            ..
+        } = self;
+        let say = |said| line.send(&said);
+        let ending = watch::run(children, inspector, &mut command, limits, say)?;
         watch::kill_all();
         Ok(Reply::Ended(ending))
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use irqbed_abi::control::{Ending, Reply};
+use irqbed_abi::control::{Ending, Process, Reply};
 use rustix::{
     io::Errno,
     system::{delete_module, finit_module},
@@ -20,6 +20,7 @@ use rustix::{
 
 use crate::{
     children::{Children, SELF},
+    inspect::Inspector,
     module::{self, FOLDER},
     watch::{self, Limits},
 };
@@ -33,20 +34,31 @@ const REMOVE: &str = "remove";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Loads the module of a file.
-pub fn insert(children: &mut Children, path: &str, parameters: &str) -> Result<()> {
-    in_a_process(children, &[INSERT, path, parameters])
+pub fn insert(
+    children: &mut Children,
+    inspector: &mut Inspector,
+    path: &str,
+    parameters: &str,
+) -> Result<()> {
+    in_a_process(children, inspector, &[INSERT, path, parameters])
         .with_context(|| format!("{} does not load", file_name(path)))
 }
 
 /// Unloads a module.
-pub fn remove(children: &mut Children, name: &str) -> Result<()> {
-    in_a_process(children, &[REMOVE, name]).with_context(|| format!("{name} does not unload"))
+pub fn remove(children: &mut Children, inspector: &mut Inspector, name: &str) -> Result<()> {
+    in_a_process(children, inspector, &[REMOVE, name])
+        .with_context(|| format!("{name} does not unload"))
 }
 
-fn in_a_process(children: &mut Children, arguments: &[&str]) -> Result<()> {
+fn in_a_process(
+    children: &mut Children,
+    inspector: &mut Inspector,
+    arguments: &[&str],
+) -> Result<()> {
     let mut why = String::new();
     let ending = watch::run(
         children,
+        inspector,
         Command::new(SELF).arg(ROLE).args(arguments),
         Limits {
             time: LIMIT,
@@ -63,10 +75,25 @@ fn in_a_process(children: &mut Children, arguments: &[&str]) -> Result<()> {
         Ending::Exited { status: 0 } => Ok(()),
         Ending::Exited { .. } => bail!(why.trim().to_owned()),
         Ending::Signalled { .. } => bail!("the kernel killed the process that was in it"),
-        Ending::Limit => bail!("it takes longer than {LIMIT:?}"),
-        Ending::Stuck { stack } if stack.is_empty() => bail!("it hangs"),
-        Ending::Stuck { stack } => bail!("it hangs in {}", stack.join(" < ")),
+        Ending::Limit { processes } => {
+            bail!("it takes longer than {LIMIT:?}{}", place(&processes))
+        }
+        Ending::Stuck { processes } if processes.iter().any(runs) => {
+            bail!("it spins: it has the processor and does not come back")
+        }
+        Ending::Stuck { processes } => bail!("it hangs{}", place(&processes)),
     }
+}
+
+fn runs(process: &Process) -> bool {
+    process.state == "R"
+}
+
+/// Where in the kernel the first process is that is anywhere.
+fn place(processes: &[Process]) -> String {
+    let stacks = processes.iter().map(|process| &process.stack);
+    let stack = stacks.into_iter().find(|stack| !stack.is_empty());
+    stack.map_or_else(String::new, |stack| format!(" in {}", stack.join(" < ")))
 }
 
 /// The process that loads or unloads: what fails is said on standard error.

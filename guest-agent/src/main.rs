@@ -23,6 +23,7 @@ mod genetlink;
 mod guard;
 mod init;
 mod insert;
+mod inspect;
 mod instrument;
 mod kmsg;
 mod listener;

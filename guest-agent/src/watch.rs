@@ -12,14 +12,17 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use irqbed_abi::control::{Ending, Reply, Stream};
+use irqbed_abi::control::{Ending, Process, Reply, Stream};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, ioctl_fionbio},
     process::{Pid, Signal, getpid, kill_process, kill_process_group},
 };
 
-use crate::children::{Children, Ended};
+use crate::{
+    children::{Children, Ended},
+    inspect::Inspector,
+};
 
 /// How long a process has to die of `SIGKILL`.
 const KILL: Duration = Duration::from_secs(5);
@@ -38,9 +41,11 @@ pub struct Limits<'a> {
     pub asked: Option<&'a OwnedFd>,
 }
 
-/// Runs a program until it ends or has to. `say` takes what it says.
+/// Runs a program until it ends or has to. `say` takes what it says, and `inspector` looks
+/// meanwhile.
 pub fn run(
     children: &mut Children,
+    inspector: &mut Inspector,
     command: &mut Command,
     limits: Limits<'_>,
     mut say: impl FnMut(Reply) -> Result<()>,
@@ -62,6 +67,7 @@ pub fn run(
     ];
     let watch = children.watch(pid).context("cannot watch the program")?;
     let ended = loop {
+        inspector.sample();
         if let Some(ended) = children.how_ended(pid) {
             break Some(ended);
         }
@@ -74,6 +80,10 @@ pub fn run(
             stream.pass_on(&mut say)?;
         }
     };
+    let processes = match ended {
+        Some(_) => Vec::new(),
+        None => states(),
+    };
     // Fails only where nobody is left.
     let _ = kill_process_group(pid, Signal::KILL);
     let in_time = ended.is_some();
@@ -84,8 +94,10 @@ pub fn run(
     Ok(match ended {
         Some(Ended::Exited(status)) if in_time => Ending::Exited { status },
         Some(Ended::Signalled(signal)) if in_time => Ending::Signalled { signal },
-        Some(_) => Ending::Limit,
-        None => Ending::Stuck { stack: stack(pid) },
+        Some(_) => Ending::Limit { processes },
+        None => Ending::Stuck {
+            processes: states(),
+        },
     })
 }
 
@@ -147,14 +159,25 @@ fn processes() -> Vec<Pid> {
     of_a_program.collect()
 }
 
-/// The functions of the kernel in which a process is.
-fn stack(pid: Pid) -> Vec<String> {
-    let path = format!("/proc/{}/stack", pid.as_raw_pid());
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.split_once("] "))
-        .map(|(_, function)| function.to_owned())
-        .collect()
+/// What each process of programs does in the kernel.
+fn states() -> Vec<Process> {
+    let states = processes().into_iter().filter_map(|pid| {
+        let pid = pid.as_raw_pid();
+        let of = |what| fs::read_to_string(format!("/proc/{pid}/{what}")).ok();
+        let stat = of("stat")?;
+        // Behind the name, which may have any character in it.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let functions = of("stack").unwrap_or_default();
+        let functions = functions.lines().filter_map(|line| line.split_once("] "));
+        Some(Process {
+            pid,
+            name: of("comm").unwrap_or_default().trim().to_owned(),
+            state: rest.split(' ').next().unwrap_or_default().to_owned(),
+            sleeps_in: of("wchan").filter(|place| place != "0").unwrap_or_default(),
+            stack: functions.map(|(_, function)| function.to_owned()).collect(),
+        })
+    });
+    states.collect()
 }
 
 /// A stream of the program.
@@ -246,6 +269,7 @@ mod tests {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         let ending = run(
             &mut Children::default(),
+            &mut Inspector::default(),
             Command::new("sh").args(["-c", script]),
             limits,
             |reply| {
@@ -288,7 +312,7 @@ mod tests {
         };
         std::io::Write::write_all(&mut ours, b"{").expect("room");
         let (ending, ..) = sh_within("sleep 1000", limits);
-        assert_eq!(ending, Ending::Limit);
+        assert!(matches!(ending, Ending::Limit { .. }), "{ending:?}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct ModuleInfo {
     pub parameters: Vec<String>,
     /// The modules that it needs.
     pub depends: Vec<String>,
+    /// The patterns of the devices it is for, as `pci:v00001234d000011E8sv*sd*bc*sc*i*`.
+    pub aliases: Vec<String>,
 }
 
 impl ModuleInfo {
@@ -31,6 +33,9 @@ impl ModuleInfo {
             } else if let Some(names) = text.strip_prefix(b"depends=") {
                 let names = names.split(|byte| *byte == b',');
                 info.depends.extend(names.filter_map(word));
+            } else if let Some(alias) = text.strip_prefix(b"alias=") {
+                info.aliases
+                    .extend(str::from_utf8(alias).map(str::to_owned));
             } else if let Some(parameter) = [&b"parm="[..], b"parmtype="]
                 .iter()
                 .find_map(|key| text.strip_prefix(*key))
@@ -43,6 +48,29 @@ impl ModuleInfo {
         info.parameters.dedup();
         info
     }
+}
+
+/// Whether a device's alias fits a module's pattern, in which a `*` stands for any text.
+#[must_use]
+pub fn fits(pattern: &str, alias: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == alias;
+    };
+    let Some(mut left) = alias.strip_prefix(start) else {
+        return false;
+    };
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return left.ends_with(part);
+        }
+        // The first place where it fits leaves most for the others.
+        let Some((_, behind)) = left.split_once(part) else {
+            return false;
+        };
+        left = behind;
+    }
+    true
 }
 
 /// A name as C has them.
@@ -74,6 +102,18 @@ mod tests {
         let info = ModuleInfo::of(b"\0depends=vfio-pci-core,vfio\0");
         assert_eq!(info.depends, ["vfio-pci-core", "vfio"]);
         assert_eq!(ModuleInfo::of(b"\0depends=\0"), ModuleInfo::default());
+    }
+
+    #[test]
+    fn a_device_fits_the_pattern_of_its_driver() {
+        let edu = "pci:v00001234d000011E8sv00001AF4sd00001100bc00sc FFi00";
+        assert!(fits("pci:v00001234d000011E8sv*sd*bc*sc*i*", edu));
+        assert!(fits("pci:v*d*sv*sd*bc00sc*i00*", edu));
+        assert!(!fits("pci:v00001234d000011E9sv*sd*bc*sc*i*", edu));
+        assert!(!fits("pci:v*d*sv*sd*bc02sc*i*", edu));
+        assert!(fits(edu, edu) && fits("*", edu) && !fits("*x", edu));
+        let info = ModuleInfo::of(b"\0alias=pci:v*\0alias=of:x\0");
+        assert_eq!(info.aliases, ["pci:v*", "of:x"]);
     }
 
     #[test]

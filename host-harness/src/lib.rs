@@ -23,6 +23,7 @@ mod group;
 pub mod idle;
 pub mod initramfs;
 pub mod interrupt;
+pub mod kernel_report;
 pub mod kmod;
 mod lines;
 pub mod measure;

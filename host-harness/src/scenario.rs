@@ -30,7 +30,7 @@ pub use error::ScenarioError;
 pub use given::GivenDevice;
 pub use module::{GivenModule, Module, ModuleSource};
 pub use options::{DeviceOptions, Interrupts};
-pub(crate) use process::DeviceProcess;
+pub(crate) use process::{DeviceEnd, DeviceProcess};
 pub(crate) use step::MAX_PORTS;
 pub use step::{Action, Step};
 
@@ -91,6 +91,8 @@ pub struct Description {
     pub status: u8,
     /// Kernel messages that are no failure: what one of them holds.
     pub allowed: Vec<String>,
+    /// Whether each device that a module is for must have a driver, and no probe may fail.
+    pub bind: bool,
     /// The kernel's name; `None` for the stock one.
     pub kernel: Option<String>,
     /// Put behind the kernel's command line.
@@ -123,6 +125,7 @@ impl Default for Description {
             limit: DEFAULT_LIMIT,
             status: 0,
             allowed: Vec::new(),
+            bind: true,
             kernel: None,
             kernel_parameters: Vec::new(),
             vcpus: 1,
@@ -159,6 +162,8 @@ pub struct Scenario {
     pub status: u8,
     /// Kernel messages that are no failure.
     pub allowed: Vec<String>,
+    /// Whether each device that a module is for must have a driver, and no probe may fail.
+    pub bind: bool,
     /// Put behind the kernel's command line.
     pub kernel_parameters: Vec<String>,
     /// Virtual processors.
@@ -233,6 +238,7 @@ impl Description {
             limit: Duration::from_secs(self.limit),
             status: self.status,
             allowed: self.allowed.clone(),
+            bind: self.bind,
             kernel_parameters: self.kernel_parameters.clone(),
             vcpus: self.vcpus,
             memory_mib: self.memory_mib,
@@ -293,6 +299,11 @@ impl Description {
             path,
             name: stock::canonical(&name),
             parameters,
+            folder: match &given.source {
+                ModuleSource::File(path) => folder_of(path),
+                ModuleSource::Kernel(_) => PathBuf::new(),
+            },
+            aliases: info.aliases,
         }))
     }
 
@@ -414,6 +425,15 @@ impl Scenario {
     pub fn has_builtin(&self) -> bool {
         has_builtin(&self.devices)
     }
+}
+
+/// The folder of a file, by a name without links, as compilers write it.
+fn folder_of(path: &Path) -> PathBuf {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
 fn has_builtin(devices: &[GivenDevice]) -> bool {

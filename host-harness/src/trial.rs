@@ -2,25 +2,31 @@
 //! A [`Scenario`] tried: its guest booted with its devices, and visited by a person, or
 //! [run](Trial::run) to a verdict.
 
+mod checks;
+mod evidence;
 mod fault;
-mod findings;
 mod junit;
 mod leaks;
+mod log;
 mod outcome;
 mod output;
 mod program;
 mod run;
 mod steps;
+mod symbols;
 
-use std::{process::ExitStatus, time::Instant};
+use std::{
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
-use device_model::{ServerEnd, ServerHandle, control::Target};
+use device_model::{Recorder, ServerEnd, ServerHandle, control::Target};
 use irqbed_abi::control::Request;
 
+pub use evidence::Evidence;
 pub use fault::DeviceFault;
-pub use findings::{Finding, findings};
 pub use junit::{Case, junit};
-pub use outcome::{Failure, Outcome};
+pub use outcome::{Failure, Outcome, Unbound, Unhandled};
 pub use output::Output;
 pub use program::Company;
 
@@ -29,10 +35,15 @@ use crate::{
     agent::AgentError,
     initramfs,
     qemu::{ClockKind, Connections, ConsoleTo, DeviceSocket, Machine},
-    scenario::{Builtin, DeviceProcess, FOLDER, Module, Scenario},
+    scenario::{Builtin, DeviceEnd, DeviceProcess, FOLDER, Module, Scenario},
     session::{Guest, SessionError, devices_there},
 };
 
+/// How long a module may take to load. The agent's own limit is shorter, and so is the one
+/// behind which the kernel reports a processor that does not come back.
+const LOAD_LIMIT: Duration = Duration::from_secs(40);
+/// How long a device model may take from its last word to QEMU to its end.
+const END_LIMIT: Duration = Duration::from_secs(2);
 /// The kernel's own limits, and its log on the console: what it says last is
 /// all there is of a guest that died. They come behind our `nowatchdog` and
 /// `quiet` (Documentation/admin-guide/kernel-parameters.txt, `sysctl.*=`).
@@ -48,7 +59,7 @@ pub struct Trial {
     // QEMU goes before the devices it is connected to.
     guest: Guest,
     servers: Vec<(Builtin, ServerHandle)>,
-    _processes: Vec<DeviceProcess>,
+    processes: Vec<DeviceProcess>,
     target: Option<Target>,
     started: Instant,
 }
@@ -101,7 +112,7 @@ impl Trial {
         Ok(Self {
             guest: Guest::boot(&scenario.artefacts, &machine, connections)?,
             servers,
-            _processes: processes,
+            processes,
             // Of several that are equal it is the first.
             target: targets
                 .into_iter()
@@ -126,6 +137,16 @@ impl Trial {
             .collect()
     }
 
+    /// What happened at the devices that were there from the start, by the name of each.
+    fn recorders(&self) -> Vec<(String, Recorder)> {
+        let servers = self.servers.iter();
+        let named = servers.map(|(device, server)| {
+            let name = device.as_str().to_owned();
+            (name, server.recorder().clone())
+        });
+        named.collect()
+    }
+
     /// The guest.
     pub fn guest(&mut self) -> &mut Guest {
         &mut self.guest
@@ -140,7 +161,11 @@ impl Trial {
             path: module.path.clone(),
             parameters: module.parameters.clone(),
         };
-        self.guest.ask(request).map(drop)
+        let waiting_for = format!("the start of {}", module.name);
+        self.guest.send(&request)?;
+        let alive = |guest: &mut Guest| guest.alive();
+        let answer = self.guest.answer_watching(LOAD_LIMIT, &waiting_for, alive);
+        answer.map(drop)
     }
 
     /// Loads the modules, gives the person at the terminal a shell, and waits for
@@ -171,28 +196,96 @@ impl Trial {
         const SAY: &str = "printf '%s\\n' \"$1\" >/dev/console";
         self.guest.run(&["sh", "-c", SAY, "sh", &words])?;
         self.guest.ask(Request::Shell)?;
-        let Self { guest, servers, .. } = self;
+        let Self {
+            guest,
+            servers,
+            processes,
+            ..
+        } = self;
         guest.wait_attending(|guest| {
             attend(guest);
-            devices_work(servers, &|_| None)
+            devices_work(servers, processes, &|_| None)
         })
     }
 
     fn devices_work(&mut self) -> Result<(), SessionError> {
-        let Self { guest, servers, .. } = self;
-        devices_work(servers, &|text| guest.qemu_said(text))
+        let Self {
+            guest,
+            servers,
+            processes,
+            ..
+        } = self;
+        devices_work(servers, processes, &|text| guest.qemu_said(text))
+    }
+}
+
+impl Trial {
+    /// `Err` where a device did not survive the end of the guest.
+    fn devices_ended(&mut self) -> Result<(), SessionError> {
+        for (device, server) in &self.servers {
+            if let Some(ServerEnd::Panicked(why)) = server.wait(END_LIMIT) {
+                let why = format!("{} panicked: {why}", device.as_str());
+                return Err(SessionError::Device(why));
+            }
+        }
+        // Some wait for another guest.
+        let deadline = Instant::now() + Duration::from_millis(500);
+        for process in &mut self.processes {
+            let end = loop {
+                match process.ended() {
+                    None if Instant::now() < deadline => {
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                    end => break end,
+                }
+            };
+            if let Some(end) = end.filter(DeviceEnd::is_panic) {
+                return Err(SessionError::Device(end.to_string()));
+            }
+        }
+        Ok(())
     }
 }
 
 /// `Err` once a device is gone. `qemu_said` finds a message of QEMU's.
 fn devices_work(
     servers: &[(Builtin, ServerHandle)],
+    processes: &mut [DeviceProcess],
     qemu_said: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), SessionError> {
-    for (_, server) in servers {
-        if let Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) = server.ended() {
+    for (device, server) in servers {
+        if let Some(why) = server.ended().and_then(|end| failed(*device, end)) {
             return Err(SessionError::Device(why));
         }
     }
-    devices_there(qemu_said)
+    if let Some(end) = ended(processes) {
+        return Err(SessionError::Device(end.to_string()));
+    }
+    let Err(gone) = devices_there(qemu_said) else {
+        return Ok(());
+    };
+    // QEMU may learn of it before the process is at its end.
+    let deadline = Instant::now() + END_LIMIT;
+    while !processes.is_empty() && Instant::now() < deadline {
+        if let Some(end) = ended(processes) {
+            return Err(SessionError::Device(end.to_string()));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(gone)
+}
+
+/// Why a device of ours ended, if not by its client.
+fn failed(device: Builtin, end: ServerEnd) -> Option<String> {
+    let name = device.as_str();
+    match end {
+        ServerEnd::Panicked(why) => Some(format!("{name} panicked: {why}")),
+        ServerEnd::Failed(why) => Some(format!("{name}: {why}")),
+        ServerEnd::ClientLeft | ServerEnd::Stopped => None,
+    }
+}
+
+/// The first device model of a scenario that has ended.
+fn ended(processes: &mut [DeviceProcess]) -> Option<DeviceEnd> {
+    processes.iter_mut().find_map(DeviceProcess::ended)
 }

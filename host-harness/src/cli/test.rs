@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The options that a scenario's file has in its place.
-const OF_A_SCENARIO: [&str; 19] = [
+const OF_A_SCENARIO: [&str; 20] = [
     "device",
     "socket",
     "fault",
@@ -47,6 +47,7 @@ const OF_A_SCENARIO: [&str; 19] = [
     "limit",
     "expect_exit",
     "allow",
+    "no_bind",
 ];
 
 #[derive(Debug, Args)]
@@ -74,6 +75,9 @@ pub(super) struct Arguments {
     /// given again
     #[arg(long, value_name = "TEXT")]
     allow: Vec<String>,
+    /// A probe may fail, and a device may be left without the driver that is for it
+    #[arg(long)]
+    no_bind: bool,
     /// Where to listen for `irqbed raise` and `irqbed fault` while the guest runs, and
     /// with --ports for `irqbed plug`
     #[arg(long, value_name = "SOCKET")]
@@ -96,6 +100,7 @@ impl Arguments {
             limit: self.limit,
             status: self.expect_exit,
             allowed: self.allow.clone(),
+            bind: !self.no_bind,
             ..self.guest.description()?
         };
         description.tests_something()?;
@@ -210,6 +215,10 @@ fn say_verdict(name: &str, outcome: &Result<Outcome, SessionError>) {
     for failure in &outcome.failures {
         eprintln!("irqbed: failed: {name}: {failure}");
         say_lines(failure.details());
+    }
+    for evidence in &outcome.evidence {
+        eprintln!("irqbed: {}:", evidence.title);
+        say_lines(&evidence.lines);
     }
     for (index, step) in outcome.steps.iter().enumerate() {
         eprintln!("irqbed: step {}: {step}", index + 1);

@@ -33,6 +33,7 @@ struct Document {
     exit: u8,
     #[serde(default)]
     allow: Vec<String>,
+    bind: Option<bool>,
     kernel: Option<String>,
     #[serde(default)]
     kernel_parameters: Vec<String>,
@@ -286,6 +287,7 @@ impl Description {
             limit: document.limit.unwrap_or(default.limit),
             status: document.exit,
             allowed: document.allow,
+            bind: document.bind.unwrap_or(default.bind),
             kernel: document.kernel,
             kernel_parameters: document.kernel_parameters,
             vcpus: document.vcpus.unwrap_or(default.vcpus),
@@ -377,7 +379,7 @@ mod tests {
     #[test]
     fn a_file_says_what_a_command_line_can_say() {
         let description = parse(
-            "agent = 'check.sh'\narguments = ['-v']\nlimit = 5\nexit = 3\nallow = ['x']\n\
+            "agent = 'check.sh'\narguments = ['-v']\nlimit = 5\nexit = 3\nallow = ['x']\nbind = false\n\
              memory = 256\npoll-us = 50\nports = 2\n\
              [[device]]\nname = 'event'\nfaults = ['irq-lost:chance=0.1']\n\
              [[device]]\nsocket = 'run/dev'\n\
@@ -405,6 +407,7 @@ mod tests {
             ),
             (5, 3, 256)
         );
+        assert!(!description.bind);
         assert_eq!(description.poll, Duration::from_micros(50));
         let steps = description.steps.iter();
         let steps: Vec<_> = steps.map(|step| (&*step.says, step.to_string())).collect();

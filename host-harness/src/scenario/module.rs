@@ -20,6 +20,10 @@ pub struct Module {
     pub name: String,
     /// Its parameters, as the kernel takes them.
     pub parameters: String,
+    /// Where its file came from.
+    pub folder: PathBuf,
+    /// The patterns of the devices it is for.
+    pub aliases: Vec<String>,
 }
 
 /// The name of a module; `Err` when the guest's kernel cannot load it.

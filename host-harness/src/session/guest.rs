@@ -15,7 +15,8 @@ use super::{SessionError, boot, device_works, hotplug::Ports};
 use crate::{
     agent::{AgentError, AgentLine},
     artefacts::Artefacts,
-    interrupt,
+    console::Console,
+    interrupt, kernel_report,
     qemu::{Connections, Machine, Qemu},
 };
 
@@ -27,6 +28,8 @@ const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
 const SLICE: Duration = Duration::from_millis(100);
 /// Console lines shown with an error.
 const SHOWN: usize = 15;
+/// The same, where a report of the kernel's is among them.
+const REPORT: usize = 80;
 
 /// A booted guest. Dropping it ends it.
 #[derive(Debug)]
@@ -106,6 +109,18 @@ impl Guest {
     #[must_use]
     pub fn console(&self, lines: usize) -> Vec<String> {
         self.qemu.console.tail(lines)
+    }
+
+    /// How many lines the console has had so far.
+    #[must_use]
+    pub fn console_count(&self) -> usize {
+        self.qemu.console.count()
+    }
+
+    /// The console's lines behind the first `count`, oldest first.
+    #[must_use]
+    pub fn console_since(&self, count: usize) -> Vec<String> {
+        self.qemu.console.since(count)
     }
 
     /// `Err` when the guest is gone, a device in a port has failed, or the user
@@ -230,6 +245,11 @@ impl Guest {
     /// # Errors
     /// [`SessionError`] when it does not go.
     pub fn power_off(mut self) -> Result<(), SessionError> {
+        self.end()
+    }
+
+    /// The same, for those who ask it something yet.
+    pub(crate) fn end(&mut self) -> Result<(), SessionError> {
         self.send(&Request::PowerOff)?;
         match self.qemu.wait(POWER_OFF_LIMIT)? {
             Some(status) if status.success() => Ok(()),
@@ -255,6 +275,21 @@ pub(crate) fn devices_there(
     }
 }
 
+/// What is shown of the console of a guest that died: from the first report of the kernel's
+/// on, which is the cause of the others, or else the last lines.
+fn last_words(console: &Console) -> Vec<String> {
+    let lines = console.since(0);
+    let last = lines.len().saturating_sub(SHOWN);
+    match kernel_report::first(&lines) {
+        Some(first) => lines
+            .into_iter()
+            .skip(first.min(last))
+            .take(REPORT)
+            .collect(),
+        None => console.tail(SHOWN),
+    }
+}
+
 pub(super) fn unexpected(request: String, answer: &Reply) -> SessionError {
     let answer = format!("{answer:?}");
     AgentError::Unexpected { request, answer }.into()
@@ -271,9 +306,12 @@ fn alive(qemu: &mut Qemu) -> Result<(), SessionError> {
 pub(super) fn ended(status: ExitStatus, qemu: &mut Qemu) -> SessionError {
     // The readers may be a moment behind the process.
     std::thread::sleep(Duration::from_millis(50));
-    let console = qemu.console.tail(SHOWN);
+    let console = last_words(&qemu.console);
     for sign in ["irqbed-agent: fatal", "Kernel panic"] {
         if let Some(line) = qemu.console.find(sign) {
+            // Without the time, which says nothing to who reads of it.
+            let start = line.find(sign).unwrap_or_default();
+            let line = line.get(start..).unwrap_or_default().to_owned();
             return SessionError::Panicked { line, console };
         }
     }
@@ -290,7 +328,7 @@ fn in_words(error: SessionError, waiting_for: &str, qemu: &mut Qemu) -> SessionE
         SessionError::Agent(AgentError::Silent(limit)) => SessionError::Hangs {
             waiting_for: waiting_for.to_owned(),
             limit,
-            console: qemu.console.tail(SHOWN),
+            console: last_words(&qemu.console),
         },
         SessionError::Agent(AgentError::Closed) => match qemu.wait(Duration::from_secs(2)) {
             Ok(Some(status)) => ended(status, qemu),

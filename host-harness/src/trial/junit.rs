@@ -41,6 +41,11 @@ fn case((name, outcome): &Case) -> TestCase {
                 std::iter::once(failure.to_string()).chain(details)
             })
             .collect();
+        let evidence = outcome.evidence.iter().flat_map(|evidence| {
+            let lines = evidence.lines.iter().map(|line| format!("    {line}"));
+            std::iter::once(format!("{}:", evidence.title)).chain(lines)
+        });
+        let lines: Vec<String> = lines.into_iter().chain(evidence).collect();
         status.set_description(lines.join("\n"));
     }
     let mut case = TestCase::new(name.clone(), status);
@@ -73,7 +78,7 @@ fn case((name, outcome): &Case) -> TestCase {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{DeviceFault, Failure};
+    use super::super::{DeviceFault, Evidence, Failure};
     use super::*;
     use crate::{qemu::Port, result::FaultCounts, scenario::Builtin};
 
@@ -81,9 +86,16 @@ mod tests {
     fn a_case_says_why_it_failed_and_what_was_said() {
         let mut failed = Outcome {
             failures: vec![
-                Failure::Limit(Duration::from_secs(5)),
+                Failure::Limit {
+                    limit: Duration::from_secs(5),
+                    processes: vec!["dd (70) sleeps in edu_read < vfs_read".to_owned()],
+                },
                 Failure::Device("x".into()),
             ],
+            evidence: vec![Evidence {
+                title: "the kernel's last lines".to_owned(),
+                lines: vec!["[    1.000000] edu: <x>".to_owned()],
+            }],
             kernel_log: vec!["[    1.000000] <hello>".into()],
             steps: vec!["plug edu into port 0".to_owned()],
             faults: vec![DeviceFault {
@@ -109,7 +121,8 @@ mod tests {
             r#"tests="3""#,
             r#"failures="1""#,
             r#"errors="1""#,
-            r#"message="the program was stopped: it had not ended within 5 s""#,
+            r#"message="the program was stopped: it had not ended within 5 s; dd (70) sleeps in edu_read &lt; vfs_read""#,
+            "last lines:\n    [    1.000000] edu: &lt;x&gt;",
             "a device is gone: x",
             "&lt;hello&gt;",
             "&amp; b",

@@ -4,17 +4,59 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use irqbed_abi::control::{Ending, Stream};
+use irqbed_abi::control::{Ending, KernelMessage, Stream};
 
 use super::Trial;
-use crate::session::{Guest, SessionError};
+use crate::{
+    artefacts::DEBUG_KERNEL,
+    session::{Guest, SessionError},
+};
 
 /// How long kmemleak may take to look at all memory.
 const SCAN_LIMIT: Duration = Duration::from_secs(180);
 
+/// What the guest's kernel looks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checkers {
+    /// Locks, by lockdep, and what is done in contexts where it may not be.
+    locks: bool,
+    /// Accesses to memory, by KASAN.
+    memory: bool,
+    /// Memory that nobody frees, by kmemleak.
+    pub leaks: bool,
+}
+
+impl Checkers {
+    /// What was not looked for, and how to have it looked for.
+    pub(super) fn missing(self) -> Option<String> {
+        let kinds = [
+            (self.locks, "locks"),
+            (self.locks, "contexts"),
+            (self.memory, "memory"),
+            (self.leaks, "leaks"),
+        ];
+        let missing = kinds.iter().filter(|(looks, _)| !looks);
+        let missing: Vec<&str> = missing.map(|(_, kind)| *kind).collect();
+        (!missing.is_empty()).then(|| {
+            let missing = missing.join(", ");
+            format!("this kernel did not look for: {missing} (`--kernel {DEBUG_KERNEL}` does)")
+        })
+    }
+}
+
 impl Trial {
+    /// What the kernel looks for, by what it said at its boot. Has kmemleak forget what it knows.
+    pub(super) fn checkers(&mut self, boot: &[KernelMessage]) -> Result<Checkers, SessionError> {
+        let said = |text| boot.iter().any(|message| message.text.contains(text));
+        Ok(Checkers {
+            locks: said("Lock dependency validator"),
+            memory: said("KernelAddressSanitizer initialized"),
+            leaks: self.begin_to_look_for_leaks()?,
+        })
+    }
+
     /// Has kmemleak forget what it knows; false where the kernel has none.
-    pub(super) fn begin_to_look_for_leaks(&mut self) -> Result<bool, SessionError> {
+    fn begin_to_look_for_leaks(&mut self) -> Result<bool, SessionError> {
         const SCRIPT: &str = "mount -t debugfs none /sys/kernel/debug;
             test -e /sys/kernel/debug/kmemleak || exit 1;
             echo scan >/sys/kernel/debug/kmemleak && echo clear >/sys/kernel/debug/kmemleak";

@@ -1,20 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! How a trial ended, in words.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use irqbed_abi::control::Ending;
+use irqbed_abi::control::{Ending, InterruptLine, Process};
 
-use super::{DeviceFault, Finding, output::Output};
+use super::{DeviceFault, Evidence, output::Output};
+use crate::{kernel_report::Finding, units::span};
 
-use crate::units::span;
+/// An interrupt that no handler said was its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unhandled(pub InterruptLine);
+
+impl fmt::Display for Unhandled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InterruptLine {
+            irq,
+            actions,
+            chip,
+            count,
+            unhandled,
+        } = &self.0;
+        write!(
+            f,
+            "interrupt {irq} of {actions} ({chip}) came {count} times, and {unhandled} times or \
+             more no handler took it: each returned IRQ_NONE"
+        )
+    }
+}
+
+/// A device that a module is for and that no driver took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbound {
+    /// Its place on the bus.
+    pub place: String,
+    /// The module.
+    pub module: String,
+}
 
 /// Why a trial failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// A module did not load.
-    #[error("{0}")]
-    Load(String),
+    #[error("{why}")]
+    Load {
+        /// Why not.
+        why: String,
+        /// What the kernel said of it.
+        report: Vec<String>,
+    },
     /// The program could not be started.
     #[error("the program did not start: {0}")]
     Start(String),
@@ -22,14 +56,40 @@ pub enum Failure {
     #[error("{}", ending(.0, *.1))]
     Program(Ending, u8),
     /// The program had to be stopped.
-    #[error("the program was stopped: it had not ended within {}", span(*.0))]
-    Limit(Duration),
+    #[error("the program was stopped: it had not ended within {}{}", span(*.limit), slept(.processes))]
+    Limit {
+        /// The time it had.
+        limit: Duration,
+        /// What each of its processes did.
+        processes: Vec<String>,
+    },
     /// The program could not even be stopped.
-    #[error("the program hangs in the kernel, and cannot be killed{}", stack(.0))]
+    #[error("the program hangs in the kernel, and cannot be killed{}", slept(.0))]
     Stuck(Vec<String>),
     /// The kernel complained.
     #[error("the kernel reports: {}", .0.line)]
     Kernel(Finding),
+    /// A driver did not take a device.
+    #[error("a probe failed: {}", .0.line)]
+    Probe(Finding),
+    /// No driver took a device.
+    #[error(
+        "no driver took {}, which {} is for: its probe refused with ENODEV or ENXIO, or was put \
+         off (EPROBE_DEFER)",
+        .0.place, .0.module
+    )]
+    Unbound(Unbound),
+    /// Interrupts that nobody handled.
+    #[error("{0}")]
+    Unhandled(Unhandled),
+    /// A device of ours saw a driver do what no hardware forgives.
+    #[error("the device {device} warns: {warning}")]
+    Warning {
+        /// The device.
+        device: String,
+        /// Its words.
+        warning: String,
+    },
     /// Memory was lost; kmemleak's report.
     #[error("memory was leaked: {}", .0.first().map_or("", String::as_str))]
     Leak(Vec<String>),
@@ -74,12 +134,79 @@ impl Failure {
     #[must_use]
     pub fn details(&self) -> &[String] {
         match self {
-            Self::Kernel(finding) => &finding.report,
+            // All of it is in the line.
+            Self::Kernel(Finding { report, .. }) | Self::Probe(Finding { report, .. })
+                if report.len() == 1 =>
+            {
+                &[]
+            }
+            Self::Kernel(finding) | Self::Probe(finding) => &finding.report,
             Self::Guest { console, .. } => console,
+            Self::Load { report, .. } => report,
             Self::Leak(report) => report,
+            Self::Limit { processes, .. } | Self::Stuck(processes) => processes,
             _ => &[],
         }
     }
+
+    /// All its texts, to be made better by what is known of modules.
+    pub(super) fn texts_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Kernel(finding) | Self::Probe(finding) => {
+                let Finding { line, report } = finding;
+                std::iter::once(line).chain(report).collect()
+            }
+            Self::Guest { message, console } => std::iter::once(message).chain(console).collect(),
+            Self::Load { why, report } => std::iter::once(why).chain(report).collect(),
+            Self::Leak(lines) | Self::Stuck(lines) => lines.iter_mut().collect(),
+            Self::Limit { processes, .. } => processes.iter_mut().collect(),
+            Self::Unload(why) => vec![why],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Causes have smaller numbers than what may follow from them.
+    pub(super) fn rank(&self) -> u32 {
+        match self {
+            Self::Device(_) => 0,
+            Self::Kernel(_) => 1,
+            Self::Load { .. } => 2,
+            Self::Probe(_) | Self::Unbound(_) => 3,
+            Self::Warning { .. } => 4,
+            Self::Unhandled(_) => 5,
+            Self::Guest { .. } => 6,
+            Self::Start(_) | Self::Step { .. } | Self::Stuck(_) => 7,
+            Self::Program(..) | Self::Limit { .. } | Self::Unsaid { .. } => 8,
+            Self::Leak(_) | Self::Unload(_) => 9,
+        }
+    }
+}
+
+/// What a process does, in one line; `None` of one that only waits for its children.
+pub(super) fn state(process: &Process) -> Option<String> {
+    let Process {
+        pid,
+        name,
+        state,
+        sleeps_in,
+        stack,
+    } = process;
+    if sleeps_in == "do_wait" {
+        return None;
+    }
+    let does = match &**state {
+        "R" => "runs",
+        "D" => "sleeps and takes no signal",
+        "S" | "I" => "sleeps",
+        "Z" | "X" => "has ended",
+        _ => "is stopped",
+    };
+    let at = match &stack[..] {
+        [] if sleeps_in.is_empty() => String::new(),
+        [] => format!(" in {sleeps_in}"),
+        _ => format!(" in {}", stack.join(" < ")),
+    };
+    Some(format!("{name} ({pid}) {does}{at}"))
 }
 
 fn ending(ending: &Ending, expected: u8) -> String {
@@ -89,7 +216,7 @@ fn ending(ending: &Ending, expected: u8) -> String {
         }
         Ending::Signalled { signal } => format!("the program was killed by {}", name(*signal)),
         // Failures of their own.
-        Ending::Limit | Ending::Stuck { .. } => "the program did not end".to_owned(),
+        Ending::Limit { .. } | Ending::Stuck { .. } => "the program did not end".to_owned(),
     }
 }
 
@@ -111,11 +238,13 @@ fn name(signal: i32) -> String {
     )
 }
 
-fn stack(functions: &[String]) -> String {
-    match functions {
-        [] => String::new(),
-        _ => format!(": {}", functions.join(" < ")),
-    }
+/// What the first process did, for the one line that everybody reads.
+fn slept(processes: &[String]) -> String {
+    let Some(first) = processes.first() else {
+        return String::new();
+    };
+    let inner: Vec<&str> = first.split(" < ").take(3).collect();
+    format!("; {}", inner.join(" < "))
 }
 
 /// How a trial ended.
@@ -129,6 +258,8 @@ pub struct Outcome {
     pub stdout: Output,
     /// On standard error.
     pub stderr: Output,
+    /// What is to be seen beside the failures.
+    pub evidence: Vec<Evidence>,
     /// The kernel's log since before the first module, as `dmesg` shows it.
     pub kernel_log: Vec<String>,
     /// The steps of the scenario that were carried out, in words.

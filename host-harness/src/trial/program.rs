@@ -9,7 +9,7 @@ use std::{
 
 use irqbed_abi::control::{Ending, Reply, Request, Stream};
 
-use super::{Failure, Outcome, Trial, devices_work, steps::Steps};
+use super::{Failure, Outcome, Trial, devices_work, outcome::state, steps::Steps};
 use crate::{
     agent::AgentError,
     scenario::{FOLDER, Scenario},
@@ -77,9 +77,15 @@ impl Trial {
             Ending::Exited { .. } | Ending::Signalled { .. } => outcome
                 .failures
                 .push(Failure::Program(ending.clone(), scenario.status)),
-            Ending::Limit if stopped => {}
-            Ending::Limit => outcome.failures.push(Failure::Limit(limit)),
-            Ending::Stuck { stack } => outcome.failures.push(Failure::Stuck(stack.clone())),
+            Ending::Limit { .. } if stopped => {}
+            Ending::Limit { processes } => outcome.failures.push(Failure::Limit {
+                limit,
+                processes: processes.iter().filter_map(state).collect(),
+            }),
+            Ending::Stuck { processes } => {
+                let processes = processes.iter().filter_map(state).collect();
+                outcome.failures.push(Failure::Stuck(processes));
+            }
         }
         if !stopped {
             outcome.failures.extend(steps.unsaid());
@@ -98,7 +104,12 @@ impl Trial {
         said: &mut Said<'_>,
         attend: &mut dyn FnMut(&mut Guest),
     ) -> Result<Ending, SessionError> {
-        let Self { guest, servers, .. } = self;
+        let Self {
+            guest,
+            servers,
+            processes,
+            ..
+        } = self;
         let deadline = Instant::now() + limit + GRACE;
         guest.send(&Request::Watch {
             argv,
@@ -111,7 +122,7 @@ impl Trial {
             let answer = guest.answer_watching(left, "the end of the program", |guest| {
                 attend(guest);
                 guest.alive()?;
-                devices_work(servers, &|text| guest.qemu_said(text))
+                devices_work(servers, processes, &|text| guest.qemu_said(text))
             })?;
             match answer {
                 Reply::Said { stream, text } => {

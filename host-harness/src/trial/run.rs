@@ -2,19 +2,45 @@
 //! A trial from its first module to its verdict: whether driver, program and devices
 //! did well.
 
-use irqbed_abi::control::{Ending, KernelMessage, Reply, Request};
+use std::time::Instant;
 
-use super::{Company, Failure, Outcome, Trial, findings, steps::Steps};
+use device_model::Recorder;
+use irqbed_abi::control::{Ending, Inspection, KernelMessage, Reply, Request};
+
+use super::{
+    Company, Evidence, Failure, Outcome, Trial, checks, evidence, log::KernelLog, steps::Steps,
+    symbols::Symbols,
+};
 use crate::{
     agent::AgentError,
+    kernel_report::{Finding, failed_probes, findings},
     scenario::{Module, Scenario},
     session::SessionError,
+    units::span,
 };
 
 /// Lines of the kernel's that explain why a module does not load.
 const SHOWN: usize = 5;
-/// Lines of the console that are shown of a guest that died.
+/// Lines of the console that are shown of a guest that died and whose kernel reports nothing.
 const LAST_WORDS: usize = 60;
+/// Lines of the kernel's log that are shown with a failure.
+const KERNEL_LINES: usize = 12;
+
+/// What a trial gathers on its way.
+#[derive(Debug, Default)]
+struct Course {
+    log: KernelLog,
+    /// Lines of the console before the first module.
+    console: usize,
+    /// Interrupts and devices before the first module.
+    before: Inspection,
+    /// The same at the end of the program.
+    after: Inspection,
+    /// The accesses to the devices until then.
+    accesses: Vec<Evidence>,
+    /// Nobody answers any more.
+    hangs: bool,
+}
 
 impl Trial {
     /// Runs the scenario to its end.
@@ -28,23 +54,101 @@ impl Trial {
     ) -> Result<Outcome, SessionError> {
         let mut outcome = Outcome::default();
         let mut steps = Steps::new(&scenario.steps);
-        let went = self.go(scenario, company, &mut steps, &mut outcome);
+        let mut course = Course::default();
+        let went = self.go(scenario, company, &mut steps, &mut outcome, &mut course);
+        if let Err(error @ SessionError::Interrupted(_)) = went {
+            return Err(error);
+        }
+        if course.accesses.is_empty() {
+            course.accesses = self.accesses(&steps);
+        }
+        if let Err(SessionError::Device(_)) = went {
+            // The guest goes on, and has something to say of it.
+            let messages = self.messages();
+            course.log.add(messages.unwrap_or_default());
+        }
         outcome.faults = self.faults();
         outcome.faults.extend(steps.faults());
-        let console = self.guest.console(LAST_WORDS);
-        let started = self.started;
-        let went = went.and_then(|()| self.guest.power_off());
-        outcome.duration = started.elapsed();
-        match went {
-            Ok(()) => {}
-            Err(error @ SessionError::Interrupted(_)) => return Err(error),
-            Err(SessionError::Device(why)) => outcome.failures.push(Failure::Device(why)),
-            Err(error) => outcome.failures.push(Failure::Guest {
-                message: error.to_string(),
-                console,
-            }),
+        let mut recorders = self.recorders();
+        recorders.extend(steps.recorders());
+        let console = self.guest.console_since(course.console);
+        // Neither powers off: the kernel waits for what the driver holds.
+        let stuck = matches!(outcome.ending, Some(Ending::Stuck { .. }));
+        let ended = went.and_then(|()| match course.hangs || stuck {
+            true => Ok(()),
+            false => self.end(),
+        });
+        if let Err(error @ SessionError::Interrupted(_)) = ended {
+            return Err(error);
         }
+        outcome.duration = self.started.elapsed();
+        let died = match ended {
+            Ok(()) => None,
+            Err(SessionError::Device(why)) => {
+                outcome.failures.push(Failure::Device(why));
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if died.is_some() {
+            course.log.add_console(&console);
+        }
+        self.conclude(scenario, &course, died, &recorders, &mut outcome);
         Ok(outcome)
+    }
+
+    /// Adds all that is wrong to an outcome, the causes first.
+    fn conclude(
+        &self,
+        scenario: &Scenario,
+        course: &Course,
+        died: Option<String>,
+        recorders: &[(String, Recorder)],
+        outcome: &mut Outcome,
+    ) {
+        let log = &course.log;
+        let mut found = findings(&log.messages, &scenario.allowed);
+        explain_load(&mut found, &mut outcome.failures);
+        if let Some(message) = died {
+            let is_panic = |finding: &Finding| finding.line.contains("Kernel panic");
+            let panic = found.iter().rposition(is_panic);
+            let panic = panic.map(|index| found.remove(index).report);
+            // The kernel's other reports are shown by themselves, and are the cause.
+            let console = match found.is_empty() {
+                true => self.guest.console(LAST_WORDS),
+                false => panic.unwrap_or_default(),
+            };
+            outcome.failures.push(Failure::Guest { message, console });
+        }
+        outcome
+            .failures
+            .extend(found.into_iter().map(Failure::Kernel));
+        if log.left_out > 0 {
+            outcome.failures.push(Failure::Guest {
+                message: format!(
+                    "the kernel said too much: {} of its messages were not read",
+                    log.left_out
+                ),
+                console: Vec::new(),
+            });
+        }
+        if scenario.bind {
+            let failed = failed_probes(&log.messages, &scenario.allowed);
+            let unbound = checks::unbound(scenario, &course.after, &failed);
+            outcome
+                .failures
+                .extend(unbound.into_iter().map(Failure::Unbound));
+            outcome
+                .failures
+                .extend(failed.into_iter().map(Failure::Probe));
+        }
+        let unhandled = checks::unhandled(&course.before, &course.after);
+        checks::add_warnings(scenario, recorders, unhandled, outcome);
+        outcome.failures.sort_by_key(Failure::rank);
+        outcome.kernel_log = log.lines();
+        if !outcome.passed() {
+            explain(scenario, course, outcome);
+        }
     }
 
     fn go(
@@ -53,31 +157,53 @@ impl Trial {
         company: &mut Company<'_>,
         steps: &mut Steps<'_>,
         outcome: &mut Outcome,
+        course: &mut Course,
     ) -> Result<(), SessionError> {
         // What the boot said is not the driver's.
-        self.messages()?;
-        let leaks = self.begin_to_look_for_leaks()?;
-        let mut messages = Messages::default();
+        let boot = self.messages()?;
+        let checkers = self.checkers(&boot.0)?;
+        course.console = self.guest.console_count();
+        course.before = self.inspect()?;
         let mut loaded = Vec::new();
         for module in &scenario.modules {
             match self.load(module) {
                 Ok(()) => loaded.push(module),
                 Err(SessionError::Agent(AgentError::Failed(why))) => {
-                    messages.add(self.messages()?);
+                    course.log.add(self.messages()?);
                     // A report of the kernel's says more, and is a failure of its own.
-                    let reported = !findings(&messages.list, &[]).is_empty();
-                    let words = messages.last(if reported { 0 } else { SHOWN });
-                    outcome
-                        .failures
-                        .push(Failure::Load(with_words(&why, &words)));
+                    let reported = !findings(&course.log.messages, &[]).is_empty();
+                    let words = course.log.last(if reported { 0 } else { SHOWN });
+                    outcome.failures.push(Failure::Load {
+                        why: with_words(&why, &words),
+                        report: Vec::new(),
+                    });
                     break;
+                }
+                Err(SessionError::Hangs { limit, .. }) => {
+                    let file = module.path.rsplit('/').next().unwrap_or_default();
+                    let why = format!(
+                        "{file} does not load: its start does not come back, and since {} \
+                         nothing else runs in the guest",
+                        span(limit)
+                    );
+                    let report = Vec::new();
+                    outcome.failures.push(Failure::Load { why, report });
+                    let console = self.guest.console_since(course.console);
+                    course.log.add_console(&console);
+                    course.hangs = true;
+                    return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
         if outcome.passed() && !scenario.argv.is_empty() {
+            course.log.add(self.messages()?);
+            course.log.program_begins();
             self.run_program(scenario, company, steps, outcome)?;
         }
+        course.after = self.inspect()?;
+        // Those of the driver's end would take their place.
+        course.accesses = self.accesses(steps);
         if matches!(outcome.ending, Some(Ending::Stuck { .. })) {
             outcome
                 .notes
@@ -85,37 +211,33 @@ impl Trial {
         } else {
             // While the modules are there their functions have names; what they
             // forget to free at their end shows after it.
-            if leaks {
+            if checkers.leaks {
                 outcome.failures.extend(self.leaks()?.map(Failure::Leak));
             }
             for module in loaded.iter().rev() {
                 self.unload(module, outcome)?;
             }
-            if leaks {
+            if checkers.leaks {
                 outcome.failures.extend(self.leaks()?.map(Failure::Leak));
-            } else {
-                outcome.notes.push(
-                    "leaks were not looked for: this kernel has no kmemleak, 6.12-debug has"
-                        .to_owned(),
-                );
             }
         }
-        messages.add(self.messages()?);
-        let found = findings(&messages.list, &scenario.allowed);
-        outcome
-            .failures
-            .extend(found.into_iter().map(Failure::Kernel));
-        outcome.kernel_log = messages.list.iter().map(as_dmesg).collect();
-        if messages.left_out > 0 {
-            outcome.failures.push(Failure::Guest {
-                message: format!(
-                    "the kernel said too much: {} of its messages were not read",
-                    messages.left_out
-                ),
-                console: Vec::new(),
-            });
-        }
+        outcome.notes.extend(checkers.missing());
+        course.log.add(self.messages()?);
         self.devices_work()
+    }
+
+    /// Ends the guest in good order, and sees whether each device bears that.
+    fn end(&mut self) -> Result<(), SessionError> {
+        self.guest.end()?;
+        self.devices_ended()
+    }
+
+    fn accesses(&self, steps: &Steps<'_>) -> Vec<Evidence> {
+        let now = Instant::now();
+        let recorders = self.recorders().into_iter().chain(steps.recorders());
+        let of =
+            |(device, recorder): (String, Recorder)| evidence::accesses(&device, &recorder, now);
+        recorders.filter_map(of).collect()
     }
 
     fn unload(&mut self, module: &Module, outcome: &mut Outcome) -> Result<(), SessionError> {
@@ -143,34 +265,72 @@ impl Trial {
     }
 }
 
-/// The kernel's messages of a trial.
-#[derive(Default)]
-struct Messages {
-    list: Vec<KernelMessage>,
-    left_out: u64,
+/// A module that spins at its start makes the kernel report a lockup: that is no failure of
+/// its own, but says where.
+fn explain_load(found: &mut Vec<Finding>, failures: &mut [Failure]) {
+    let loads = failures.iter_mut().find_map(|failure| match failure {
+        Failure::Load { why, report } => Some((why, report)),
+        _ => None,
+    });
+    let is_lockup = |finding: &Finding| {
+        let line = &finding.line;
+        line.contains("soft lockup") || line.contains("detected stall")
+    };
+    let lockup = found.iter().position(is_lockup);
+    if let (Some((why, report)), Some(lockup)) = (loads, lockup) {
+        *report = found.remove(lockup).report;
+        // They are of the same one.
+        found.retain(|finding| !is_lockup(finding));
+        if let Some((name, _)) = why.split_once(" does not load: ") {
+            *why = format!("{name} does not load: it spins");
+        }
+    }
 }
 
-impl Messages {
-    fn add(&mut self, (messages, left_out): (Vec<KernelMessage>, u64)) {
-        self.list.extend(messages);
-        self.left_out += left_out;
+/// Says where in the sources each failure happened, and adds what a person wants to see
+/// beside them.
+fn explain(scenario: &Scenario, course: &Course, outcome: &mut Outcome) {
+    let mut symbols = Symbols::default();
+    for module in &scenario.modules {
+        let file = scenario.files.iter().find(|file| file.path == module.path);
+        let image = file.map_or(&[][..], |file| &file.content);
+        symbols.add(&module.name, image, &module.folder);
     }
-
-    /// The last of the kernel's own, without the remark that a module is not of
-    /// its tree.
-    fn last(&self, count: usize) -> Vec<String> {
-        let own = |message: &&KernelMessage| message.kernel && !message.text.contains("taint");
-        let mut last: Vec<String> = self
-            .list
-            .iter()
-            .rev()
-            .filter(own)
-            .take(count)
-            .map(|message| message.text.clone())
-            .collect();
-        last.reverse();
-        last
+    let mut shown: Vec<String> = Vec::new();
+    for failure in &mut outcome.failures {
+        if let Failure::Kernel(finding) | Failure::Probe(finding) = &*failure {
+            shown.extend(finding.report.iter().cloned());
+        }
+        shown.extend(failure.details().iter().cloned());
+        let place = symbols.place(failure.details());
+        for text in failure.texts_mut() {
+            *text = symbols.annotate(text);
+        }
+        match (failure, place) {
+            (Failure::Kernel(Finding { line, .. }), Some(place))
+                if symbols.place_in(line).is_none() =>
+            {
+                *line = format!("{line}, in {place}");
+            }
+            (Failure::Load { why, .. }, Some(place)) => *why = format!("{why} in {place}"),
+            _ => {}
+        }
     }
+    // What the kernel says of each module that is not of its tree, and at each death.
+    let is_known = |line: &String| line.contains("taint") || line.contains("Kernel Offset");
+    let is_shown = |line: &String| shown.iter().any(|known| line.ends_with(known.as_str()));
+    let is_new = |line: &String| !is_known(line) && !is_shown(line);
+    let lines = course.log.since_program().filter(is_new);
+    let lines: Vec<String> = lines.map(|line| symbols.annotate(&line)).collect();
+    let more = lines.len().saturating_sub(KERNEL_LINES);
+    let lines: Vec<String> = lines.into_iter().skip(more).collect();
+    if !lines.is_empty() {
+        outcome.evidence.push(Evidence {
+            title: "the kernel's last lines".to_owned(),
+            lines,
+        });
+    }
+    outcome.evidence.extend(course.accesses.iter().cloned());
 }
 
 fn with_words(why: &str, words: &[String]) -> String {
@@ -178,10 +338,4 @@ fn with_words(why: &str, words: &[String]) -> String {
         [] => why.to_owned(),
         _ => format!("{why}; the kernel says: {}", words.join(" | ")),
     }
-}
-
-/// A message as `dmesg` shows it.
-fn as_dmesg(message: &KernelMessage) -> String {
-    let (seconds, micros) = (message.time_us / 1_000_000, message.time_us % 1_000_000);
-    format!("[{seconds:5}.{micros:06}] {}", message.text)
 }

@@ -2,7 +2,7 @@
 //! Listens to the program of a scenario, and carries out each step when its line
 //! comes.
 
-use device_model::Faults;
+use device_model::{Faults, Recorder};
 
 use super::{DeviceFault, Failure};
 use crate::{
@@ -32,6 +32,7 @@ struct Card {
     device: Builtin,
     port: Port,
     faults: Faults,
+    recorder: Recorder,
     /// How many of them the scenario has armed; what is armed later is not its.
     armed: usize,
 }
@@ -92,6 +93,15 @@ impl<'a> Steps<'a> {
         self.cards.iter().flat_map(of).collect()
     }
 
+    /// What happened at each of the devices, pulled or not.
+    pub(super) fn recorders(&self) -> Vec<(String, Recorder)> {
+        let named = self.cards.iter().map(|card| {
+            let name = format!("{} in port {}", card.device.as_str(), card.port);
+            (name, card.recorder.clone())
+        });
+        named.collect()
+    }
+
     fn failed(&self, step: &Step, error: &SessionError) -> Failure {
         Failure::Step {
             number: self.done + 1,
@@ -130,6 +140,7 @@ impl<'a> Steps<'a> {
             device,
             port,
             faults: server.faults().clone(),
+            recorder: server.recorder().clone(),
             armed: given.faults.len(),
         }));
         Ok(())

@@ -29,3 +29,4 @@ mod signals;
 mod sources;
 mod test;
 mod usage;
+mod verdict;

@@ -25,7 +25,11 @@ pub fn copy(sandbox: &Sandbox, folder: &str) -> PathBuf {
         let path = entry.expect("an entry").path();
         let name = path.file_name().expect("a name");
         let kind = path.extension().unwrap_or_default();
-        if ["c", "h", "sh", "toml"].iter().any(|source| kind == *source) || name == "Kbuild" {
+        if ["c", "h", "sh", "toml"]
+            .iter()
+            .any(|source| kind == *source)
+            || name == "Kbuild"
+        {
             fs::copy(&path, copy.join(name)).expect("a copy");
         }
     }
