@@ -2,9 +2,15 @@
 //! What a device is to the rest of this crate: a description, a few handlers,
 //! and what it can do on its own: interrupt, DMA, and be called back later.
 
+use std::{
+    io,
+    thread::{self, JoinHandle},
+};
+
 use crate::{
     bar::BarIndex,
     capability::OwnCapability,
+    device_panic::PanicWatch,
     dma::Dma,
     fault::Faults,
     irq::Irqs,
@@ -30,10 +36,11 @@ pub struct Bus {
     /// What goes wrong where the three meet the bus; nothing, unless somebody
     /// asked for it.
     pub faults: Faults,
+    pub(crate) watch: PanicWatch,
 }
 
 impl Bus {
-    pub(crate) fn new(spec: &DeviceSpec) -> Self {
+    pub(crate) fn new(spec: &DeviceSpec, watch: PanicWatch) -> Self {
         let (faults, recorder) = (Faults::default(), Recorder::default());
         Self {
             irqs: Irqs::with_faults(spec, faults.clone()),
@@ -41,6 +48,7 @@ impl Bus {
             timers: Timers::default(),
             recorder,
             faults,
+            watch,
         }
     }
 
@@ -48,7 +56,26 @@ impl Bus {
     /// no interrupt and no memory, and no timer goes off.
     #[must_use]
     pub fn detached() -> Self {
-        Self::new(&DeviceSpec::new(Identity::new(0, 0)))
+        let spec = DeviceSpec::new(Identity::new(0, 0));
+        Self::new(&spec, PanicWatch::default())
+    }
+
+    /// Starts a thread of the device's own. If it panics, the device ends as if
+    /// one of its handlers had; the panic of a thread that was started in another
+    /// way is seen by nobody but who joins it.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn spawn(
+        &self,
+        name: &str,
+        run: impl FnOnce() + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        let (watch, place) = (self.watch.clone(), format!("its thread {name}"));
+        let thread = thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || {
+            watch.run(&place, run);
+        })
     }
 }
 
@@ -79,6 +106,16 @@ pub enum PowerState {
 /// [`Bus`]. Offsets and lengths come from the guest: an access lies inside the
 /// BAR, but may have any alignment and length. [`crate::registers!`] takes
 /// accesses apart into registers.
+///
+/// The order of calls: [`spec`](Self::spec) and [`doorbells`](Self::doorbells)
+/// once each, then [`attach`](Self::attach), all on the thread that serves the
+/// device. From then on timers go off. When a hypervisor connects, accesses come;
+/// QEMU resets the function before the first of the guest. Before the function
+/// loses the guest's memory comes [`quiesce`](Self::quiesce), then
+/// [`power`](Self::power) or [`reset`](Self::reset). When the hypervisor leaves,
+/// `quiesce` and a `reset` of [`ResetKind::Disconnect`] come; then the device is
+/// dropped, or waits for the next one. A panic in any of them, or in a thread
+/// started by [`Bus::spawn`], ends the device: [`DevicePanic`](crate::DevicePanic).
 ///
 /// # Example
 /// A device with one register that counts down and then interrupts:
@@ -151,7 +188,10 @@ pub trait PciDevice: Send + 'static {
     fn spec(&self) -> DeviceSpec;
 
     /// Hands the device its interrupts, the guest's memory and its timers,
-    /// before any access. Devices that only answer ignore it.
+    /// before any access. They work at once: a timer that is started here goes
+    /// off, and is started anew by each reset, as it belongs to the state after
+    /// power on; a line that is raised is seen by whoever connects; memory is not
+    /// there yet. Devices that only answer ignore it.
     fn attach(&mut self, bus: Bus) {
         drop(bus);
     }
@@ -210,7 +250,8 @@ pub trait PciDevice: Send + 'static {
     /// unmapped piece by piece is not told of here.
     fn quiesce(&mut self) {}
 
-    /// Returns to the state after power on. No timer runs any more.
+    /// Returns to the state after power on. The timers that [`Self::attach`] has
+    /// started run anew, and no others.
     fn reset(&mut self, kind: ResetKind) {
         let _ = kind;
     }

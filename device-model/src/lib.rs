@@ -20,6 +20,7 @@ pub mod capability;
 pub mod config_space;
 pub mod control;
 pub mod device;
+mod device_panic;
 pub mod dma;
 pub mod edu;
 pub mod event;
@@ -44,6 +45,7 @@ pub use capability::{
     ExtendedCapability, IntxPin, Msi, Msix, OwnCapability, PowerManagement, VendorCapability,
 };
 pub use device::{Bus, PciDevice, PowerState, ResetKind};
+pub use device_panic::DevicePanic;
 pub use dma::{Dma, DmaError, GuestAddr, Segment};
 pub use fault::{Fault, Faults};
 pub use irq::{InterruptMode, IrqError, Irqs, Signalled};

@@ -146,7 +146,7 @@ fn main() -> ExitCode {
     let controlled = arguments.check();
     log::to_stderr("warn");
     match run(&arguments, controlled) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             let why = log::one_line(error.chain());
             let _ = writeln!(io::stderr(), "device-model: error: {why}");
@@ -155,10 +155,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments, controlled: Option<usize>) -> anyhow::Result<()> {
+fn run(arguments: &Arguments, controlled: Option<usize>) -> anyhow::Result<ExitCode> {
     let Some(socket) = arguments.socket.as_deref() else {
         let tables = arguments.devices.iter().map(|device| device.registers());
-        return print(&tables.collect::<Vec<_>>().join("\n")).context("cannot print");
+        print(&tables.collect::<Vec<_>>().join("\n")).context("cannot print")?;
+        return Ok(ExitCode::SUCCESS);
     };
     // Before the socket exists, so that no signal can leave it behind.
     let signals = signals().context("cannot watch for signals")?;
@@ -206,12 +207,13 @@ fn run(arguments: &Arguments, controlled: Option<usize>) -> anyhow::Result<()> {
             Some(ServerEnd::ClientLeft) => left = true,
             Some(ServerEnd::Stopped) | None => {}
             Some(ServerEnd::Failed(error)) => bail!("the connection to QEMU broke: {error}"),
-            Some(ServerEnd::Panicked(error)) => bail!("the device failed: {error}"),
+            // Said where it happened.
+            Some(end @ ServerEnd::Panicked(_)) => return Ok(end.exit_code()),
         }
     }
     let end = if left { "QEMU has left" } else { "stopped" };
     eprintln!("device-model: {end}");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print(text: &str) -> io::Result<()> {

@@ -6,16 +6,12 @@
 
 use std::{
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use crate::device::PciDevice;
-
-/// The lock around a device.
-pub(crate) type Shelf = Mutex<Box<dyn PciDevice>>;
+use crate::attached::DeviceCell;
 
 /// Name of a timer; the device chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +20,10 @@ pub struct TimerId(pub u32);
 /// The timers of a device, in the host's time. Clones speak of the same
 /// timers.
 ///
-/// A device that is not attached has none: nothing goes off there.
+/// A device has them from [`PciDevice::attach`](crate::PciDevice::attach) on, and
+/// may start some there: these belong to the state after power on, and a reset
+/// starts them anew. A [detached bus](crate::Bus::detached) has none: what is
+/// started there is lost, with a warning.
 #[derive(Debug, Clone, Default)]
 pub struct Timers {
     shared: Arc<Shared>,
@@ -45,8 +44,12 @@ impl std::fmt::Debug for Shared {
 #[derive(Default)]
 struct State {
     /// Whom to call.
-    device: Option<Weak<Shelf>>,
+    device: Option<Weak<DeviceCell>>,
     running: BTreeMap<TimerId, Running>,
+    /// The device is being attached.
+    attaching: bool,
+    /// What it has started meanwhile: after how long, and how often.
+    at_power_on: BTreeMap<TimerId, (Duration, Option<Duration>)>,
     /// Number of the last start: tells one start of a timer from the next.
     starts: u64,
     thread: Option<JoinHandle<()>>,
@@ -67,13 +70,13 @@ impl Shared {
 }
 
 impl Timers {
-    /// Calls [`PciDevice::timer`] once, `after` from now. A timer of that name
+    /// Calls [`PciDevice::timer`](crate::PciDevice::timer) once, `after` from now. A timer of that name
     /// that runs already starts anew.
     pub fn start(&self, timer: TimerId, after: Duration) {
         self.run(timer, after, None);
     }
 
-    /// Calls [`PciDevice::timer`] every `period` (1 us at least), first one
+    /// Calls [`PciDevice::timer`](crate::PciDevice::timer) every `period` (1 us at least), first one
     /// period from now. What is missed is left out.
     pub fn start_periodic(&self, timer: TimerId, period: Duration) {
         let period = period.max(Duration::from_micros(1));
@@ -82,14 +85,35 @@ impl Timers {
 
     fn run(&self, timer: TimerId, after: Duration, period: Option<Duration>) {
         let mut state = self.shared.lock();
+        if state.device.is_none() {
+            tracing::warn!(
+                "timer {} never goes off: it was started on a detached bus, not on the one that \
+                 attach() hands out",
+                timer.0
+            );
+            return;
+        }
+        if state.attaching {
+            state.at_power_on.insert(timer, (after, period));
+        }
+        self.start_locked(&mut state, timer, after, period);
+    }
+
+    fn start_locked(
+        &self,
+        state: &mut State,
+        timer: TimerId,
+        after: Duration,
+        period: Option<Duration>,
+    ) {
+        if state.closed {
+            return;
+        }
         // Longer than an Instant reaches: never.
         let Some(due) = Instant::now().checked_add(after) else {
             state.running.remove(&timer);
             return;
         };
-        if state.closed || state.device.is_none() {
-            return;
-        }
         state.starts += 1;
         let start = state.starts;
         state.running.insert(timer, Running { due, period, start });
@@ -107,12 +131,20 @@ impl Timers {
     /// Stops a timer. Called by the device itself, it does not go off any
     /// more; called by another thread, it may be going off at this moment.
     pub fn stop(&self, timer: TimerId) {
-        self.shared.lock().running.remove(&timer);
+        let mut state = self.shared.lock();
+        state.running.remove(&timer);
+        if state.attaching {
+            state.at_power_on.remove(&timer);
+        }
     }
 
     /// Stops all timers, as [`Timers::stop`].
     pub fn stop_all(&self) {
-        self.shared.lock().running.clear();
+        let mut state = self.shared.lock();
+        state.running.clear();
+        if state.attaching {
+            state.at_power_on.clear();
+        }
     }
 
     /// Whether a timer is to go off.
@@ -121,8 +153,25 @@ impl Timers {
         self.shared.lock().running.contains_key(&timer)
     }
 
-    pub(crate) fn connect(&self, device: &Arc<Shelf>) {
-        self.shared.lock().device = Some(Arc::downgrade(device));
+    /// Whom to call from now on; what is started by `attach` runs after each power
+    /// on.
+    pub(crate) fn attach(&self, device: &Arc<DeviceCell>, attach: impl FnOnce()) {
+        {
+            let mut state = self.shared.lock();
+            state.device = Some(Arc::downgrade(device));
+            state.attaching = true;
+        }
+        attach();
+        self.shared.lock().attaching = false;
+    }
+
+    /// As after power on: those run that the device started when it was attached.
+    pub(crate) fn power_on(&self) {
+        let mut state = self.shared.lock();
+        state.running.clear();
+        for (timer, (after, period)) in state.at_power_on.clone() {
+            self.start_locked(&mut state, timer, after, period);
+        }
     }
 
     /// Ends the thread; when this returns, nobody is called any more. Not to
@@ -136,7 +185,7 @@ impl Timers {
         };
         self.shared.changed.notify_all();
         if let Some(thread) = thread {
-            // It catches the panics of the device.
+            // It does not panic.
             let _ = thread.join();
         }
     }
@@ -168,35 +217,36 @@ impl Shared {
         }
     }
 
-    fn go_off(&self, device: &Shelf, timer: TimerId, start: u64) {
+    fn go_off(&self, device: &DeviceCell, timer: TimerId, start: u64) {
         // The device's lock comes first, as where the device starts a timer.
-        let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
-        {
-            let mut state = self.lock();
-            let still = state.running.get_mut(&timer);
-            let Some(running) = still.filter(|running| running.start == start) else {
-                return;
-            };
-            let now = Instant::now();
-            match running
-                .period
-                .and_then(|period| running.due.checked_add(period))
-            {
-                Some(due) => running.due = due.max(now),
-                None => {
-                    state.running.remove(&timer);
-                }
+        let called = device.call("timer()", |device| {
+            if self.is_due(timer, start) {
+                device.timer(timer);
             }
-        }
-        let result = catch_unwind(AssertUnwindSafe(|| device.timer(timer)));
-        if result.is_err() {
-            // The panic's message was printed where it happened.
-            tracing::error!(
-                "timer {} of the device panicked: its timers are stopped",
-                timer.0
-            );
+        });
+        if called.is_none() {
+            // It has panicked, now or before.
             self.lock().running.clear();
         }
+    }
+
+    /// Whether that start of a timer still counts; the next time is noted.
+    fn is_due(&self, timer: TimerId, start: u64) -> bool {
+        let mut state = self.lock();
+        let still = state.running.get_mut(&timer);
+        let Some(running) = still.filter(|running| running.start == start) else {
+            return false;
+        };
+        match running
+            .period
+            .and_then(|period| running.due.checked_add(period))
+        {
+            Some(due) => running.due = due.max(Instant::now()),
+            None => {
+                state.running.remove(&timer);
+            }
+        }
+        true
     }
 }
 

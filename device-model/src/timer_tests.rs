@@ -3,7 +3,9 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
-use crate::{Bus, DeviceSpec, Identity, ResetKind, attached::Attached};
+use crate::{
+    Bus, DeviceSpec, Identity, PciDevice, ResetKind, attached::Attached, device_panic::PanicWatch,
+};
 
 const ONCE: TimerId = TimerId(1);
 const OFTEN: TimerId = TimerId(2);
@@ -25,10 +27,15 @@ impl PciDevice for Clock {
     }
 }
 
+fn attached(device: Box<dyn PciDevice>) -> Attached {
+    let (spec, watch) = (device.spec(), PanicWatch::default());
+    watch.identify(&spec.identity);
+    Attached::new(device, &spec, watch)
+}
+
 fn clock() -> (Attached, Timers, Receiver<TimerId>) {
     let (told, hears) = channel();
-    let device = Box::new(Clock { told });
-    let attached = Attached::new(device, &DeviceSpec::new(Identity::new(1, 1)));
+    let attached = attached(Box::new(Clock { told }));
     let timers = attached.bus().timers.clone();
     (attached, timers, hears)
 }
@@ -82,18 +89,59 @@ fn after_the_end_nobody_is_called() {
 }
 
 #[test]
-fn a_panic_in_a_callback_stops_the_timers_and_no_more() {
+fn a_panic_in_a_callback_ends_the_device() {
     let (device, timers, hears) = clock();
-    timers.start(OFTEN, LONG);
+    timers.start_periodic(OFTEN, LONG);
     timers.start(TimerId(13), SOON);
     assert_eq!(hears.recv_timeout(LONG), Ok(TimerId(13)));
-    // The lock is held until the callback has ended.
-    device.bar_read(crate::BarIndex::BAR0, 0, &mut [0]);
     while timers.is_running(OFTEN) {
         thread::yield_now();
     }
     timers.start(ONCE, SOON);
-    assert_eq!(hears.recv_timeout(LONG), Ok(ONCE));
+    while timers.is_running(ONCE) {
+        thread::yield_now();
+    }
+    assert!(hears.try_recv().is_err(), "nobody is called any more");
+    let panic = device.bus().watch.panic().unwrap();
+    assert_eq!((panic.ids, &*panic.place), (Some((1, 1)), "timer()"));
+    assert!(panic.message.contains("a device with an error"));
+}
+
+#[test]
+fn what_attach_starts_goes_off_and_is_started_anew_by_each_reset() {
+    struct Heart(Sender<TimerId>);
+
+    impl PciDevice for Heart {
+        fn spec(&self) -> DeviceSpec {
+            DeviceSpec::new(Identity::new(1, 1))
+        }
+
+        fn attach(&mut self, bus: Bus) {
+            bus.timers.start_periodic(OFTEN, SOON);
+            bus.timers.start(ONCE, SOON);
+            bus.timers.start_periodic(TimerId(3), SOON);
+            bus.timers.stop(TimerId(3));
+        }
+
+        fn timer(&mut self, timer: TimerId) {
+            self.0.send(timer).unwrap();
+        }
+    }
+
+    let (told, hears) = channel();
+    let mut device = attached(Box::new(Heart(told)));
+    let timers = device.bus().timers.clone();
+    for _ in 0..3 {
+        let mut seen = Vec::new();
+        while !(seen.contains(&ONCE) && seen.iter().filter(|id| **id == OFTEN).count() > 2) {
+            seen.push(hears.recv_timeout(LONG).unwrap());
+        }
+        assert!(!seen.contains(&TimerId(3)), "it was stopped");
+        timers.start_periodic(TimerId(4), LONG);
+        device.reset(ResetKind::Function);
+        assert!(!timers.is_running(TimerId(4)));
+        hears.try_iter().count();
+    }
 }
 
 #[test]

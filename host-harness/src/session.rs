@@ -233,7 +233,8 @@ impl Session {
 
 fn device_works(server: &ServerHandle) -> Result<(), SessionError> {
     match server.ended() {
-        Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => Err(SessionError::Device(why)),
+        Some(ServerEnd::Failed(why)) => Err(SessionError::Device(why)),
+        Some(ServerEnd::Panicked(panic)) => Err(SessionError::Device(panic.to_string())),
         _ => Ok(()),
     }
 }

@@ -223,8 +223,8 @@ impl Trial {
     /// `Err` where a device did not survive the end of the guest.
     fn devices_ended(&mut self) -> Result<(), SessionError> {
         for (device, server) in &self.servers {
-            if let Some(ServerEnd::Panicked(why)) = server.wait(END_LIMIT) {
-                let why = format!("{} panicked: {why}", device.as_str());
+            if let Some(ServerEnd::Panicked(panic)) = server.wait(END_LIMIT) {
+                let why = format!("{}: {panic}", device.as_str());
                 return Err(SessionError::Device(why));
             }
         }
@@ -279,7 +279,7 @@ fn devices_work(
 fn failed(device: Builtin, end: ServerEnd) -> Option<String> {
     let name = device.as_str();
     match end {
-        ServerEnd::Panicked(why) => Some(format!("{name} panicked: {why}")),
+        ServerEnd::Panicked(panic) => Some(format!("{name}: {panic}")),
         ServerEnd::Failed(why) => Some(format!("{name}: {why}")),
         ServerEnd::ClientLeft | ServerEnd::Stopped => None,
     }

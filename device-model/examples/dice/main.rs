@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A PCI device that throws dice: `dice PATH` serves it at a socket.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use device_model::{
     Bar, BarIndex, Bus, DeviceSpec, GuestAddr, Identity, IntxPin, Msi, PciDevice, Registers,
@@ -79,7 +79,7 @@ impl PciDevice for Dice {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     // What the library warns of; IRQBED_LOG=debug says more.
     device_model::log::to_stderr("warn");
     let path = std::env::args_os().nth(1).ok_or("usage: dice PATH")?;
@@ -89,6 +89,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bus: Bus::detached(),
     };
     let server = Server::bind(&PathBuf::from(path))?.serve(dice)?;
-    println!("dice: {:?}", server.join());
-    Ok(())
+    Ok(server.exit_code())
 }

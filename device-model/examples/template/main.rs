@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The device `template`: `template PATH` serves it at a socket.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use device_model::{
     Bar, BarIndex, Bus, DeviceSpec, Identity, IntxPin, Msi, PciDevice, Registers, ResetKind,
@@ -73,13 +73,13 @@ impl PciDevice for Template {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     // What the library warns of; IRQBED_LOG=debug says more.
     device_model::log::to_stderr("warn");
     let path = std::env::args_os().nth(1).ok_or("usage: template PATH")?;
     let server = Server::bind(&PathBuf::from(path))?.serve(Template::new())?;
-    println!("template: {:?}", server.join());
-    Ok(())
+    // Waits until QEMU leaves; not 0 where the device has panicked.
+    Ok(server.exit_code())
 }
 
 #[cfg(test)]

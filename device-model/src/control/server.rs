@@ -159,7 +159,11 @@ impl Shared {
             }
             Err(error) => return failed(format!("the line is no request: {error}")),
         };
-        self.carry_out(request).unwrap_or_else(failed)
+        let faults = self.target.faults();
+        let carried_out = faults.guarded("the control socket", || self.carry_out(request));
+        carried_out
+            .unwrap_or_else(|| Err("the device has panicked".to_owned()))
+            .unwrap_or_else(failed)
     }
 
     fn carry_out(&self, request: Request) -> Result<Reply, String> {

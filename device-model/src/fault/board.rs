@@ -3,7 +3,7 @@
 //! and to all of it.
 
 use std::{
-    sync::{Arc, OnceLock, PoisonError, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::{Duration, Instant},
 };
 
@@ -17,13 +17,15 @@ use super::{
     table::{Fate, Wish, WriteFate},
 };
 use crate::{
+    attached::DeviceCell,
     bar::BarIndex,
-    device::ResetKind,
+    device::{Bus, ResetKind},
+    device_panic::PanicWatch,
     dma::{Dma, GuestAddr, Ticket, WeakDma},
     irq::{IrqKind, Irqs, WeakIrqs},
     server::Window,
     spec::DeviceSpec,
-    timer::{Shelf, Timers},
+    timer::Timers,
 };
 
 /// The access that faults happened to.
@@ -42,7 +44,8 @@ pub(crate) struct Board {
     irqs: WeakIrqs,
     dma: WeakDma,
     timers: Timers,
-    device: Weak<Shelf>,
+    device: Weak<DeviceCell>,
+    watch: PanicWatch,
     /// The memory of its mapped BARs.
     windows: OnceLock<Vec<Weak<Window>>>,
     vectors: u32,
@@ -50,19 +53,14 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub fn new(
-        irqs: &Irqs,
-        dma: &Dma,
-        timers: &Timers,
-        device: &Arc<Shelf>,
-        spec: &DeviceSpec,
-    ) -> Self {
+    pub fn new(bus: &Bus, device: &Arc<DeviceCell>, spec: &DeviceSpec) -> Self {
         let size = |index| spec.get_bar(index).map_or(0, |bar| bar.size);
         Self {
-            irqs: irqs.downgrade(),
-            dma: dma.downgrade(),
-            timers: timers.clone(),
+            irqs: bus.irqs.downgrade(),
+            dma: bus.dma.downgrade(),
+            timers: bus.timers.clone(),
             device: Arc::downgrade(device),
+            watch: bus.watch.clone(),
             windows: OnceLock::new(),
             vectors: spec
                 .msix
@@ -225,6 +223,15 @@ impl Faults {
         self.inner.board.get()?.irqs.upgrade()
     }
 
+    /// Does something to the function, on a thread that is not its server's: a
+    /// panic is the device's. `None` where there was one.
+    pub(crate) fn guarded<T>(&self, place: &str, act: impl FnOnce() -> T) -> Option<T> {
+        match self.inner.board.get() {
+            Some(board) => board.watch.run(place, act),
+            None => Some(act()),
+        }
+    }
+
     fn dma(&self) -> Option<Dma> {
         self.inner.board.get()?.dma.upgrade()
     }
@@ -343,9 +350,10 @@ impl Faults {
             dma.reset();
         }
         if let Some(device) = board.device.upgrade() {
-            let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
-            board.timers.stop_all();
-            device.reset(ResetKind::Function);
+            device.call("reset()", |device| {
+                board.timers.power_on();
+                device.reset(ResetKind::Function);
+            });
         }
         if let Some(irqs) = board.irqs.upgrade() {
             irqs.clear_pending();

@@ -171,7 +171,7 @@ impl Faults {
             tracing::debug!("timer slack stays as it is: {error}");
         }
         while let Some((due, action)) = self.inner.later.next() {
-            self.carry_out(due, action);
+            self.guarded("the thread of its faults", || self.carry_out(due, action));
         }
     }
 

@@ -7,12 +7,13 @@ use std::{fs::File, sync::Arc};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio::VFIO_PCI_CONFIG_REGION_INDEX;
 
-use super::window::Window;
+use super::{ServeError, window::Window};
 use crate::{
     attached::Attached,
     bar::{Bar, BarIndex},
     config_space::ConfigSpace,
     device::{Bus, PciDevice, PowerState, ResetKind},
+    device_panic::{DevicePanic, PanicWatch},
     dma::{GuestAddr, MapError},
     fault::{Faults, site},
     irq::IrqError,
@@ -61,19 +62,33 @@ impl Function {
     /// A device after power on, to which nothing is connected.
     ///
     /// # Errors
-    /// When the device describes itself as something impossible.
-    pub fn new(device: Box<dyn PciDevice>) -> Result<Self, SpecError> {
-        let spec = device.spec();
+    /// When the device describes itself as something impossible, or panics.
+    pub fn new(device: Box<dyn PciDevice>) -> Result<Self, ServeError> {
+        Self::watched(device, &PanicWatch::default())
+    }
+
+    /// The same, with somebody who takes note of panics.
+    pub(super) fn watched(
+        device: Box<dyn PciDevice>,
+        watch: &PanicWatch,
+    ) -> Result<Self, ServeError> {
+        let spec = watch.run("spec()", || device.spec());
+        let spec = spec.ok_or_else(|| panicked(watch))?;
+        watch.identify(&spec.identity);
         let config = ConfigSpace::new(&spec)?;
         let windows = windows(&spec)?;
         let mut doorbells = [const { Vec::new() }; BarIndex::COUNT];
-        for (bar, doorbell) in device.doorbells() {
+        let of_device = watch.run("doorbells()", || device.doorbells());
+        for (bar, doorbell) in of_device.ok_or_else(|| panicked(watch))? {
             if let Some(of_bar) = doorbells.get_mut(bar.get() as usize) {
                 of_bar.push(doorbell);
             }
         }
         let names = device.register_names();
-        let device = Attached::new(device, &spec);
+        let device = Attached::new(device, &spec, watch.clone());
+        if watch.panic().is_some() {
+            return Err(panicked(watch));
+        }
         device.bus().recorder.name_by(names);
         device.bus().faults.set_windows(windows.iter().flatten());
         Ok(Self {
@@ -238,6 +253,30 @@ impl Function {
         })
     }
 
+    /// The panic of the device, if there was one: it does not answer any more.
+    pub(super) fn panic(&self) -> Option<&DevicePanic> {
+        self.bus.watch.panic()
+    }
+
+    /// Ends the device: it is dropped, and nothing of it is under way any more. Its
+    /// mapped memory reads all ones where it has panicked.
+    pub(super) fn retire(&self) {
+        self.disconnect();
+        self.device.retire();
+        if self.panic().is_some() {
+            for window in self.windows.iter().flatten() {
+                window.fill(0xff);
+            }
+        }
+    }
+
+    fn still_there(&self) -> Result<(), Refusal> {
+        match self.panic() {
+            None => Ok(()),
+            Some(panic) => Err(Refusal::new(Errno::NODEV, panic.to_string())),
+        }
+    }
+
     /// The client is gone, and all that it has connected.
     pub(super) fn disconnect(&self) {
         self.bus.irqs.disconnect();
@@ -257,6 +296,16 @@ impl Function {
         // Nothing is connected that could fail.
         let _ = self.config_changed();
     }
+}
+
+/// Why a device that has panicked is not served.
+fn panicked(watch: &PanicWatch) -> ServeError {
+    let unknown = || DevicePanic {
+        ids: None,
+        place: "the library".into(),
+        message: "no message".into(),
+    };
+    ServeError::Panicked(watch.panic().cloned().unwrap_or_else(unknown))
 }
 
 fn windows(spec: &DeviceSpec) -> Result<[Option<Arc<Window>>; BarIndex::COUNT], SpecError> {
@@ -310,7 +359,7 @@ impl Backend for Function {
         if bar.is_some() {
             self.bus.recorder.answered(data);
         }
-        Ok(())
+        self.still_there()
     }
 
     fn region_write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), Refusal> {
@@ -324,7 +373,7 @@ impl Backend for Function {
         self.write_faultless(region, offset, data)?;
         self.looked = false;
         self.settle();
-        Ok(())
+        self.still_there()
     }
 
     fn irq_info(&self, index: u32) -> IrqInfo {
@@ -363,7 +412,8 @@ impl Backend for Function {
     }
 
     fn reset(&mut self) -> Result<(), Refusal> {
-        self.reset_function()
+        self.reset_function()?;
+        self.still_there()
     }
 }
 

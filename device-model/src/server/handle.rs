@@ -2,6 +2,7 @@
 //! The end of a server, and those who wait for it.
 
 use std::{
+    process::ExitCode,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -82,6 +83,13 @@ impl ServerHandle {
         let end = self.outcome.wait(None);
         self.join_thread();
         end
+    }
+
+    /// Waits for the end, however long it takes, and gives the status with which a
+    /// program that serves this device ends: see [`ServerEnd::exit_code`].
+    #[must_use]
+    pub fn exit_code(self) -> ExitCode {
+        self.join().map_or(ExitCode::SUCCESS, |end| end.exit_code())
     }
 
     /// Closes the connection and waits for the end, at most `timeout`.

@@ -8,7 +8,9 @@ mod run;
 mod stop;
 mod window;
 
-use std::{io, os::fd::OwnedFd, path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    fs, io, os::fd::OwnedFd, path::Path, process::ExitCode, sync::Arc, thread, time::Duration,
+};
 
 pub use function::Function;
 pub use handle::ServerHandle;
@@ -18,6 +20,7 @@ pub(crate) use window::Window;
 use self::handle::Outcome;
 use crate::{
     device::PciDevice,
+    device_panic::{DevicePanic, PanicWatch},
     socket::{BoundSocket, SocketError, unnamed},
     spec::SpecError,
 };
@@ -34,6 +37,9 @@ pub enum ServeError {
     /// The system has no thread or file descriptor left.
     #[error("cannot start the device's thread")]
     Thread(#[source] io::Error),
+    /// The device panicked while it was attached.
+    #[error("{0}")]
+    Panicked(DevicePanic),
 }
 
 /// Why a server has ended.
@@ -45,8 +51,21 @@ pub enum ServerEnd {
     Stopped,
     /// The connection broke or made no sense, with the reason.
     Failed(String),
-    /// The device panicked, with that message.
-    Panicked(String),
+    /// The device panicked, in whichever of its parts.
+    Panicked(DevicePanic),
+}
+
+impl ServerEnd {
+    /// What a program that serves a device ends with: 0, 1 where the connection
+    /// broke, and 101, as of any Rust program that panics, where the device did.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::ClientLeft | Self::Stopped => 0,
+            Self::Failed(_) => 1,
+            Self::Panicked(_) => 101,
+        })
+    }
 }
 
 /// What becomes of the server when its client leaves. Memory is unmapped and
@@ -88,8 +107,11 @@ impl Server {
     /// # Errors
     /// Says what is wrong with the path.
     pub fn bind(path: &Path) -> Result<Self, ServeError> {
+        let socket = BoundSocket::bind(path)?;
+        // What the device before may have left; there is none as a rule.
+        let _ = fs::remove_file(DevicePanic::file(path));
         Ok(Self {
-            socket: BoundSocket::bind(path)?,
+            socket,
             options: Options::default(),
         })
     }
@@ -147,17 +169,27 @@ fn start(
     socket: Option<BoundSocket>,
     options: Options,
 ) -> Result<ServerHandle, ServeError> {
-    let function = Function::new(device)?;
+    let watch = PanicWatch::default();
+    let function = Function::watched(device, &watch).inspect_err(|_| {
+        if let Some(socket) = &socket {
+            watch.leave_at(socket.path());
+        }
+    })?;
     let (spec, faults) = (function.spec().clone(), function.faults());
     let recorder = function.recorder();
     let outcome = Arc::new(Outcome::default());
     let stopper = Stopper::new(listener, Arc::clone(&outcome));
+    let hang_up = stopper.clone();
+    watch.then(move || hang_up.close());
     let for_thread = (Arc::clone(&outcome), stopper.clone());
     let thread = thread::Builder::new()
         .name("pci-device".into())
         .spawn(move || {
             let (outcome, stopper) = for_thread;
-            let end = run::run(function, &stopper, options);
+            let end = run::run(function, &watch, &stopper, options);
+            if let Some(socket) = &socket {
+                watch.leave_at(socket.path());
+            }
             // The path goes before anybody hears of the end.
             drop(socket);
             outcome.set(end);

@@ -3,8 +3,6 @@
 //! another.
 
 use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,26 +13,30 @@ use rustix::{
 };
 
 use super::{Disconnect, Options, ServerEnd, Stopper, function::Function};
+use crate::device_panic::PanicWatch;
 use crate::vfio_user::{Closed, Connection, Dispatcher, DmaMessages, Message, Reply};
 
 /// How long a guest may take from its look at a line's device to the write that
 /// ends the interrupt, or it interrupts again.
 const SETTLE: Duration = Duration::from_millis(1);
 
-/// Serves until the end, which is never a panic.
-pub(super) fn run(mut function: Function, stopper: &Stopper, options: Options) -> ServerEnd {
-    let clients = AssertUnwindSafe(|| clients(&mut function, stopper, options));
-    // A device that panics must end this device only, and be said.
-    let end = catch_unwind(clients).unwrap_or_else(|panic| {
-        // Its state is not to be trusted: it is not called again.
-        function.disconnect();
-        ServerEnd::Panicked(message(&*panic))
-    });
+/// Serves until the end, which is never a panic, and drops the device.
+pub(super) fn run(
+    mut function: Function,
+    watch: &PanicWatch,
+    stopper: &Stopper,
+    options: Options,
+) -> ServerEnd {
+    let clients = || clients(&mut function, stopper, options);
+    // A device's panics are caught where it is called; this is for ours.
+    let end = watch.run("the thread of its server", clients);
     stopper.close();
-    if stopper.requested() && !matches!(end, ServerEnd::Panicked(_)) {
-        return ServerEnd::Stopped;
+    function.retire();
+    match (watch.panic(), end) {
+        (Some(panic), _) => ServerEnd::Panicked(panic.clone()),
+        (None, Some(end)) if !stopper.requested() => end,
+        _ => ServerEnd::Stopped,
     }
-    end
 }
 
 fn clients(function: &mut Function, stopper: &Stopper, options: Options) -> ServerEnd {
@@ -88,6 +90,10 @@ fn client(function: &mut Function, connection: &Arc<Connection>) -> Closed {
         let fds = std::mem::take(&mut message.fds);
         let strangers = dispatcher.negotiated().is_none();
         dispatcher.handle(&message.bytes, fds, message.fds_lost, function, &mut reply);
+        if function.panic().is_some() {
+            // Nobody answers in its place.
+            return Closed::ClientLeft;
+        }
         if let Some(negotiated) = dispatcher.negotiated().filter(|_| strangers) {
             function.set_messages(DmaMessages::new(Arc::clone(connection), negotiated));
         }
@@ -95,10 +101,4 @@ fn client(function: &mut Function, connection: &Arc<Connection>) -> Closed {
             return closed;
         }
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".into())
 }

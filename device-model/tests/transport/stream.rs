@@ -135,7 +135,7 @@ fn a_device_that_panics_ends_alone_and_is_said() {
     assert!(bad.client.is_hung_up());
     let end = bad.server.wait(raw::PATIENCE);
     assert!(
-        matches!(&end, Some(ServerEnd::Panicked(why)) if why.contains("as it was told to")),
+        matches!(&end, Some(ServerEnd::Panicked(why)) if why.message.contains("as it was told to")),
         "{end:?}"
     );
     good.still_serves();

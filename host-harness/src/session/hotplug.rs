@@ -328,9 +328,8 @@ impl Ports {
         }
         match server.wait(HUNG_UP) {
             None => Err(PlugError::StillConnected { port }.into()),
-            Some(ServerEnd::Failed(why) | ServerEnd::Panicked(why)) => {
-                Err(SessionError::Device(why))
-            }
+            Some(ServerEnd::Failed(why)) => Err(SessionError::Device(why)),
+            Some(ServerEnd::Panicked(panic)) => Err(SessionError::Device(panic.to_string())),
             Some(_) => Ok(()),
         }
     }
