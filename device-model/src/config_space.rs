@@ -26,6 +26,12 @@ const COMMAND: usize = 0x04;
 const COMMAND_BUS_MASTER: u16 = 1 << 2;
 /// Command register: the function must not use INTx.
 const COMMAND_INTX_DISABLE: u16 = 1 << 10;
+/// Offset of the status register.
+const STATUS: usize = 0x06;
+/// Status register, lower byte: the function asserts its line.
+const STATUS_INTERRUPT: u8 = 1 << 3;
+/// MSI-X message control: all vectors are masked.
+const MSIX_FUNCTION_MASK: u16 = 1 << 14;
 /// MSI-X message control: enable.
 const MSIX_ENABLE: u16 = 1 << 15;
 /// MSI message control (PCI 3.0, 6.8.1.3): enable.
@@ -83,6 +89,21 @@ impl ConfigSpace {
         for (to, from) in data.iter_mut().zip(self.bytes.iter().skip(offset)) {
             *to = *from;
         }
+    }
+
+    /// Bit 3 of the status register: the function asserts its line, whether
+    /// software has disabled it or not (PCI 3.0, 6.2.3).
+    pub fn set_interrupt_status(&mut self, asserted: bool) {
+        if let Some(status) = self.bytes.get_mut(STATUS) {
+            *status = *status & !STATUS_INTERRUPT | if asserted { STATUS_INTERRUPT } else { 0 };
+        }
+    }
+
+    /// Whether software masks all vectors of MSI-X at once.
+    #[must_use]
+    pub fn msix_masked(&self) -> bool {
+        let control = self.layout.msix.map_or(0, |at| self.word(at + 2));
+        control & MSIX_FUNCTION_MASK != 0
     }
 
     /// Writes any number of bytes anywhere; read-only bits and what lies

@@ -26,7 +26,6 @@ pub mod edu;
 pub mod event;
 pub mod fault;
 pub mod irq;
-mod irq_handle;
 pub mod log;
 pub mod nic_lite;
 pub mod recorder;
@@ -48,8 +47,7 @@ pub use device::{Bus, PciDevice, PowerState, ResetKind};
 pub use device_panic::DevicePanic;
 pub use dma::{Dma, DmaError, GuestAddr, Segment};
 pub use fault::{Fault, Faults};
-pub use irq::{InterruptMode, IrqError, Irqs, Signalled};
-pub use irq_handle::Irq;
+pub use irq::{InterruptMode, Irq, IrqError, Irqs, Signalled};
 pub use recorder::{Recorder, RegisterAccess, RegisterNames, Warning};
 pub use register::{Access, RegisterMap, RegisterSet, Registers, Write};
 pub use server::{

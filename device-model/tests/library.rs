@@ -243,6 +243,60 @@ fn pending_bits_are_read_without_the_device() {
 }
 
 #[test]
+fn vectors_masked_as_a_whole_are_seen_pending_and_fire_when_they_are_not() {
+    let probe = Probe::new(BARE.msix_in(BarIndex::BAR4, 4));
+    let bus = Arc::clone(&probe.bus);
+    let mut board = Board::with(probe);
+    let bus = bus.lock().unwrap().clone();
+    board.enable(MSIX, 4);
+    let control = capability(&mut board.client, 0x11) + 2;
+    board.set_config(control, 0xc000);
+    assert_eq!(bus.irqs.any(2).raise().unwrap(), Signalled::Pending);
+    let pending = 4 * 16;
+    assert_eq!((board.read(4, pending), board.interrupts(2)), (1 << 2, 0));
+    board.set_config(control, 0x8000);
+    assert_eq!((board.read(4, pending), board.interrupts(2)), (0, 1));
+}
+
+/// Command and status as a driver reads them: whether the line is disabled, and
+/// whether the function says that it asserts it.
+fn line(board: &mut Board) -> (bool, bool) {
+    let both = board.config(4);
+    (both & 1 << 10 != 0, both & 1 << 19 != 0)
+}
+
+#[test]
+fn interrupt_status_follows_the_line_also_while_it_is_disabled() {
+    let probe = Probe::new(BARE.intx(IntxPin::A).msix_in(BarIndex::BAR4, 1));
+    let bus = Arc::clone(&probe.bus);
+    let mut board = Board::with(probe);
+    let bus = bus.lock().unwrap().clone();
+    board.enable(INTX, 1);
+    assert_eq!(line(&mut board), (false, false));
+    bus.irqs.intx().raise().unwrap();
+    assert_eq!((line(&mut board), board.interrupts(0)), ((false, true), 1));
+    // What pci_check_and_mask_intx() does, and its counterpart.
+    board.set_config(4, 0b111 | 1 << 10);
+    assert_eq!(line(&mut board), (true, true));
+    bus.irqs.intx().lower();
+    assert_eq!(line(&mut board), (true, false));
+    bus.irqs.intx().raise().unwrap();
+    assert_eq!(line(&mut board), (true, true));
+    board.unmask_intx();
+    assert_eq!(board.interrupts(0), 0, "it is disabled");
+    board.set_config(4, 0b111);
+    assert_eq!((line(&mut board), board.interrupts(0)), ((false, true), 1));
+    // Read-only, and of the line alone.
+    board.set_config(6, 0);
+    assert_eq!(line(&mut board), (false, true));
+    board.client.reset().unwrap();
+    assert_eq!(line(&mut board), (false, false));
+    board.enable(MSIX, 1);
+    bus.irqs.any(0).raise().unwrap();
+    assert_eq!(line(&mut board), (false, false), "a message is no level");
+}
+
+#[test]
 fn timers_end_with_a_reset_and_with_the_connection() {
     let probe = Probe::new(BARE);
     let (bus, seen) = (Arc::clone(&probe.bus), Arc::clone(&probe.seen));

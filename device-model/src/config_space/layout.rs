@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::{
     AF_CONTROL_FLR, COMMAND, COMMAND_BUS_MASTER, COMMAND_INTX_DISABLE, CONFIG_SIZE,
     EXTENDED_CONFIG_SIZE, MSI_CAPABLE_SHIFT, MSI_COUNT_MASK, MSI_ENABLE, MSI_ENABLED_SHIFT,
-    POWER_STATE,
+    POWER_STATE, STATUS,
 };
 use crate::{
     bar::BarKind,
@@ -20,7 +20,6 @@ use crate::{
 mod at {
     pub const VENDOR: usize = 0x00;
     pub const DEVICE: usize = 0x02;
-    pub const STATUS: usize = 0x06;
     pub const REVISION: usize = 0x08;
     pub const CLASS: usize = 0x09;
     pub const CACHE_LINE: usize = 0x0c;
@@ -228,7 +227,7 @@ impl Layout {
                 end: CONFIG_SIZE,
             });
         }
-        self.put(at::STATUS, &STATUS_CAPABILITIES.to_le_bytes());
+        self.put(STATUS, &STATUS_CAPABILITIES.to_le_bytes());
         self.put(place.link, &[offset as u8]);
         self.put(offset, &[id, 0]);
         place.link = offset + 1;

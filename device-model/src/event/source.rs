@@ -24,7 +24,7 @@ use super::{
 use crate::{
     device::Bus,
     dma::{Dma, DmaError, GuestAddr},
-    irq::{InterruptMode, IrqError, Irqs, Signalled},
+    irq::{IrqError, IrqKind, Irqs, Signalled},
     tsc::HostTsc,
 };
 
@@ -309,15 +309,13 @@ fn signal(state: &mut State, bus: &Bus, vector: Vector) -> Outcome {
 /// Interrupts the guest in the way it wants to be.
 fn announce(state: &mut State, irqs: &Irqs, vector: Vector) -> Result<Signalled, IrqError> {
     let number = vector.get();
-    match irqs.mode() {
-        InterruptMode::Msix => irqs.signal_msix(number),
-        InterruptMode::Msi { vectors } if number < vectors => irqs.signal_msi(number),
-        InterruptMode::Msi { .. } => irqs.signal_msi(0),
-        InterruptMode::Intx | InterruptMode::Off => {
-            state.irq_status |= 1 << number;
-            irqs.assert_intx()
-        }
+    let Some((kind, vector)) = irqs.chosen(number) else {
+        return Ok(Signalled::Off);
+    };
+    if kind == IrqKind::Intx {
+        state.irq_status |= 1 << number;
     }
+    irqs.signal(kind, vector)
 }
 
 /// The line is asserted by [`announce`] alone, and no longer than a bit is set.

@@ -260,8 +260,9 @@ impl Faults {
 
     /// An interrupt with no event behind it, as software wants them now.
     fn interrupt_of_none(&self, vector: u32) {
-        if let Some(irqs) = self.irqs() {
-            let (kind, vector) = irqs.kind_of(vector);
+        if let Some(irqs) = self.irqs()
+            && let Some((kind, vector)) = irqs.chosen(vector)
+        {
             self.send(kind, vector, false);
         }
     }

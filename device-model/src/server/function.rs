@@ -168,7 +168,8 @@ impl Function {
         self.bus.dma.set_bus_master(masters);
         self.device.power(self.config.power_state());
         let mode = self.config.interrupt_mode();
-        self.bus.irqs.set_mode(mode).map_err(no_irq)
+        let masked = self.config.msix_masked();
+        self.bus.irqs.set_mode(mode, masked).map_err(no_irq)
     }
 
     /// Back to the state after power on; what the client connected stays.
@@ -185,7 +186,11 @@ impl Function {
 
     fn read_faultless(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
         match self.target(region, offset, data.len()) {
-            Some(Target::Config) => self.config.read(offset, data),
+            Some(Target::Config) => {
+                let asserted = self.bus.irqs.is_intx_asserted();
+                self.config.set_interrupt_status(asserted);
+                self.config.read(offset, data);
+            }
             Some(Target::Trapped(bar)) => self.device.bar_read(bar, offset, data),
             Some(Target::Mapped(window)) => window.read(offset, data).map_err(no_memory)?,
             None => data.fill(0xff),

@@ -210,6 +210,12 @@ impl Fixture {
     }
 
     /// Allows DMA, as a driver does.
+    /// Switches MSI-X on, whose control is the first capability's.
+    pub fn enable_msix(&mut self) {
+        let control = [access(CONFIG, 0x42, 2), vec![0, 0x80]].concat();
+        self.takes(Command::RegionWrite, &control);
+    }
+
     pub fn enable_dma(&mut self) {
         let command = [access(CONFIG, 4, 2), vec![6, 0]].concat();
         self.takes(Command::RegionWrite, &command);

@@ -11,6 +11,7 @@ use crate::fixture::*;
 #[test]
 fn interrupts_are_set_by_none_bools_and_eventfds() {
     let mut fixture = Fixture::new();
+    fixture.enable_msix();
     let events = [event(), event(), event()];
     let fds: Vec<_> = events.iter().map(AsFd::as_fd).collect();
     let connect = irqs(EVENTFD | TRIGGER, MSIX, 1, 3, &[]);

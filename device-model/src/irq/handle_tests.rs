@@ -19,7 +19,7 @@ fn a_message_that_is_switched_off_is_told_nobody() {
     assert_eq!(irqs.msi(1).raise().unwrap(), Signalled::Off);
     assert_eq!(irqs.pending_msix(0), 0);
     assert_eq!(irqs.any(1).raise().unwrap(), Signalled::Pending, "the line");
-    irqs.set_mode(InterruptMode::Msix).unwrap();
+    irqs.set_mode(InterruptMode::Msix, false).unwrap();
     assert_eq!(irqs.any(1).raise().unwrap(), Signalled::Pending);
     assert_eq!(irqs.msix(3).raise().unwrap(), Signalled::Pending);
     assert_eq!(irqs.pending_msix(0), 0b1010);
@@ -29,7 +29,7 @@ fn a_message_that_is_switched_off_is_told_nobody() {
 fn a_vector_that_there_is_not_is_an_error_in_every_mode() {
     let irqs = irqs();
     for mode in [InterruptMode::Intx, InterruptMode::Msix] {
-        irqs.set_mode(mode).unwrap();
+        irqs.set_mode(mode, false).unwrap();
         assert!(matches!(
             irqs.msix(4).raise(),
             Err(IrqError::NoVector {
@@ -40,13 +40,26 @@ fn a_vector_that_there_is_not_is_an_error_in_every_mode() {
         assert!(irqs.msi(4).raise().is_err());
     }
     let none = crate::Bus::detached().irqs;
-    assert!(none.intx().raise().is_err() && none.any(0).raise().is_err());
+    assert!(none.intx().raise().is_err());
+}
+
+#[test]
+fn whatever_software_has_chosen_is_off_where_that_is_nothing() {
+    let spec = DeviceSpec::new(Identity::new(1, 1)).msix_in(BarIndex::BAR4, 4);
+    let irqs = Irqs::new(&spec);
+    for mode in [InterruptMode::Intx, InterruptMode::Off] {
+        irqs.set_mode(mode, false).unwrap();
+        assert_eq!(irqs.any(1).raise().unwrap(), Signalled::Off);
+    }
+    irqs.set_mode(InterruptMode::Msix, false).unwrap();
+    assert_eq!(irqs.any(1).raise().unwrap(), Signalled::Pending);
 }
 
 #[test]
 fn fewer_vectors_of_msi_are_shared() {
     let irqs = irqs();
-    irqs.set_mode(InterruptMode::Msi { vectors: 2 }).unwrap();
+    irqs.set_mode(InterruptMode::Msi { vectors: 2 }, false)
+        .unwrap();
     assert_eq!(irqs.msi(3).raise().unwrap(), Signalled::Pending);
     assert_eq!(irqs.any(2).raise().unwrap(), Signalled::Pending);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One interrupt of a device, as a value that any thread can hold and raise.
 
-use crate::irq::{InterruptMode, IrqError, Irqs, Signalled};
+use super::{InterruptMode, IrqError, Irqs, Signalled};
 
 /// One interrupt of a device. Cheap to clone, usable from any thread.
 ///
@@ -22,6 +22,14 @@ use crate::irq::{InterruptMode, IrqError, Irqs, Signalled};
 pub struct Irq {
     irqs: Irqs,
     kind: Kind,
+}
+
+/// A kind of interrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IrqKind {
+    Msix,
+    Msi,
+    Intx,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +60,27 @@ impl Irqs {
         self.handle(Kind::Intx)
     }
 
-    /// What software has chosen: that vector of MSI-X or MSI, or the line.
+    /// What software has chosen: that vector of MSI-X or MSI, or the line. Raising
+    /// it says [`Signalled::Off`] where software has switched messages off and the
+    /// device has no line.
     #[must_use]
     pub fn any(&self, vector: u32) -> Irq {
         self.handle(Kind::Any(vector))
+    }
+
+    /// The interrupt that software wants a vector to be now: where it has enabled
+    /// fewer vectors of MSI than the device has, the upper bits of the number are
+    /// left out (PCI 3.0, 6.8.3.4). `None` where it has switched messages off and
+    /// the device has no line.
+    pub(crate) fn chosen(&self, vector: u32) -> Option<(IrqKind, u32)> {
+        match self.mode() {
+            InterruptMode::Msix => Some((IrqKind::Msix, vector)),
+            InterruptMode::Msi { vectors } => {
+                Some((IrqKind::Msi, vector & vectors.wrapping_sub(1)))
+            }
+            InterruptMode::Intx | InterruptMode::Off if self.lines.intx.is_empty() => None,
+            InterruptMode::Intx | InterruptMode::Off => Some((IrqKind::Intx, 0)),
+        }
     }
 
     fn handle(&self, kind: Kind) -> Irq {
@@ -73,17 +98,19 @@ impl Irq {
     /// When the device has no such interrupt, or its eventfd is no longer one.
     pub fn raise(&self) -> Result<Signalled, IrqError> {
         let irqs = &self.irqs;
-        match (self.kind, irqs.mode()) {
-            (Kind::Msix(vector) | Kind::Any(vector), InterruptMode::Msix) => {
-                irqs.signal_msix(vector)
-            }
-            (Kind::Msi(vector) | Kind::Any(vector), InterruptMode::Msi { vectors }) => {
-                irqs.signal_msi(vector & vectors.wrapping_sub(1))
-            }
-            (Kind::Msix(vector), _) => irqs.has_msix(vector).map(|()| Signalled::Off),
-            (Kind::Msi(vector), _) => irqs.has_msi(vector).map(|()| Signalled::Off),
-            (Kind::Intx | Kind::Any(_), _) => irqs.assert_intx(),
-        }
+        let chosen = match self.kind {
+            Kind::Any(vector) => irqs.chosen(vector),
+            Kind::Intx => Some((IrqKind::Intx, 0)),
+            // Where software uses another kind, the vector is off.
+            Kind::Msix(vector) => Some((IrqKind::Msix, vector)),
+            Kind::Msi(vector) => match irqs.chosen(vector) {
+                Some(chosen @ (IrqKind::Msi, _)) => Some(chosen),
+                _ => Some((IrqKind::Msi, vector)),
+            },
+        };
+        chosen.map_or(Ok(Signalled::Off), |(kind, vector)| {
+            irqs.signal(kind, vector)
+        })
     }
 
     /// Ends a line that was raised; a message was one moment and has no end.
@@ -95,5 +122,5 @@ impl Irq {
 }
 
 #[cfg(test)]
-#[path = "irq_handle_tests.rs"]
+#[path = "handle_tests.rs"]
 mod tests;

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-use std::io::Read;
+use std::{
+    fs::File,
+    io::{Read, Write},
+};
 
 use proptest::prelude::*;
 use rustix::event::{EventfdFlags, eventfd};
+
+use vfio_bindings::bindings::vfio::{
+    VFIO_IRQ_SET_ACTION_MASK, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_UNMASK,
+    VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE,
+};
 
 use super::*;
 use crate::{Bar, BarIndex, Identity, IntxPin, Msi, Msix};
@@ -40,6 +48,17 @@ fn irqs() -> Irqs {
     Irqs::new(&spec)
 }
 
+/// The same, where software has chosen messages.
+fn irqs_by(mode: InterruptMode) -> Irqs {
+    let irqs = irqs();
+    irqs.set_mode(mode, false).unwrap();
+    irqs
+}
+
+fn irqs_by_msix() -> Irqs {
+    irqs_by(InterruptMode::Msix)
+}
+
 fn listener() -> (File, File) {
     let ours: File = eventfd(0, EventfdFlags::NONBLOCK).unwrap().into();
     (ours.try_clone().unwrap(), ours)
@@ -54,7 +73,7 @@ fn count(mut eventfd: &File) -> u64 {
 
 #[test]
 fn a_signal_goes_to_its_own_vector() {
-    let irqs = irqs();
+    let irqs = irqs_by_msix();
     let (theirs, ours): (Vec<_>, Vec<_>) = (0..2).map(|_| listener()).unzip();
     irqs.set(MSIX, TRIGGER_FD, 1, 2, theirs).unwrap();
     assert_eq!(irqs.signal_msix(2).unwrap(), Signalled::Sent);
@@ -70,7 +89,7 @@ fn a_signal_goes_to_its_own_vector() {
 
 #[test]
 fn a_signal_to_nobody_is_sent_when_somebody_comes() {
-    let irqs = irqs();
+    let irqs = irqs_by_msix();
     assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Pending);
     let (theirs, ours) = listener();
     irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
@@ -85,7 +104,7 @@ fn a_signal_to_nobody_is_sent_when_somebody_comes() {
 
 #[test]
 fn a_trigger_without_data_signals_and_with_no_vectors_disconnects() {
-    let irqs = irqs();
+    let irqs = irqs_by_msix();
     let (theirs, ours) = listener();
     irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
     irqs.set(MSIX, TRIGGER_NONE, 0, 4, vec![]).unwrap();
@@ -97,10 +116,10 @@ fn a_trigger_without_data_signals_and_with_no_vectors_disconnects() {
 
 #[test]
 fn msi_and_msix_have_vectors_of_their_own() {
-    let irqs = irqs();
+    let irqs = irqs_by(InterruptMode::Msi { vectors: 2 });
     let (theirs, ours): (Vec<_>, Vec<_>) = (0..2).map(|_| listener()).unzip();
     irqs.set(MSI, TRIGGER_FD, 0, 2, theirs).unwrap();
-    assert_eq!(irqs.signal_msix(1).unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal_msix(1).unwrap(), Signalled::Off);
     assert_eq!(irqs.signal_msi(1).unwrap(), Signalled::Sent);
     assert_eq!((count(&ours[0]), count(&ours[1])), (0, 1));
     assert!(matches!(
@@ -211,17 +230,17 @@ fn a_line_that_is_off_fires_when_it_is_on_again() {
     let irqs = irqs();
     let (theirs, ours) = listener();
     irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
-    irqs.set_mode(InterruptMode::Off).unwrap();
+    irqs.set_mode(InterruptMode::Off, false).unwrap();
     assert_eq!(irqs.assert_intx().unwrap(), Signalled::Pending);
-    irqs.set_mode(InterruptMode::Msix).unwrap();
+    irqs.set_mode(InterruptMode::Msix, false).unwrap();
     assert_eq!(count(&ours), 0);
-    irqs.set_mode(InterruptMode::Intx).unwrap();
+    irqs.set_mode(InterruptMode::Intx, false).unwrap();
     assert_eq!(count(&ours), 1);
 }
 
 #[test]
 fn a_masked_vector_waits() {
-    let irqs = irqs();
+    let irqs = irqs_by_msix();
     let (theirs, ours) = listener();
     irqs.set(MSIX, TRIGGER_FD, 3, 1, vec![theirs]).unwrap();
     irqs.set(MSIX, MASK, 3, 1, vec![]).unwrap();
@@ -231,8 +250,37 @@ fn a_masked_vector_waits() {
 }
 
 #[test]
+fn vectors_that_are_masked_as_a_whole_are_pending_until_they_are_not() {
+    let irqs = irqs_by_msix();
+    let (theirs, ours): (Vec<_>, Vec<_>) = (0..4).map(|_| listener()).unzip();
+    irqs.set(MSIX, TRIGGER_FD, 0, 4, theirs).unwrap();
+    irqs.set_mode(InterruptMode::Msix, true).unwrap();
+    assert_eq!(irqs.signal_msix(1).unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal_msix(3).unwrap(), Signalled::Pending);
+    assert_eq!((irqs.pending_msix(0), count(&ours[1])), (0b1010, 0));
+    irqs.set(MSIX, MASK, 3, 1, vec![]).unwrap();
+    irqs.set_mode(InterruptMode::Msix, false).unwrap();
+    assert_eq!(irqs.pending_msix(0), 0b1000, "one is masked by itself, too");
+    assert_eq!((count(&ours[1]), count(&ours[3])), (1, 0));
+    irqs.set(MSIX, UNMASK, 3, 1, vec![]).unwrap();
+    assert_eq!((irqs.pending_msix(0), count(&ours[3])), (0, 1));
+}
+
+#[test]
+fn a_message_that_software_has_switched_off_is_not_sent_later() {
+    let irqs = irqs_by_msix();
+    let (theirs, ours) = listener();
+    irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
+    irqs.set_mode(InterruptMode::Off, false).unwrap();
+    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Off);
+    irqs.set_mode(InterruptMode::Msix, false).unwrap();
+    assert_eq!((irqs.pending_msix(0), count(&ours)), (0, 0));
+    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Sent);
+}
+
+#[test]
 fn a_saturated_eventfd_is_a_signal_all_the_same() {
-    let irqs = irqs();
+    let irqs = irqs_by_msix();
     let (theirs, ours) = listener();
     (&ours).write_all(&(u64::MAX - 1).to_ne_bytes()).unwrap();
     irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
