@@ -38,7 +38,7 @@ impl Dma {
             Piece::Memory(memory, range) => {
                 // Both have the length of the piece.
                 let _ = memory.write_slice(data.get(range).unwrap_or_default(), 0);
-                Ok(())
+                Ok(memory.len())
             }
             Piece::Message(messages, at, range, sent) => {
                 messages.write(at.0, data.get(range).unwrap_or_default(), sent)
@@ -56,7 +56,7 @@ impl Dma {
         self.each_piece(since, addr, len, Access::ReadOnly, |piece| match piece {
             Piece::Memory(memory, range) => {
                 let _ = memory.read_slice(data.get_mut(range).unwrap_or_default(), 0);
-                Ok(())
+                Ok(memory.len())
             }
             Piece::Message(messages, at, range, sent) => {
                 messages.read(at.0, data.get_mut(range).unwrap_or_default(), sent)
@@ -72,7 +72,7 @@ impl Dma {
         addr: GuestAddr,
         len: usize,
         access: Access,
-        mut act: impl FnMut(Piece<'_>) -> Result<(), MessageError>,
+        mut act: impl FnMut(Piece<'_>) -> Result<usize, MessageError>,
     ) -> Result<(), DmaError> {
         if addr.0.checked_add(len as u64).is_none() {
             return Err(DmaError::Overflow { addr, len });
@@ -120,17 +120,17 @@ impl Dma {
         messages: &Arc<DmaMessages>,
         at: GuestAddr,
         range: Range<usize>,
-        act: &mut impl FnMut(Piece<'_>) -> Result<(), MessageError>,
+        act: &mut impl FnMut(Piece<'_>) -> Result<usize, MessageError>,
     ) -> Result<usize, DmaError> {
         let refused = |source| DmaError::Message { addr: at, source };
-        messages.check_layout(at.0).map_err(refused)?;
+        messages.prepare(at.0).map_err(refused)?;
         let end = range.end.min(range.start + messages.most());
         // Who ends accesses waits until the message is on its way, not for the
         // reply, which the client may give only when it has its own answer.
         let mut held = Some(self.enter(since, at)?);
         let piece = Piece::Message(messages, at, range.start..end, &mut || drop(held.take()));
-        act(piece).map_err(refused)?;
-        Ok(end)
+        let done = act(piece).map_err(refused)?;
+        Ok(range.start + done.min(end - range.start))
     }
 
     /// A word that mapped memory did not take: aligned, and in memory without a

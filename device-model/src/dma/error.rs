@@ -2,7 +2,7 @@
 //! What can go wrong between a device and the guest's memory.
 
 use super::GuestAddr;
-use crate::vfio_user::{MAX_DMA_MAPS, MessageError};
+use crate::vfio_user::MessageError;
 
 /// A DMA access that could not be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +102,9 @@ pub enum MapError {
         other: GuestAddr,
     },
     /// More pieces than are kept.
-    #[error("memory at {addr}: there are {MAX_DMA_MAPS} pieces already")]
+    #[error(
+        "memory at {addr}: there are as many pieces already as are kept (65,535), or as this process may map (vm.max_map_count)"
+    )]
     TooMany {
         /// First address.
         addr: GuestAddr,

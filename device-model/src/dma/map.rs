@@ -6,7 +6,10 @@ use std::{
     collections::BTreeMap,
     fs::File,
     os::unix::fs::MetadataExt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustix::fs::{OFlags, fcntl_getfl};
@@ -163,9 +166,57 @@ impl Map {
     }
 }
 
+/// Pieces of files that this process has mapped, of all its devices.
+static MAPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Mappings that are left to the rest of the process: the system's limit is for
+/// all of it.
+const RESERVE: u64 = 8192;
+
+/// Most pieces of files that this process maps: below `vm.max_map_count`, or its
+/// next allocation would fail.
+fn most_mapped() -> u64 {
+    static MOST: OnceLock<u64> = OnceLock::new();
+    *MOST.get_or_init(|| {
+        let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+        let limit = limit.ok().and_then(|text| text.trim().parse().ok());
+        // The default of Linux.
+        let limit = limit.unwrap_or(65_530_u64);
+        limit.saturating_sub(RESERVE).max(limit / 2)
+    })
+}
+
+/// Most pieces of memory that can be mapped at a time, of whichever kind.
+pub(crate) fn max_maps() -> u64 {
+    MAX_DMA_MAPS.min(most_mapped())
+}
+
+/// A place among the pieces that are mapped.
+#[derive(Debug)]
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        if MAPPED.fetch_add(1, Ordering::Relaxed) < most_mapped() {
+            return Some(Self);
+        }
+        MAPPED.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        MAPPED.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A piece of a file, mapped.
 #[derive(Debug)]
-pub(super) struct Memory(MmapRegion);
+pub(super) struct Memory {
+    region: MmapRegion,
+    _place: Place,
+}
 
 impl Memory {
     /// Maps `size` bytes at `offset` of a file, to be seen at `addr`.
@@ -189,6 +240,7 @@ impl Memory {
         if metadata.is_file() && offset.checked_add(size).is_none_or(|end| end > found) {
             return Err(failed(format!("the file has {found:#x} bytes")));
         }
+        let place = Place::take().ok_or(MapError::TooMany { addr })?;
         let protection = if writable {
             libc_prot::READ | libc_prot::WRITE
         } else {
@@ -200,14 +252,17 @@ impl Memory {
             protection,
             libc_prot::MAP_SHARED_NORESERVE,
         )
-        .map(Self)
+        .map(|region| Self {
+            region,
+            _place: place,
+        })
         .map_err(|error| failed(error.to_string()))
     }
 
     /// A part of it.
     pub fn slice(&self, offset: u64, len: usize) -> Option<VolatileSlice<'_>> {
         let offset = usize::try_from(offset).ok()?;
-        self.0.get_slice(offset, len).ok()
+        self.region.get_slice(offset, len).ok()
     }
 }
 

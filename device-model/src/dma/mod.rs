@@ -21,7 +21,7 @@ pub use atomic::Word;
 pub use error::{DmaError, MapError};
 pub use scatter::Segment;
 
-pub(crate) use self::{channel::Ticket, faulty::WeakDma};
+pub(crate) use self::{channel::Ticket, faulty::WeakDma, map::max_maps};
 use self::{
     channel::{Channel, UnderWay},
     map::{Access, Map, Memory, Region},

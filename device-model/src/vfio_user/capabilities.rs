@@ -11,13 +11,15 @@ use super::{
     protocol::{MAX_DATA, MAX_FDS, Version},
     request,
 };
+use crate::dma::max_maps;
 
 /// The version that is spoken.
 const MAJOR: u16 = 0;
 const MINOR: u16 = 0;
 /// Longest JSON that is read, bytes; QEMU's has about 200.
 const MAX_JSON: usize = 1 << 16;
-/// Most pieces of memory that may be mapped at a time.
+/// Most pieces of memory that are kept at a time; of those in files, fewer where
+/// the system's `vm.max_map_count` wants it.
 pub const MAX_DMA_MAPS: u64 = 65_535;
 /// Page sizes of memory that is mapped, or'ed: any multiple of the smallest.
 const PAGE_SIZES: u64 = 4096;
@@ -110,7 +112,7 @@ impl Proposal {
             capabilities: Capabilities {
                 max_msg_fds: Some(MAX_FDS as u64),
                 max_data_xfer_size: Some(MAX_DATA.into()),
-                max_dma_maps: theirs.max_dma_maps.map(|most| most.min(MAX_DMA_MAPS)),
+                max_dma_maps: theirs.max_dma_maps.map(|most| most.min(max_maps())),
                 pgsizes: theirs.pgsizes.map(|_| PAGE_SIZES),
                 write_multiple: theirs.write_multiple,
             },

@@ -13,9 +13,14 @@ use super::{
     receive::Receiver,
 };
 
-/// Most commands that are kept while the server's thread is busy, and most
-/// bytes of them beyond one.
-const MAX_QUEUED: usize = 32;
+/// What a descriptor of a command that is kept counts, bytes: they run out sooner
+/// than memory does.
+const BYTES_OF_FD: usize = 4096;
+
+/// What a command counts that is kept while the server's thread is busy, bytes.
+fn weight(message: &Message) -> usize {
+    size_of::<Message>() + message.bytes.len() + message.fds.len() * BYTES_OF_FD
+}
 
 /// A thread that waits for a reply.
 #[derive(Debug)]
@@ -55,17 +60,17 @@ impl Demultiplexer {
 
     /// Whether one more command can be kept.
     pub fn has_room(&self) -> bool {
-        self.queued.len() < MAX_QUEUED && self.queued_bytes < MAX_MESSAGE
+        self.queued_bytes < MAX_MESSAGE
     }
 
     pub fn queue(&mut self, message: Message) {
-        self.queued_bytes += message.bytes.len();
+        self.queued_bytes += weight(&message);
         self.queued.push_back(message);
     }
 
     pub fn pop(&mut self) -> Option<Message> {
         let message = self.queued.pop_front()?;
-        self.queued_bytes -= message.bytes.len();
+        self.queued_bytes -= weight(&message);
         Some(message)
     }
 

@@ -20,6 +20,11 @@ use super::{
 /// ours, and answers nothing in between where it holds its one big lock.
 const REPLY_LIMIT: Duration = Duration::from_secs(2);
 
+/// Where the data of a message lies by the specification, and where in the other
+/// layout.
+const DATA_AT: usize = HEADER_SIZE + size_of::<DmaAccess>();
+const OTHER_DATA_AT: usize = DATA_AT - 4;
+
 /// Why memory was not reached by a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
@@ -71,7 +76,7 @@ impl DmaMessages {
     }
 
     /// Reads bytes, as many as one message holds, and calls `sent` when the
-    /// request is on its way.
+    /// request is on its way. Returns how many were read.
     ///
     /// # Errors
     /// When the client does not give them.
@@ -80,16 +85,32 @@ impl DmaMessages {
         address: u64,
         data: &mut [u8],
         sent: &mut dyn FnMut(),
-    ) -> Result<(), MessageError> {
+    ) -> Result<usize, MessageError> {
         let reply = self.exchange(Command::DmaRead, address, data.len() as u64, &[], sent)?;
-        let found = reply.get(HEADER_SIZE + size_of::<DmaAccess>()..);
-        let found = found.and_then(|bytes| bytes.get(..data.len()));
+        let found = reply
+            .get(DATA_AT..)
+            .and_then(|bytes| bytes.get(..data.len()));
         data.copy_from_slice(found.ok_or(MessageError::BadReply)?);
-        Ok(())
+        if self.is_settled() {
+            return Ok(data.len());
+        }
+        // All zeros are zeros in either layout.
+        let other = reply.get(OTHER_DATA_AT..DATA_AT).unwrap_or_default();
+        let first = data.iter().position(|byte| *byte != 0);
+        match first.map(|first| address.wrapping_add(first as u64)) {
+            _ if other.iter().any(|byte| *byte != 0) => self.settle(false)?,
+            Some(at) => {
+                let as_specified = self.probe(at)? == Some(true);
+                self.settle(as_specified)?;
+            }
+            None => {}
+        }
+        Ok(data.len())
     }
 
     /// Writes bytes, as many as one message holds, and calls `sent` when they are
-    /// on their way.
+    /// on their way. Returns how many were written: fewer, as long as it is not
+    /// known how the client reads them.
     ///
     /// # Errors
     /// When the client does not take them; some of them may be written.
@@ -98,9 +119,64 @@ impl DmaMessages {
         address: u64,
         data: &[u8],
         sent: &mut dyn FnMut(),
-    ) -> Result<(), MessageError> {
-        self.exchange(Command::DmaWrite, address, data.len() as u64, data, sent)
-            .map(drop)
+    ) -> Result<usize, MessageError> {
+        if self.is_settled() {
+            self.exchange(Command::DmaWrite, address, data.len() as u64, data, sent)?;
+            return Ok(data.len());
+        }
+        // Zeros are written as zeros in either layout. What is not, is tried out
+        // with one byte where there is a zero: to the other layout, that is one.
+        let zeros = data.iter().take_while(|byte| **byte == 0).count();
+        let len = zeros.max(1).min(data.len());
+        let piece = data.get(..len).unwrap_or_default();
+        self.exchange(Command::DmaWrite, address, len as u64, piece, sent)?;
+        if zeros == 0 {
+            let as_specified = self.probe(address)? == Some(true);
+            self.settle(as_specified)?;
+        }
+        Ok(len)
+    }
+
+    /// To be called before an access, with nothing held. QEMU 10.1 has a count of
+    /// 32 bits in these messages instead of 64, and its data lies 4 bytes further
+    /// in front: what it writes would be wrong. A byte that is not 0 shows which it
+    /// is; until there is one, nothing is written that could be wrong.
+    ///
+    /// # Errors
+    /// When it is the other layout, or the client does not answer.
+    pub(crate) fn prepare(&self, address: u64) -> Result<(), MessageError> {
+        match self.as_specified.get() {
+            Some(true) => Ok(()),
+            Some(false) => Err(MessageError::OtherLayout),
+            None => match self.probe(address)? {
+                Some(as_specified) => self.settle(as_specified),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.as_specified.get() == Some(&true)
+    }
+
+    fn settle(&self, as_specified: bool) -> Result<(), MessageError> {
+        if *self.as_specified.get_or_init(|| as_specified) {
+            Ok(())
+        } else {
+            Err(MessageError::OtherLayout)
+        }
+    }
+
+    /// Reads a byte, and says whether its place is the specification's. `None` for
+    /// a 0, which lies at both.
+    fn probe(&self, address: u64) -> Result<Option<bool>, MessageError> {
+        let reply = self.exchange(Command::DmaRead, address, 1, &[], &mut || {})?;
+        let at = |place: usize| reply.get(place).copied().ok_or(MessageError::BadReply);
+        Ok(match (at(OTHER_DATA_AT)?, at(DATA_AT)?) {
+            (0, 0) => None,
+            (0, _) => Some(true),
+            _ => Some(false),
+        })
     }
 
     /// Sends a command and awaits its reply.
@@ -131,25 +207,5 @@ impl DmaMessages {
         } else {
             Errno::IO
         }))
-    }
-
-    /// QEMU 10.1 has a count of 32 bits in these messages instead of 64, and its
-    /// data lies elsewhere: what it writes would be wrong. So it is asked once
-    /// for a count whose lower half is 0, which is nothing at all to it, and far
-    /// more than was negotiated to others, which refuse it.
-    pub(crate) fn check_layout(&self, address: u64) -> Result<(), MessageError> {
-        let as_specified = match self.as_specified.get() {
-            Some(known) => *known,
-            None => match self.exchange(Command::DmaRead, address, 1 << 32, &[], &mut || {}) {
-                Ok(_) => *self.as_specified.get_or_init(|| false),
-                Err(MessageError::Refused(_)) => *self.as_specified.get_or_init(|| true),
-                Err(error) => return Err(error),
-            },
-        };
-        if as_specified {
-            Ok(())
-        } else {
-            Err(MessageError::OtherLayout)
-        }
     }
 }

@@ -252,6 +252,10 @@ impl<'a> Body<'a> {
         if unmap.flags & !VFIO_DMA_UNMAP_FLAG_ALL != 0 {
             return Err(self.invalid(format!("flags {:#x}", unmap.flags)));
         }
+        let all = unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL != 0;
+        if all && (unmap.address, unmap.size) != (0, 0) {
+            return Err(self.invalid("all of it has no address and no size"));
+        }
         Ok(Request::DmaUnmap(unmap))
     }
 

@@ -63,11 +63,24 @@ impl Fixture {
         self.reply(to, &body);
     }
 
-    /// Answers the first message as the specification wants it.
-    fn refuse_probe(&mut self) {
-        let (header, _, count, _) = self.next_dma(Command::DmaRead);
-        assert_eq!(count, 1 << 32, "far more than was negotiated");
-        self.reply_error(&header, Errno::TOOBIG);
+    /// Answers the first message, which asks for one byte, with a byte where the
+    /// specification has it.
+    fn answer_probe(&mut self) {
+        self.answer_probe_with(1);
+    }
+
+    fn answer_probe_with(&mut self, byte: u8) -> u64 {
+        let (header, address, count, _) = self.next_dma(Command::DmaRead);
+        assert_eq!(count, 1);
+        self.reply_read(&header, address, &[byte]);
+        address
+    }
+
+    /// Answers as QEMU 10.1 does: a count of 32 bits, and the data behind it.
+    fn reply_read_in_other_layout(&self, to: &Header, address: u64, data: &[u8]) {
+        let count = data.len() as u32;
+        let body = [address.as_bytes(), count.as_bytes(), data, &[0; 4]].concat();
+        self.reply(to, &body);
     }
 
     /// A client that has answered the first message already.
@@ -75,7 +88,7 @@ impl Fixture {
         let mut fixture = Self::with_remote_memory();
         let dma = fixture.dma();
         let probe = thread::spawn(move || dma.read(GuestAddr(REMOTE), &mut [0; 1]));
-        fixture.refuse_probe();
+        fixture.answer_probe();
         let (header, ..) = fixture.next_dma(Command::DmaRead);
         fixture.reply_read(&header, REMOTE, &[0]);
         probe.join().unwrap().unwrap();
@@ -100,7 +113,7 @@ fn a_device_may_dma_while_it_handles_an_access_and_others_wait() {
         .client
         .send(&start_dma(700, REMOTE + 8), &[])
         .unwrap();
-    fixture.refuse_probe();
+    fixture.answer_probe();
     let (header, address, count, _) = fixture.next_dma(Command::DmaRead);
     assert_eq!((address, count), (REMOTE + 8, 16));
     for id in 701..704 {
@@ -209,7 +222,7 @@ fn no_message_carries_more_than_was_negotiated() {
         let read = dma.read(GuestAddr(REMOTE), &mut data).map(|()| data);
         (read, dma.write(GuestAddr(REMOTE), b"not"))
     });
-    fixture.refuse_probe();
+    fixture.answer_probe();
     for (at, piece) in [(0, "abc"), (3, "def"), (6, "gh")] {
         let (header, address, count, _) = fixture.next_dma(Command::DmaRead);
         assert_eq!((address, count), (REMOTE + at, piece.len() as u64));
@@ -263,14 +276,56 @@ fn a_message_that_is_answered_badly_fails_by_name() {
 
 #[test]
 fn a_client_of_another_layout_is_refused_before_it_writes_wrong() {
-    let mut fixture = Fixture::with_remote_memory();
-    let dma = fixture.dma();
-    let writer = thread::spawn(move || dma.write(GuestAddr(REMOTE), &[0; 4]));
-    let (header, ..) = fixture.next_dma(Command::DmaRead);
-    fixture.reply(&header, &[0; 16]);
     let (addr, source) = (GuestAddr(REMOTE), MessageError::OtherLayout);
     let expected = Err(DmaError::Message { addr, source });
-    assert_eq!(writer.join().unwrap(), expected);
+    for byte in [7, 0] {
+        let mut fixture = Fixture::with_remote_memory();
+        let dma = fixture.dma();
+        let writer = thread::spawn(move || dma.write(GuestAddr(REMOTE), b"data"));
+        let (header, address, ..) = fixture.next_dma(Command::DmaRead);
+        fixture.reply_read_in_other_layout(&header, address, &[byte]);
+        if byte == 0 {
+            // One byte, which it takes from the count: a 0 where a 0 was.
+            let (header, _, count, data) = fixture.next_dma(Command::DmaWrite);
+            assert_eq!((count, &data[..]), (1, &b"d"[..]));
+            fixture.reply(&header, &[]);
+            let (header, address, ..) = fixture.next_dma(Command::DmaRead);
+            fixture.reply_read_in_other_layout(&header, address, &[0]);
+        }
+        assert_eq!(writer.join().unwrap(), expected);
+    }
+    // Read from memory that begins with zeros.
+    let mut fixture = Fixture::with_remote_memory();
+    let dma = fixture.dma();
+    let reader = thread::spawn(move || dma.read(GuestAddr(REMOTE), &mut [0; 8]));
+    let (header, address, ..) = fixture.next_dma(Command::DmaRead);
+    fixture.reply_read_in_other_layout(&header, address, &[0]);
+    let (header, address, ..) = fixture.next_dma(Command::DmaRead);
+    fixture.reply_read_in_other_layout(&header, address, &[0, 0, 0, 0, 0, 9, 0, 0]);
+    let (header, address, count, _) = fixture.next_dma(Command::DmaRead);
+    assert_eq!((address, count), (REMOTE + 1, 1), "where the 9 seems to be");
+    fixture.reply_read_in_other_layout(&header, address, &[0]);
+    assert_eq!(reader.join().unwrap(), expected);
+}
+
+#[test]
+fn zeros_are_written_before_it_is_known_how_the_client_reads_them() {
+    let mut fixture = Fixture::with_remote_memory();
+    let dma = fixture.dma();
+    let writer = thread::spawn(move || dma.write(GuestAddr(REMOTE), b"\0\0data"));
+    assert_eq!(fixture.answer_probe_with(0), REMOTE);
+    let (header, address, _, data) = fixture.next_dma(Command::DmaWrite);
+    assert_eq!((address, &data[..]), (REMOTE, &b"\0\0"[..]));
+    fixture.reply(&header, &[]);
+    assert_eq!(fixture.answer_probe_with(0), REMOTE + 2);
+    let (header, address, _, data) = fixture.next_dma(Command::DmaWrite);
+    assert_eq!((address, &data[..]), (REMOTE + 2, &b"d"[..]));
+    fixture.reply(&header, &[]);
+    assert_eq!(fixture.answer_probe_with(b'd'), REMOTE + 2);
+    let (header, address, _, data) = fixture.next_dma(Command::DmaWrite);
+    assert_eq!((address, &data[..]), (REMOTE + 3, &b"ata"[..]));
+    fixture.reply(&header, &[]);
+    assert_eq!(writer.join().unwrap(), Ok(()));
 }
 
 #[test]
@@ -278,12 +333,13 @@ fn commands_instead_of_the_reply_do_not_pile_up() {
     let mut fixture = Fixture::probed();
     fixture.client.send(&start_dma(900, REMOTE), &[]).unwrap();
     let (header, ..) = fixture.next_dma(Command::DmaRead);
-    let flood: Vec<u8> = (1000..1100)
+    // More than 1 MiB with what each counts beside its bytes.
+    let flood: Vec<u8> = (1000..13_000)
         .flat_map(|id| read_register(id, 0, 1))
         .collect();
     let started = Instant::now();
     fixture.client.send(&flood, &[]).unwrap();
-    for id in [900].into_iter().chain(1000..1100) {
+    for id in [900].into_iter().chain(1000..13_000) {
         let answer = fixture.client.receive().unwrap().unwrap();
         assert_eq!((answer.header.id, answer.errno()), (id, None));
         if id > 900 {

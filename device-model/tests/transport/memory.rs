@@ -40,7 +40,10 @@ fn memory_is_mapped_and_unmapped_with_and_without_a_descriptor() {
         &unmap(1, 0x1000, 0x1000),
         Errno::OPNOTSUPP,
     );
-    fixture.refuses(Command::DmaUnmap, &unmap(8, 0, 0), Errno::INVAL);
+    for (flags, address, size) in [(8, 0, 0), (2, 0x1000, 0), (2, 0, 0x1000)] {
+        let unmap = unmap(flags, address, size);
+        fixture.refuses(Command::DmaUnmap, &unmap, Errno::INVAL);
+    }
     let gone = fixture.takes(Command::DmaUnmap, &unmap(0, 0x1000, 0x1000));
     assert_eq!(gone.body, unmap(0, 0x1000, 0x1000));
     fixture.takes(Command::DmaMap, &map(3, 0, 0x1000, 0x1000));
