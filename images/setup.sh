@@ -55,10 +55,11 @@ initramfs() {
       die "the driver needs the kernel's module $name, which is not below ${places[*]}: install that kernel's modules, or build it with $name inside"
     modules+=("$found")
   done
-  # What of the kernel's own modules some mechanisms need; the agent loads them
-  # for those. Another kernel than ours has them built in, or does without.
+  # What of the kernel's own modules some mechanisms and tests need; the agent loads
+  # them for those. Another kernel than ours has them built in, or does without.
   if [ -z "${IRQBED_KERNEL:-}" ]; then
-    for module in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci} drivers/net/nlmon; do
+    for module in virt/lib/irqbypass drivers/vfio/{vfio,vfio_iommu_type1,pci/vfio-pci-core,pci/vfio-pci} \
+      drivers/net/nlmon drivers/uio/uio_pci_generic; do
       found=$(compgen -G "$1/kernel/modules/kernel/$module.ko*" || true)
       [ -z "$found" ] || modules+=("$found")
     done

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the device library promises, seen from a guest: I/O ports, wide and mixed
 //! BARs, several functions in a slot, resets, D3hot, capabilities of a device's
-//! own. Neither function has a driver: a shell uses them by what the kernel shows
-//! of every device.
+//! own, a line that a stock driver shares. Most functions have no driver: a shell
+//! uses them by what the kernel shows of every device.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use std::{
 use device_model::{
     Area, Bar, BarIndex, DeviceSpec, ExtendedCapability, Identity, IntxPin, OwnCapability,
     PciDevice, PowerManagement, PowerState, ResetKind, SharedMemory, Slot, VendorCapability,
-    slot::ServedSlot,
+    edu::EduDevice, slot::ServedSlot,
 };
 use host_harness::{
     qemu::{Beside, ClockKind, Connections},
@@ -279,4 +279,37 @@ fn ports_wide_and_mixed_bars_and_both_functions_of_a_slot_work_in_a_guest() {
     let told = (OwnCapability::Vendor(0), vec![0x2d, 0, 0x77]);
     assert_eq!(take(&of_second).capabilities, [told]);
     card.guest.power_off().expect("the guest ends");
+}
+
+#[test]
+fn the_stock_driver_of_uio_hears_of_a_line_by_its_status() {
+    let slot = Slot::default().function(EduDevice::new());
+    let mut card = Card::boot(slot.function(Probe::new(express())));
+    let found = card.run(
+        r#"
+        insmod /lib/modules/uio.ko
+        insmod /lib/modules/uio_pci_generic.ko
+        id="$(cut -c 3- $f0/vendor) $(cut -c 3- $f0/device)"
+        echo "$id" >/sys/bus/pci/drivers/uio_pci_generic/new_id
+        bar=$(bar $f0 0)
+        # The line may interrupt.
+        enable() { put $f0/config 5 '\0' 1; }
+        # Disabled by the handler, and then still asserted.
+        state() { echo "$(get $f0/config 4 2) $(get $f0/config 6 2)"; }
+        # What happens from here on counts for its reads.
+        exec 3</dev/uio0
+        enable; state
+        for count in 1 2; do
+          devmem $((bar + 0x60)) 32 5
+          timeout 60 dd bs=4 count=1 <&3 2>/dev/null | od -A n -t d4 | tr -d ' '; state
+          devmem $((bar + 0x64)) 32 5; state
+          enable
+        done
+        for irq in /proc/irq/*/uio_pci_generic; do sed -n 's/^unhandled //p' ${irq%/*}/spurious; done
+        dmesg | grep 'nobody cared' || true
+        "#,
+    );
+    // Memory (0x2), INTx disabled (0x400); capabilities (0x10), interrupt (0x8).
+    let round = "0402 0018\n0402 0010\n";
+    assert_eq!(found, format!("0002 0010\n1\n{round}2\n{round}0\n"));
 }
