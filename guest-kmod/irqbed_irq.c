@@ -12,8 +12,11 @@
 #include <linux/cache.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
+#include <linux/irq.h>
+#include <linux/irqdesc.h>
 #include <linux/kernel.h>
 #include <linux/minmax.h>
+#include <linux/moduleparam.h>
 #include <linux/pci.h>
 #include <linux/printk.h>
 #include <linux/string.h>
@@ -21,6 +24,7 @@
 #include <asm/tsc.h>
 
 #include "irqbed.h"
+#include "notify.h"
 
 struct irqbed_irq_type {
 	/* As the module parameter says it, and for messages. */
@@ -267,36 +271,71 @@ static int irqbed_prepare_context(struct irqbed_device *idev)
 	return devm_add_action_or_reset(&idev->pdev->dev, irqbed_cancel, idev);
 }
 
+/* Whether the kernel runs the handler that was given to it in a thread. */
+static bool irqbed_is_forced(unsigned int irq, bool threaded, const void *data)
+{
+	const struct irq_desc *desc = irq_data_to_desc(irq_get_irq_data(irq));
+	const struct irqaction *action = desc->action;
+
+	/* Ours is in the list until it is freed; others are on a line only. */
+	while (action && action->dev_id != data)
+		action = action->next;
+	return action && (threaded ? !!action->secondary : !!action->thread);
+}
+
+/* For whoever reads the stamps: said in the module parameter 'forced_thread'. */
+static bool irqbed_forced;
+
+static int irqbed_set_nothing(const char *value, const struct kernel_param *param)
+{
+	return -EPERM;
+}
+
+static const struct kernel_param_ops irqbed_read_only_bool = {
+	.set = irqbed_set_nothing,
+	.get = param_get_bool,
+};
+
+module_param_cb(forced_thread, &irqbed_read_only_bool, &irqbed_forced, 0444);
+__MODULE_PARM_TYPE(forced_thread, "bool");
+MODULE_PARM_DESC(forced_thread,
+		 "Read only: whether the kernel runs the interrupt handler in a thread, as PREEMPT_RT does with context=hardirq where a notifier's locks may sleep");
+
 static int irqbed_request(struct irqbed_device *idev, u32 nr,
 			  irq_handler_t handler, irq_handler_t thread,
 			  void *data)
 {
 	/*
 	 * IRQF_NO_THREAD: the command line's 'threadirqs' must not move what
-	 * is measured. With PREEMPT_RT it must, the locks behind a notifier
-	 * sleep there; and a lockdep that checks for PREEMPT_RT on other
-	 * kernels goes by the same flag. On a line all handlers are forced into
-	 * threads or none is: there the others decide.
+	 * is measured. A handler that calls the notifier must let PREEMPT_RT do
+	 * so, where the notifier's locks sleep; and a lockdep that checks for
+	 * PREEMPT_RT on other kernels goes by the same flag. A handler that puts
+	 * the drain off takes raw locks alone. On a line all handlers are forced
+	 * into threads or none is: there the others decide.
 	 */
-	unsigned long flags = IS_ENABLED(CONFIG_PREEMPT_RT) ||
-			      IS_ENABLED(CONFIG_PROVE_RAW_LOCK_NESTING) ||
-			      irqbed_irq_type->line ?
-			      0 : IRQF_NO_THREAD;
+	bool sleeps = IS_ENABLED(CONFIG_PREEMPT_RT) ||
+		      IS_ENABLED(CONFIG_PROVE_RAW_LOCK_NESTING);
+	bool may_be_forced = irqbed_irq_type->line ||
+			     (sleeps && !irqbed_context->deferred &&
+			      !irqbed_notifier->raw);
+	unsigned long flags = may_be_forced ? 0 : IRQF_NO_THREAD;
 	struct device *dev = &idev->pdev->dev;
 	const char *name;
-	int err;
+	int irq, err;
 
 	if (irqbed_irq_type->line)
 		flags |= IRQF_SHARED;
 	name = devm_kasprintf(dev, GFP_KERNEL, "irqbed%d-%u", idev->id, nr);
 	if (!name)
 		return -ENOMEM;
-	err = devm_request_threaded_irq(dev, pci_irq_vector(idev->pdev, nr),
-					handler, thread, flags, name, data);
+	irq = pci_irq_vector(idev->pdev, nr);
+	err = devm_request_threaded_irq(dev, irq, handler, thread, flags, name,
+					data);
 	if (err)
 		return dev_err_probe(dev, err,
 				     "cannot take the interrupt of vector %u\n",
 				     nr);
+	irqbed_forced = irqbed_is_forced(irq, thread, data);
 	return 0;
 }
 

@@ -54,7 +54,7 @@ struct irqbed_queue *irqbed_queue_new(u32 vectors, u32 size,
 	queue->eventfd = eventfd;
 	INIT_LIST_HEAD(&queue->ending);
 	queue->header->size = size;
-	spin_lock_init(&queue->lock);
+	raw_spin_lock_init(&queue->lock);
 	init_waitqueue_head(&queue->wait);
 	mutex_init(&queue->reader);
 	return queue;
@@ -144,7 +144,7 @@ bool irqbed_queue_push(struct irqbed_ring *ring, struct irqbed_queue *queue,
 	unsigned long flags;
 	u64 used;
 
-	spin_lock_irqsave(&queue->lock, flags);
+	raw_spin_lock_irqsave(&queue->lock, flags);
 	/*
 	 * The tail may be the process's own: a wrong one is more in use than
 	 * there is, and harms only that process. Its reads of the ring are over
@@ -154,7 +154,7 @@ bool irqbed_queue_push(struct irqbed_ring *ring, struct irqbed_queue *queue,
 	if (unlikely(used > queue->size || room > queue->size - used)) {
 		WRITE_ONCE(queue->header->dropped, queue->header->dropped + 1);
 		ring->counters.queue_full++;
-		spin_unlock_irqrestore(&queue->lock, flags);
+		raw_spin_unlock_irqrestore(&queue->lock, flags);
 		return false;
 	}
 	irqbed_queue_write(queue, queue->head, &event->message,
@@ -164,7 +164,7 @@ bool irqbed_queue_push(struct irqbed_ring *ring, struct irqbed_queue *queue,
 	queue->head += room;
 	/* A reader that sees the head sees the event. */
 	smp_store_release(&queue->header->head, queue->head);
-	spin_unlock_irqrestore(&queue->lock, flags);
+	raw_spin_unlock_irqrestore(&queue->lock, flags);
 	ring->counters.sent++;
 	return true;
 }

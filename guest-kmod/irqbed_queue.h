@@ -56,9 +56,9 @@ struct irqbed_queue {
 	/*
 	 * Guards the head against rings that are drained at the same time.
 	 * Taken in the context that the module was loaded with, hard interrupts
-	 * among them.
+	 * among them; raw, as these take no other under PREEMPT_RT.
 	 */
-	spinlock_t lock;
+	raw_spinlock_t lock;
 	wait_queue_head_t wait;
 	/* To be signalled, or NULL. */
 	struct eventfd_ctx *eventfd;

@@ -24,6 +24,11 @@ struct irqbed_notifier {
 	/* Whether O_ASYNC of a file with a queue does. */
 	bool takes_async;
 	/*
+	 * Whether notify() takes no lock but raw ones: then a hard interrupt may
+	 * call it under PREEMPT_RT, too.
+	 */
+	bool raw;
+	/*
 	 * Before the first event and after the last one, in process context;
 	 * both may be NULL.
 	 */

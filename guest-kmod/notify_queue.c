@@ -112,5 +112,6 @@ static void irqbed_mmap_notify(struct irqbed_ring *ring,
 const struct irqbed_notifier irqbed_notify_mmap = {
 	.name = "mmap",
 	.takes_queues = true,
+	.raw = true,
 	.notify = irqbed_mmap_notify,
 };

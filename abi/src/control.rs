@@ -36,6 +36,10 @@ pub struct Hello {
     pub irqbed: u32,
     /// Kernel release, as `uname -r`.
     pub kernel: String,
+    /// Kernel version, as `uname -v`: it names PREEMPT_RT where that is on. Agents of
+    /// other versions of this protocol may leave it out.
+    #[serde(default)]
+    pub version: String,
     /// Version of the agent.
     pub agent: String,
 }

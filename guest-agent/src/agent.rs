@@ -59,6 +59,7 @@ impl Agent {
         self.line.send(&Hello {
             irqbed: CONTROL_VERSION,
             kernel: uname().release().to_string_lossy().into_owned(),
+            version: uname().version().to_string_lossy().into_owned(),
             agent: env!("CARGO_PKG_VERSION").to_owned(),
         })?;
         loop {

@@ -34,6 +34,7 @@ use crate::{
 pub use faults::refusal;
 use stamps::distributions;
 pub(crate) use stamps::sample;
+use told::context_of;
 
 /// Results in wall time claim to be this good.
 pub const CLAIM: Nanos = Nanos(1_000);
@@ -268,9 +269,13 @@ impl Bench {
             .map(|(before, after)| WallClock::between(&before, &after));
         let duration = Nanos(u64::try_from(run.duration.as_nanos()).unwrap_or(u64::MAX));
         let (histograms, timeline) = distributions(&run.traces, wall.as_ref(), duration);
+        let forced = match driver(self.pair.mechanism) {
+            Driver::Ours(_) => session.handler_forced_by(&self.machine.kernel_parameters)?,
+            Driver::Vfio => None,
+        };
         let result = RunResult {
             mechanism: self.pair.mechanism.as_str().to_owned(),
-            context: self.pair.context.as_str().to_owned(),
+            context: context_of(self.pair.context, forced),
             clock: wall.map_or(Clock::instructions(), |wall| {
                 Clock::wall(wall.error_bound, wall.drift, CLAIM)
             }),
@@ -289,7 +294,7 @@ impl Bench {
             stages: Stages::from(&histograms),
             timeline,
             turns: None,
-            notes: self.notes(&run),
+            notes: self.notes(&run, forced),
         };
         Ok(Recorded {
             result,

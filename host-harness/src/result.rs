@@ -155,6 +155,16 @@ pub struct RunResult {
 }
 
 impl RunResult {
+    /// The context for a narrow column, with a star where the kernel moves the
+    /// handler into a thread; a note says so.
+    #[must_use]
+    pub fn context_in_short(&self) -> String {
+        match self.context.split_once(" (") {
+            Some((context, _)) => format!("{context}*"),
+            None => self.context.clone(),
+        }
+    }
+
     /// The context, and the way to reply where there is one.
     #[must_use]
     pub fn context_and_reply(&self) -> String {

@@ -7,16 +7,30 @@ use std::collections::BTreeMap;
 use super::{Bench, faults};
 use crate::{
     measure::{Rate, Run},
-    mechanism::{Driver, driver},
+    mechanism::{Context, Driver, driver},
     pin::Placement,
     qemu::{ClockKind, STEADY},
     result::Parameters,
 };
 
+/// The context as a result names it: a handler that the kernel moves into a thread
+/// is no hard interrupt.
+pub(super) fn context_of(context: Context, forced: Option<&str>) -> String {
+    match forced {
+        Some(by) => format!("{} (threaded by {by})", context.as_str()),
+        None => context.as_str().to_owned(),
+    }
+}
+
 impl Bench {
     /// What a reader of the figures should know, one sentence each.
-    pub(super) fn notes(&self, run: &Run) -> Vec<String> {
+    pub(super) fn notes(&self, run: &Run, forced: Option<&str>) -> Vec<String> {
         let mut notes = faults::notes(run);
+        notes.extend(forced.map(|by| {
+            format!(
+                "* {by} has the kernel run the interrupt handler in a thread, which stamps `isr`"
+            )
+        }));
         notes.extend(self.notes_of_clock());
         notes
     }

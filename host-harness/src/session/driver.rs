@@ -16,6 +16,9 @@ use crate::units::span;
 /// How long the device may take to be enabled by a driver that has loaded.
 const READY_LIMIT: Duration = Duration::from_secs(5);
 
+/// Where the driver says whether its handler runs in a thread.
+const FORCED_THREAD: &str = "/sys/module/irqbed/parameters/forced_thread";
+
 impl Session {
     /// Loads the driver and waits until it has enabled the device, if there is one.
     ///
@@ -52,6 +55,29 @@ impl Session {
                 quoted("the guest said", &self.kernel_log()?)
             )))
         }
+    }
+
+    /// What makes the kernel run the handler of the loaded driver in a thread, if
+    /// something does: `PREEMPT_RT`, where the notifier's locks may sleep, or the
+    /// kernel parameter `threadirqs`. A guest where neither is possible is not asked:
+    /// it is as it was.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub fn handler_forced_by(
+        &mut self,
+        kernel_parameters: &[String],
+    ) -> Result<Option<&'static str>, SessionError> {
+        const THREADIRQS: &str = "threadirqs";
+        let by = if self.hello().version.contains("PREEMPT_RT") {
+            "PREEMPT_RT"
+        } else if kernel_parameters.iter().any(|word| word == THREADIRQS) {
+            THREADIRQS
+        } else {
+            return Ok(None);
+        };
+        let (_, forced, _) = self.run(&["cat", FORCED_THREAD])?;
+        Ok((forced.trim() == "Y").then_some(by))
     }
 
     /// Unloads the driver.

@@ -86,7 +86,12 @@ fn forward(text: &mut String, results: &[&RunResult], first: &RunResult, saturat
         .map(|stats| stats.max)
         .max();
     for result in results {
-        let _ = write!(text, "{:20}{:9}", result.mechanism, result.context);
+        let _ = write!(
+            text,
+            "{:20}{:9}",
+            result.mechanism,
+            result.context_in_short()
+        );
         let stats = result.stages.get(&compared);
         let cells = stats.map(|stats| figures(stats, largest.unwrap_or(0)));
         for (column, _) in SHOWN {

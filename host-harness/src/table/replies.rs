@@ -49,7 +49,8 @@ fn lines(text: &mut String, results: &[&RunResult], stage: Stage, unit: &str) {
             Some(replies) => (&*replies.by, replies.account.delivered),
             None => ("-", 0),
         };
-        let _ = write!(text, "{:19}{:10}{by:10}", result.mechanism, result.context);
+        let context = result.context_in_short();
+        let _ = write!(text, "{:19}{context:10}{by:10}", result.mechanism);
         let cells = stats.map(|stats| figures(stats, largest.unwrap_or(0)));
         for (column, _) in SHOWN {
             let cell = cells.as_ref().map_or("-", |cells| &cells[column]);
