@@ -104,6 +104,10 @@ coverage *ARGS: setup
 faults-campaign SEEDS='1000' FIRST='0': setup
     @IRQBED_SEEDS={{SEEDS}} IRQBED_FIRST_SEED={{FIRST}} images/cargo.sh test --test guest -- --ignored --nocapture seeds_of_a_campaign
 
+# Run the guest tests on each of these kernels, and print a table: `test-matrix 6.1 7.3`
+test-matrix *NAMES:
+    @images/test-matrix.sh "$@"
+
 # Compare the instructions of every mechanism with those that are kept; fails where one grew
 bench-check *ARGS: setup
     @bench/check.sh check "$@"

@@ -143,11 +143,12 @@ pinned() {
 
 # pinned_kernel FIXED NUMBER REST: the same of a kernel, whose packages have its
 # release in their names. A newer one of its series and flavour has another number.
+# The headers decide: an archive keeps images of older kernels without them.
 pinned_kernel() {
   local release=$1$2$3 pattern="${1//./[.]}[0-9]+${3//+/[+]}"
-  if [ -z "$(newest "linux-image-$release")" ]; then
-    release=$(apt-cache -c "$APT/apt.conf" search --names-only "^linux-image-$pattern\$" |
-      sed -E 's/^linux-image-([^ ]+) .*/\1/' | sort -V | tail -n 1)
+  if [ -z "$(newest "linux-headers-$release")" ]; then
+    release=$(apt-cache -c "$APT/apt.conf" search --names-only "^linux-headers-$pattern\$" |
+      sed -E 's/^linux-headers-([^ ]+) .*/\1/' | sort -V | tail -n 1)
     [ -z "$release" ] || say "kernel: the archive has moved on from $1$2$3 to $release"
   fi
   echo "$release"

@@ -155,13 +155,15 @@ fn an_archive_without_the_package_answers_nothing() {
 #[test]
 fn a_kernel_is_replaced_by_the_newest_of_its_series_and_flavour() {
     let packages = [
-        "linux-image-7.3.4+deb13-amd64",
-        "linux-image-7.3.4+deb13-rt-amd64",
-        "linux-image-7.3.9+deb13-amd64",
-        "linux-image-7.3.10+deb13-amd64",
-        "linux-image-7.3.11+deb13-rt-amd64",
-        "linux-image-7.3.12+deb13-amd64-dbg",
-        "linux-image-7.30.1+deb13-amd64",
+        "linux-headers-7.3.4+deb13-amd64",
+        "linux-headers-7.3.4+deb13-rt-amd64",
+        "linux-headers-7.3.9+deb13-amd64",
+        "linux-headers-7.3.10+deb13-amd64",
+        "linux-headers-7.3.11+deb13-rt-amd64",
+        "linux-headers-7.3.12+deb13-common",
+        "linux-headers-7.30.1+deb13-amd64",
+        // Nothing can be built for one that is left without headers.
+        "linux-image-7.3.13+deb13-amd64",
     ];
     let packages = packages.map(|name| (name, "1")).to_vec();
     let archive = Archive::of(&[("stable", packages)]);

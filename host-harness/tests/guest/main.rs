@@ -14,6 +14,7 @@ mod genetlink;
 mod hotplug;
 mod interrupts;
 mod io_uring;
+mod kernels;
 mod lifecycle;
 mod listeners;
 mod load;

@@ -44,9 +44,14 @@ const SLOW: [&str; 3] = [
 ];
 
 /// Kernel that the guests boot, where it is not the stock one: `./just test-debug`
-/// says so.
+/// and `./just test-matrix` say so.
 pub fn kernel() -> Option<String> {
     std::env::var("IRQBED_TEST_KERNEL").ok()
+}
+
+/// Says why a test cannot be run; `./just test-matrix` does not count it as passed.
+pub fn skip(why: &str) {
+    println!("skipped: {why}");
 }
 
 pub fn artefacts() -> Artefacts {
@@ -64,7 +69,7 @@ pub fn machine(clock: ClockKind) -> Machine {
         .expect("TCG always works")
         .accelerator;
     let mut machine = Machine::new(accelerator, clock);
-    if kernel().is_some() {
+    if kernel().is_some_and(|name| name.ends_with("-debug")) {
         // One that checks keeps account of all memory, in memory.
         machine.memory_mib *= 2;
     }
