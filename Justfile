@@ -124,6 +124,10 @@ gate-check *ARGS: setup
 hostile *ARGS:
     @images/hostile.sh "$@"
 
+# Kill COUNT of those who take part in tests at random moments; SEED repeats them
+kills COUNT='200' SEED='1': setup
+    @IRQBED_KILLS={{quote(COUNT)}} IRQBED_SEED={{quote(SEED)}} images/cargo.sh test --test cli -- --ignored --nocapture kills::
+
 # Take the project's own figures; `figures fresh` times a first run
 figures *ARGS: setup
     @bench/figures.sh "$@"

@@ -63,6 +63,7 @@ fn remedy(messages: &[String]) -> &'static str {
             && (line.contains("not a valid") || line.contains("not found"))
     };
     let no_plugin = |line: &String| line.contains("plugin requires API version");
+    let no_device = |line: &String| line.contains(r#"-device {"driver":"vfio-user-pci","#);
     if messages.iter().any(no_plugin) {
         "its plugins are of another version: unset IRQBED_QEMU, or set it to a QEMU 11.1"
     } else if messages.iter().any(no_holder) {
@@ -70,6 +71,8 @@ fn remedy(messages: &[String]) -> &'static str {
          modules of that QEMU"
     } else if messages.iter().any(no_client) {
         "it has no vfio-user client: unset IRQBED_QEMU, or set it to a QEMU of 10.1 or newer"
+    } else if messages.iter().any(no_device) {
+        "a device model ended, or refused, before QEMU was connected to it: see what it said"
     } else {
         "`./just doctor` says whether this QEMU will do"
     }
@@ -97,6 +100,8 @@ mod tests {
         assert!(other.contains("QEMU 11.1"), "{other}");
         let bare = said("qemu: -device x: 'virtio-gpu-pci' is not a valid device model name");
         assert!(bare.contains("display modules"), "{bare}");
+        let gone = r#"qemu: -device {"driver":"vfio-user-pci","socket":{"path":"/proc/self/fd/9"}}: Failed to connect to '/proc/self/fd/9': Connection refused"#;
+        assert!(said(gone).contains("device model"), "{gone}");
         assert!(said("qemu: could not load kernel").contains("doctor"));
     }
 }

@@ -14,6 +14,7 @@ mod fault;
 mod guest;
 mod json;
 mod kernel;
+mod kills;
 mod mmio;
 mod plug;
 mod ports;

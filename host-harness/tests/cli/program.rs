@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::sandbox::{HANG, Sandbox, wait_until};
 
@@ -79,6 +79,15 @@ impl Running {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.id()).expect("a process id");
         kill_process(pid, signal).expect("it is ours and not yet waited for");
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_alive(&self) -> bool {
+        let pid = Pid::from_raw(self.id()).expect("a process id");
+        // It is not waited for: that is for `wait` to do.
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = waitid(WaitId::Pid(pid), look).expect("a child of ours");
+        ended.is_none()
     }
 
     /// Waits until it has said so on standard error.
