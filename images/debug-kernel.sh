@@ -47,10 +47,12 @@ run debug-kernel-config "${make[@]}" KCONFIG_ALLCONFIG="$config" allnoconfig ||
 lost=$(grep CONFIG_ "$config" | grep -vxF -f "$tree/.config" || true)
 [ -z "$lost" ] || die "this kernel cannot have what $config asks for: $(paste -sd ' ' <<<"$lost")"
 say "debug-kernel: building, which takes some minutes"
-run debug-kernel nice "${make[@]}" vmlinux modules || die "the debug kernel does not build: $(why debug-kernel)"
+run debug-kernel nice "${make[@]}" bzImage modules || die "the debug kernel does not build: $(why debug-kernel)"
 readelf --notes "$tree/vmlinux" | grep -q '^ *Xen .*0x00000012' || die "the debug kernel does not start by PVH"
 # It takes its symbols along in its own table.
 strip -o "$new/vmlinux" "$tree/vmlinux"
+# From this one a guest that is suspended to RAM resumes.
+cp "$tree/arch/x86/boot/bzImage" "$new/vmlinuz"
 run debug-kernel-modules "${make[@]}" modules_install INSTALL_MOD_PATH="$new" INSTALL_MOD_STRIP=1 ||
   die "the debug kernel's modules are not complete: $(why debug-kernel-modules)"
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # kernel.sh [NAME]: a stock Debian kernel (images/versions has their names), or
 # the one that checks: the image uncompressed (it boots by PVH and saves the
-# guest the unpacking), its modules, and the headers as a folder that modules
-# build against, with a compiler that can. In .irqbed/kernels/NAME/kernel; the
+# guest the unpacking) and as it was (a guest that is suspended to RAM resumes
+# from no other), its modules, and the headers as a folder that modules build
+# against, with a compiler that can. In .irqbed/kernels/NAME/kernel; the
 # guest's own kernel, which is the one without a name, in .irqbed/kernel.
 # kernel.sh --list: the names, and which of them are here.
 set -euo pipefail
@@ -64,7 +65,7 @@ if [ $# -eq 0 ]; then
 else
   wanted=imageheaders
 fi
-recipe="3 $fixed$number$rest"
+recipe="4 $fixed$number$rest"
 is_there() { sealed "$home/kernel" "$recipe $wanted" || sealed "$home/kernel" "$recipe imageheaders"; }
 compiler() { [[ $wanted != *headers* ]] || "$IMAGES/compiler.sh" "$home/kernel/build" >/dev/null; }
 is_there && compiler && exit
@@ -135,7 +136,8 @@ if [[ $wanted == *image* ]]; then
   wait $! ||
     die "no kernel that starts by PVH came out of vmlinuz-$release: $(why kernel-image)"
   mv "$new/boot/config-$release" "$new/config" 2>/dev/null || mv "$new/lib/modules/$release/config" "$new/config"
-  rm -rf "${new:?}"/{boot,etc} "$new/lib/modules/$release/vmlinuz"
+  mv "$new/boot/vmlinuz-$release" "$new/vmlinuz" 2>/dev/null || mv "$new/lib/modules/$release/vmlinuz" "$new/vmlinuz"
+  rm -rf "${new:?}"/{boot,etc}
   ln -s "lib/modules/$release" "$new/modules"
   rm -f "$new/modules"/{build,source}
 fi

@@ -9,6 +9,7 @@
 mod kernel;
 mod listener;
 mod mechanism;
+mod suspend;
 
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 
@@ -20,6 +21,7 @@ pub use kernel::{
 };
 pub use listener::{Behaviour, ListenerReport, ListenerSpec, Load};
 pub use mechanism::{Mechanism, ReplyBy};
+pub use suspend::{PmTest, SleepState, Suspend};
 
 use crate::{counters::Counters, reply::ReplyRequest};
 
@@ -185,6 +187,10 @@ pub enum Request {
     /// The time of the program that is watched is up now; asked while it runs.
     /// Answer, behind those to [`Request::Watch`]: [`Reply::Done`].
     EndWatch,
+    /// Suspend the guest, while a program is watched, too. Answers:
+    /// [`Reply::Suspending`] just before, and [`Reply::Done`] when it has resumed.
+    /// A blank line wakes it from suspend to idle; awake it takes no notice of one.
+    Suspend(Suspend),
     /// Load a module from a file of the guest, and before it what it needs of
     /// the kernel's own modules where they are there. Answer: [`Reply::Done`].
     InsertModule {
@@ -255,6 +261,8 @@ pub enum Reply {
     },
     /// The agent spins on the ping from now on.
     Calibrating,
+    /// The guest suspends now.
+    Suspending,
     /// A listener is subscribed.
     Listening {
         /// Number of the listener, counted from 0.

@@ -2,7 +2,7 @@
 //! Serves the harness: takes each request from the control line, has it
 //! carried out, and answers.
 
-use std::{process::Command, time::Duration};
+use std::{ops::ControlFlow, os::fd::BorrowedFd, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use irqbed_abi::control::{CONTROL_VERSION, Hello, ListenerSpec, Reply, Request};
@@ -21,13 +21,15 @@ use crate::{
     load::Disturbance,
     module, netlink, program,
     raw::{self, Destination},
-    repliers, shell, symbols, vfio,
-    watch::{self, Limits},
+    repliers, shell, suspend, symbols, vfio,
+    watch::{self, Caller},
 };
 
 /// What PID 1 knows.
 pub struct Agent {
     line: Line,
+    /// What came while a program was watched, and has ended it.
+    unserved: Option<Incoming>,
     log: Kmsg,
     /// The place of [`Request::KernelMessages`] in the log, once it was asked.
     messages: Option<Kmsg>,
@@ -44,6 +46,7 @@ impl Agent {
         let log = Kmsg::from_start().context("cannot open /dev/kmsg")?;
         Ok(Self {
             line,
+            unserved: None,
             log,
             messages: None,
             children: Children::default(),
@@ -63,7 +66,11 @@ impl Agent {
             agent: env!("CARGO_PKG_VERSION").to_owned(),
         })?;
         loop {
-            let answer = match self.line.next()? {
+            let incoming = match self.unserved.take() {
+                Some(incoming) => incoming,
+                None => self.line.next()?,
+            };
+            let answer = match incoming {
                 Incoming::End => return Ok(()),
                 Incoming::Malformed(error) => Err(anyhow::anyhow!(error)),
                 Incoming::Request(Request::PowerOff) => {
@@ -73,10 +80,7 @@ impl Agent {
                 }
                 Incoming::Request(request) => self.carry_out(request),
             };
-            let answer = answer.unwrap_or_else(|error| Reply::Failed {
-                error: format!("{error:#}").replace('\n', " "),
-            });
-            self.line.send(&answer)?;
+            self.line.send(&answer.unwrap_or_else(failed))?;
         }
     }
 
@@ -124,6 +128,9 @@ impl Agent {
             } => self.watch(&argv, &directory, Duration::from_millis(limit_ms)),
             // It came while the program ran, and has ended it.
             Request::EndWatch => Ok(Reply::Done),
+            Request::Suspend(suspend) => {
+                suspend::run(suspend, &mut self.line).map(|()| Reply::Done)
+            }
             Request::InsertModule { path, parameters } => {
                 let inspector = &mut self.inspector;
                 insert::insert(children, inspector, &path, &parameters).map(|()| Reply::Done)
@@ -170,19 +177,16 @@ impl Agent {
             .current_dir(directory)
             .env_clear()
             .envs([("PATH", PATH), ("HOME", directory)]);
-        let line = &mut self.line;
-        let asked = line.handle().context("cannot watch the control line")?;
-        let limits = Limits {
-            time: limit,
-            asked: Some(&asked),
+        let mut harness = Harness {
+            line: &mut self.line,
+            unserved: &mut self.unserved,
         };
         let Self {
             children,
             inspector,
             ..
         } = self;
-        let say = |said| line.send(&said);
-        let ending = watch::run(children, inspector, &mut command, limits, say)?;
+        let ending = watch::run(children, inspector, &mut command, limit, &mut harness)?;
         watch::kill_all();
         Ok(Reply::Ended(ending))
     }
@@ -205,6 +209,44 @@ impl Agent {
             .calibration()
             .context("the instrument BAR is too small")?;
         calibrate::serve(words, || self.line.send(&Reply::Calibrating))
+    }
+}
+
+/// The harness while a program is watched.
+struct Harness<'a> {
+    line: &'a mut Line,
+    unserved: &'a mut Option<Incoming>,
+}
+
+impl Caller for Harness<'_> {
+    fn say(&mut self, said: Reply) -> Result<()> {
+        self.line.send(&said)
+    }
+
+    fn line(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.line.as_fd())
+    }
+
+    fn hear(&mut self) -> Result<ControlFlow<()>> {
+        match self.line.next_at_once()? {
+            None => {}
+            Some(Incoming::Request(Request::Suspend(suspend))) => {
+                let resumed = suspend::run(suspend, self.line);
+                let answer = resumed.map_or_else(failed, |()| Reply::Done);
+                self.line.send(&answer)?;
+            }
+            other => {
+                *self.unserved = other;
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+fn failed(error: anyhow::Error) -> Reply {
+    Reply::Failed {
+        error: format!("{error:#}").replace('\n', " "),
     }
 }
 

@@ -4,14 +4,17 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    io::{ErrorKind, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
 };
 
 use anyhow::{Context, Result};
 use irqbed_abi::control::Request;
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     termios::{
         ControlModes, OptionalActions, SpecialCodeIndex, speed, tcdrain, tcgetattr, tcsetattr,
@@ -79,32 +82,53 @@ impl Line {
         self.watch = Some(watch);
     }
 
-    /// Another handle of the line, which is readable when something comes.
-    pub fn handle(&self) -> io::Result<OwnedFd> {
-        self.file.try_clone().map(OwnedFd::from)
+    /// What is readable when something comes.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Waits for the next line.
     pub fn next(&mut self) -> Result<Incoming> {
         loop {
-            if let Some(line) = self.take_line() {
-                if std::mem::take(&mut self.skipping) {
-                    continue;
-                }
-                return Ok(parse(&line));
-            }
-            if self.pending.len() > LONGEST {
-                self.pending = Vec::new();
-                if !std::mem::replace(&mut self.skipping, true) {
-                    return Ok(Incoming::Malformed(format!(
-                        "a line longer than {LONGEST} bytes"
-                    )));
-                }
+            if let Some(incoming) = self.take() {
+                return Ok(incoming);
             }
             if !self.fill()? {
                 return Ok(Incoming::End);
             }
         }
+    }
+
+    /// The next line, if it is there.
+    pub fn next_at_once(&mut self) -> Result<Option<Incoming>> {
+        loop {
+            if let Some(incoming) = self.take() {
+                return Ok(Some(incoming));
+            }
+            if !is_readable(self.file.as_fd())? {
+                return Ok(None);
+            }
+            if !self.fill()? {
+                return Ok(Some(Incoming::End));
+            }
+        }
+    }
+
+    /// The first line that came. Blank ones wake the guest and mean nothing else.
+    fn take(&mut self) -> Option<Incoming> {
+        while let Some(line) = self.take_line() {
+            if !std::mem::take(&mut self.skipping) && !line.trim_ascii().is_empty() {
+                return Some(parse(&line));
+            }
+        }
+        if self.pending.len() > LONGEST {
+            self.pending = Vec::new();
+            if !std::mem::replace(&mut self.skipping, true) {
+                let why = format!("a line longer than {LONGEST} bytes");
+                return Some(Incoming::Malformed(why));
+            }
+        }
+        None
     }
 
     fn take_line(&mut self) -> Option<Vec<u8>> {
@@ -162,6 +186,16 @@ impl Line {
     }
 }
 
+/// Whether a read of this descriptor would not wait.
+pub fn is_readable(file: BorrowedFd<'_>) -> Result<bool> {
+    let mut waiting = [PollFd::from_borrowed_fd(file, PollFlags::IN)];
+    match poll(&mut waiting, Some(&Timespec::default())) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error).context("cannot look at the control line"),
+    }
+}
+
 fn parse(line: &[u8]) -> Incoming {
     match serde_json::from_slice(line) {
         Ok(request) => Incoming::Request(request),
@@ -213,10 +247,29 @@ mod tests {
 
     #[test]
     fn a_line_of_no_meaning_does_not_end_the_talk() {
-        let heard = hear(b"oops\n\xff\n\n{\"do\":\"flush\"}\n");
-        assert_eq!(heard.len(), 4);
+        let heard = hear(b"oops\n\xff\n{\"do\":\"flush\"}\n");
+        assert_eq!(heard.len(), 3);
         assert!(matches!(&heard[0], Incoming::Malformed(why) if why.contains("oops")));
-        assert_eq!(heard[3], Incoming::Request(Request::Flush));
+        assert_eq!(heard[2], Incoming::Request(Request::Flush));
+    }
+
+    #[test]
+    fn blank_lines_wake_and_mean_nothing() {
+        let heard = hear(b"\n\n{\"do\":\"flush\"}\n\n");
+        assert_eq!(heard, [Incoming::Request(Request::Flush)]);
+    }
+
+    #[test]
+    fn a_line_that_has_not_come_is_not_waited_for() {
+        let (mut line, mut theirs) = pair();
+        assert_eq!(line.next_at_once().expect("none"), None);
+        theirs.write_all(b"\n\n{\"do\":").expect("room");
+        assert_eq!(line.next_at_once().expect("none"), None);
+        theirs.write_all(b"\"flush\"}\n").expect("room");
+        let flush = Incoming::Request(Request::Flush);
+        assert_eq!(line.next_at_once().expect("one"), Some(flush));
+        drop(theirs);
+        assert_eq!(line.next_at_once().expect("end"), Some(Incoming::End));
     }
 
     #[test]

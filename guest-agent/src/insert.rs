@@ -22,7 +22,7 @@ use crate::{
     children::{Children, SELF},
     inspect::Inspector,
     module::{self, FOLDER},
-    watch::{self, Limits},
+    watch,
 };
 
 /// First argument of the process that does it.
@@ -60,11 +60,8 @@ fn in_a_process(
         children,
         inspector,
         Command::new(SELF).arg(ROLE).args(arguments),
-        Limits {
-            time: LIMIT,
-            asked: None,
-        },
-        |reply| {
+        LIMIT,
+        &mut |reply| {
             if let Reply::Said { text, .. } = reply {
                 why += &text;
             }

@@ -43,6 +43,7 @@ mod scheduling;
 mod shell;
 mod signal;
 mod stats;
+mod suspend;
 mod symbols;
 mod tsc;
 mod uring;

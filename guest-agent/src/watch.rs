@@ -5,7 +5,11 @@
 use std::{
     fs::{self, File},
     io::Read,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    ops::ControlFlow,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -21,6 +25,7 @@ use rustix::{
 
 use crate::{
     children::{Children, Ended},
+    control::is_readable,
     inspect::Inspector,
 };
 
@@ -32,25 +37,37 @@ const SLICE: Duration = Duration::from_millis(200);
 /// their turn.
 const TURN: usize = 16 << 10;
 
-/// When a program has to end.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits<'a> {
-    /// How long it may take.
-    pub time: Duration,
-    /// It is ended when this becomes readable.
-    pub asked: Option<&'a OwnedFd>,
+/// Who has a program run.
+pub trait Caller {
+    /// Takes what the program says.
+    fn say(&mut self, said: Reply) -> Result<()>;
+
+    /// What is readable when the caller asks for something.
+    fn line(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Hears what the caller asks for, which may be that the program ends.
+    fn hear(&mut self) -> Result<ControlFlow<()>> {
+        Ok(ControlFlow::Continue(()))
+    }
 }
 
-/// Runs a program until it ends or has to. `say` takes what it says, and `inspector` looks
-/// meanwhile.
+impl<F: FnMut(Reply) -> Result<()>> Caller for F {
+    fn say(&mut self, said: Reply) -> Result<()> {
+        self(said)
+    }
+}
+
+/// Runs a program until it ends or has to; `inspector` looks meanwhile.
 pub fn run(
     children: &mut Children,
     inspector: &mut Inspector,
     command: &mut Command,
-    limits: Limits<'_>,
-    mut say: impl FnMut(Reply) -> Result<()>,
+    limit: Duration,
+    caller: &mut impl Caller,
 ) -> Result<Ending> {
-    let deadline = Instant::now() + limits.time;
+    let deadline = Instant::now() + limit;
     command
         .process_group(0)
         .stdin(Stdio::null())
@@ -72,12 +89,18 @@ pub fn run(
             break Some(ended);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || is_readable(limits.asked)? {
+        if left.is_zero() {
             break None;
         }
-        wait(&watch, limits.asked, &said, left.min(SLICE))?;
+        if let Some(line) = caller.line()
+            && is_readable(line)?
+            && caller.hear()?.is_break()
+        {
+            break None;
+        }
+        wait(&watch, caller.line(), &said, left.min(SLICE))?;
         for stream in &mut said {
-            stream.pass_on(&mut say)?;
+            stream.pass_on(caller)?;
         }
     };
     let processes = match ended {
@@ -89,7 +112,7 @@ pub fn run(
     let in_time = ended.is_some();
     let ended = ended.or_else(|| children.wait_how(pid, KILL));
     for stream in &mut said {
-        stream.finish(&mut say)?;
+        stream.finish(caller)?;
     }
     Ok(match ended {
         Some(Ended::Exited(status)) if in_time => Ending::Exited { status },
@@ -101,19 +124,14 @@ pub fn run(
     })
 }
 
-fn is_readable(file: Option<&OwnedFd>) -> Result<bool> {
-    let Some(file) = file else { return Ok(false) };
-    let mut waiting = [PollFd::new(file, PollFlags::IN)];
-    match poll(&mut waiting, Some(&Timespec::default())) {
-        Ok(count) => Ok(count > 0),
-        Err(Errno::INTR) => Ok(false),
-        Err(error) => Err(error).context("cannot look at the control line"),
-    }
-}
-
-fn wait(watch: &OwnedFd, asked: Option<&OwnedFd>, said: &[Said; 2], limit: Duration) -> Result<()> {
+fn wait(
+    watch: &OwnedFd,
+    line: Option<BorrowedFd<'_>>,
+    said: &[Said; 2],
+    limit: Duration,
+) -> Result<()> {
     let mut waiting = vec![PollFd::new(watch, PollFlags::IN)];
-    waiting.extend(asked.map(|asked| PollFd::new(asked, PollFlags::IN)));
+    waiting.extend(line.map(|line| PollFd::from_borrowed_fd(line, PollFlags::IN)));
     waiting.extend(
         said.iter()
             .filter(|stream| stream.open)
@@ -201,7 +219,7 @@ impl Said {
     }
 
     /// Passes on what is there, at most [`TURN`] bytes of it. Returns how many.
-    fn pass_on(&mut self, say: &mut impl FnMut(Reply) -> Result<()>) -> Result<usize> {
+    fn pass_on(&mut self, caller: &mut impl Caller) -> Result<usize> {
         let mut buffer = [0; 4096];
         let mut passed = 0;
         while self.open && passed < TURN {
@@ -211,7 +229,7 @@ impl Said {
                     passed += count;
                     self.rest.extend(buffer.iter().take(count));
                     let text = take_text(&mut self.rest);
-                    self.say(text, say)?;
+                    self.say(text, caller)?;
                 }
                 Err(_) => break,
             }
@@ -221,22 +239,22 @@ impl Said {
 
     /// Passes on the last of it, and no more than a pipe holds: who still
     /// writes will not end.
-    fn finish(&mut self, say: &mut impl FnMut(Reply) -> Result<()>) -> Result<()> {
+    fn finish(&mut self, caller: &mut impl Caller) -> Result<()> {
         for _ in 0..(64 << 10) / TURN {
-            if self.pass_on(say)? == 0 {
+            if self.pass_on(caller)? == 0 {
                 break;
             }
         }
         let rest = std::mem::take(&mut self.rest);
-        self.say(String::from_utf8_lossy(&rest).into_owned(), say)
+        self.say(String::from_utf8_lossy(&rest).into_owned(), caller)
     }
 
-    fn say(&self, text: String, say: &mut impl FnMut(Reply) -> Result<()>) -> Result<()> {
+    fn say(&self, text: String, caller: &mut impl Caller) -> Result<()> {
         if text.is_empty() {
             return Ok(());
         }
         let stream = self.stream;
-        say(Reply::Said { stream, text })
+        caller.say(Reply::Said { stream, text })
     }
 }
 
@@ -257,34 +275,53 @@ fn take_text(bytes: &mut Vec<u8>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(30);
 
-    fn sh(script: &str, time: Duration) -> (Ending, String, String) {
-        sh_within(script, Limits { time, asked: None })
+    /// Keeps what it hears, and has the program end by whatever comes over its line.
+    #[derive(Default)]
+    struct Kept {
+        stdout: String,
+        stderr: String,
+        line: Option<OwnedFd>,
     }
 
-    fn sh_within(script: &str, limits: Limits<'_>) -> (Ending, String, String) {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        let ending = run(
-            &mut Children::default(),
-            &mut Inspector::default(),
-            Command::new("sh").args(["-c", script]),
-            limits,
-            |reply| {
-                match reply {
-                    Reply::Said {
-                        stream: Stream::Stdout,
-                        text,
-                    } => stdout.push_str(&text),
-                    Reply::Said { text, .. } => stderr.push_str(&text),
-                    other => panic!("{other:?}"),
-                }
-                Ok(())
-            },
-        );
-        (ending.expect("a shell"), stdout, stderr)
+    impl Caller for Kept {
+        fn say(&mut self, said: Reply) -> Result<()> {
+            match said {
+                Reply::Said {
+                    stream: Stream::Stdout,
+                    text,
+                } => self.stdout.push_str(&text),
+                Reply::Said { text, .. } => self.stderr.push_str(&text),
+                other => panic!("{other:?}"),
+            }
+            Ok(())
+        }
+
+        fn line(&self) -> Option<BorrowedFd<'_>> {
+            self.line.as_ref().map(AsFd::as_fd)
+        }
+
+        fn hear(&mut self) -> Result<ControlFlow<()>> {
+            Ok(ControlFlow::Break(()))
+        }
+    }
+
+    fn sh(script: &str, limit: Duration) -> (Ending, String, String) {
+        sh_for(Kept::default(), script, limit)
+    }
+
+    fn sh_for(mut caller: Kept, script: &str, limit: Duration) -> (Ending, String, String) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let mut children = Children::default();
+        let mut inspector = Inspector::default();
+        let ending = run(&mut children, &mut inspector, &mut command, limit, &mut caller);
+        (ending.expect("a shell"), caller.stdout, caller.stderr)
     }
 
     #[test]
@@ -305,13 +342,12 @@ mod tests {
     #[test]
     fn a_program_ends_when_it_is_asked_for() {
         let (asked, mut ours) = std::io::pipe().expect("a pipe");
-        let asked = asked.into();
-        let limits = Limits {
-            time: LONG,
-            asked: Some(&asked),
+        let caller = Kept {
+            line: Some(asked.into()),
+            ..Kept::default()
         };
         std::io::Write::write_all(&mut ours, b"{").expect("room");
-        let (ending, ..) = sh_within("sleep 1000", limits);
+        let (ending, ..) = sh_for(caller, "sleep 1000", LONG);
         assert!(matches!(ending, Ending::Limit { .. }), "{ending:?}");
     }
 

@@ -111,6 +111,14 @@ impl AgentLine {
         Ok(())
     }
 
+    /// Has the line interrupt the guest, which is asked nothing by it.
+    ///
+    /// # Errors
+    /// [`AgentError::Io`].
+    pub fn wake(&mut self) -> Result<(), AgentError> {
+        Ok(self.stream.write_all(b"\n")?)
+    }
+
     /// Waits for an answer; the agent's own refusal is an error.
     ///
     /// # Errors

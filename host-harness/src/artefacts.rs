@@ -88,6 +88,13 @@ pub enum ArtefactError {
          `./just setup`"
     )]
     NotAKernel(PathBuf),
+    /// A guest of this kernel would not resume.
+    #[error(
+        "suspend to RAM needs a bzImage, and there is none at {0}: at the reset from which a \
+         guest resumes QEMU writes an ELF image to memory anew, over the kernel that sleeps \
+         there. Run `./just setup`, or set IRQBED_KERNEL to a bzImage"
+    )]
+    NoBzImage(PathBuf),
     /// The module will not load into the kernel.
     #[error(
         "the module {module} was built for kernel {built_for}, but {kernel} is {release}: \
@@ -172,6 +179,24 @@ impl Artefacts {
             Ok(parts)
         } else {
             Err(ArtefactError::AbsentKernel(name.to_owned()))
+        }
+    }
+
+    /// The same with a kernel image from which a guest resumes after suspend to RAM: the
+    /// bzImage beside the ELF image. The resume begins with a reset of the machine, at
+    /// which QEMU writes the segments of an ELF image to memory once more.
+    ///
+    /// # Errors
+    /// [`ArtefactError::NoBzImage`], [`ArtefactError::Unreadable`].
+    pub fn that_resumes(self) -> Result<Self, ArtefactError> {
+        if is_bzimage(&read(&self.kernel)?) {
+            return Ok(self);
+        }
+        let kernel = self.kernel.with_file_name("vmlinuz");
+        if kernel.is_file() {
+            Ok(Self { kernel, ..self })
+        } else {
+            Err(ArtefactError::NoBzImage(kernel))
         }
     }
 
@@ -319,11 +344,15 @@ pub(crate) fn release(text: &[u8]) -> Option<String> {
         .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 
+fn is_bzimage(image: &[u8]) -> bool {
+    image.get(0x202..0x206) == Some(b"HdrS")
+}
+
 /// The release of a kernel image: the banner of an ELF image, or the version
 /// string that a bzImage's setup header points to (Linux boot protocol 2.00,
 /// offset 0x20e, relative to 0x200).
 fn kernel_release(image: &[u8]) -> Option<String> {
-    if image.get(0x202..0x206) == Some(b"HdrS") {
+    if is_bzimage(image) {
         let pointer = u16::from_le_bytes([*image.get(0x20e)?, *image.get(0x20f)?]);
         let text = image.get(0x200 + usize::from(pointer)..)?;
         return release(text);
@@ -360,6 +389,29 @@ mod tests {
         image[0x202..0x206].copy_from_slice(b"HdrS");
         image[0x20e..0x210].copy_from_slice(&0xffffu16.to_le_bytes());
         assert_eq!(kernel_release(&image), None);
+    }
+
+    #[test]
+    fn a_guest_resumes_from_the_bzimage_beside_an_elf_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let artefacts = Artefacts {
+            kernel: folder.path().join("vmlinux"),
+            ..Artefacts::below(folder.path().to_owned())
+        };
+        fs::write(&artefacts.kernel, b"\x7fELF").unwrap();
+        let error = artefacts.clone().that_resumes().unwrap_err().to_string();
+        assert!(
+            error.contains("vmlinuz") && error.contains("ELF"),
+            "{error}"
+        );
+
+        let bzimage = folder.path().join("vmlinuz");
+        let mut image = vec![0; 0x300];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        fs::write(&bzimage, image).unwrap();
+        let resumable = artefacts.that_resumes().unwrap();
+        assert_eq!(resumable.kernel, bzimage);
+        assert_eq!(resumable.clone().that_resumes().unwrap().kernel, bzimage);
     }
 
     #[test]

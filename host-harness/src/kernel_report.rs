@@ -17,6 +17,8 @@ enum End {
     Rule,
     /// To the line that says that the interrupt is off.
     Disabled,
+    /// To the last line of those that say so of a device that did not suspend or resume.
+    Sleep,
 }
 
 /// What begins a report of the kernel's; of several that fit, the first one counts.
@@ -47,6 +49,8 @@ const SIGNS: &[(&str, End)] = &[
     ("refcount_t: ", End::Line),
     ("ODEBUG: ", End::Line),
     ("DMA-API: ", End::Line),
+    // A process or a work item that cannot be frozen for a suspend.
+    (" refusing to freeze", End::Line),
     // The kernel would not fail the load for it.
     (": unknown parameter '", End::Line),
 ];
@@ -109,6 +113,7 @@ impl Reader {
         if let Some(end) = self.open.take()
             && let Some(finding) = self.found.last_mut()
             && (end != End::Line || text.starts_with("CPU: "))
+            && (end != End::Sleep || fails_to_sleep(text))
             && finding.report.len() < LONGEST
         {
             finding.report.push(text.to_owned());
@@ -148,6 +153,7 @@ impl End {
             Self::Trace => text.contains("---[ end trace"),
             Self::Rule => text.starts_with("====="),
             Self::Disabled => text.contains("Disabling IRQ"),
+            Self::Sleep => !fails_to_sleep(text),
         }
     }
 }
@@ -160,8 +166,17 @@ fn begins(text: &str) -> Option<End> {
     }
     let sign = SIGNS.iter().find(|(sign, _)| text.contains(sign));
     let sign = sign.map(|(_, end)| *end);
+    let sign = sign.or_else(|| fails_to_sleep(text).then_some(End::Sleep));
     let sign = sign.or_else(|| is_unassigned_bar(text).then_some(End::Line));
     sign.or_else(|| text.starts_with(STACK).then_some(End::Stack))
+}
+
+/// Whether a device's callback refused a suspend or failed to resume: the driver's own
+/// function is on the first of several such lines (drivers/base/power/main.c,
+/// `__suspend_report_result()` and `pm_dev_err()`).
+fn fails_to_sleep(text: &str) -> bool {
+    let said = text.split_once(" PM: ").map(|(_, said)| said);
+    said.is_some_and(|said| said.starts_with("failed to ") || said.contains(" returns -"))
 }
 
 /// Whether the kernel had no addresses for a BAR of a device, such as one that was plugged

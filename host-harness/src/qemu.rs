@@ -5,6 +5,7 @@
 //! socket to leave behind; the kernel ends QEMU when this process ends,
 //! however it ends.
 
+mod acpi;
 mod child;
 mod command_line;
 mod machine;
@@ -31,7 +32,9 @@ pub(crate) use child::die_with_parent;
 pub(crate) use threads::{Role, threads};
 
 use crate::{artefacts::Artefacts, console::Console};
-use command_line::{BESIDE_FD, CONSOLE_FD, CONTROL_FD, DEVICE_FD, INITRAMFS_FD, LOG_FD, QMP_FD};
+use command_line::{
+    ACPI_FD, BESIDE_FD, CONSOLE_FD, CONTROL_FD, DEVICE_FD, INITRAMFS_FD, LOG_FD, QMP_FD,
+};
 
 /// QEMU could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +57,7 @@ pub struct Qemu {
     pub console: Console,
     /// What QEMU itself says.
     pub messages: Console,
-    /// Our end of the channel on which it takes commands, of a machine with ports.
+    /// Our end of the channel on which it takes commands, where it takes some.
     pub qmp: Option<UnixStream>,
 }
 
@@ -76,10 +79,13 @@ impl Qemu {
                 .stderr(Stdio::piped());
             let mut descriptors = vec![(control_theirs.into(), CONTROL_FD)];
             let mut qmp = None;
-            if machine.ports > 0 {
+            if machine.takes_commands() {
                 let (ours, theirs) = UnixStream::pair()?;
                 descriptors.push((theirs.into(), QMP_FD));
                 qmp = Some(ours);
+            }
+            if machine.suspends_to_ram {
+                descriptors.push((acpi::of_resume()?.into(), ACPI_FD));
             }
             if let Some(log) = connections.log {
                 descriptors.push((log.share()?.into(), LOG_FD));

@@ -13,6 +13,7 @@ mod module;
 mod options;
 mod process;
 mod program;
+mod sleep;
 mod step;
 mod stock;
 
@@ -31,6 +32,7 @@ pub use given::GivenDevice;
 pub use module::{GivenModule, Module, ModuleSource};
 pub use options::{DeviceOptions, Interrupts};
 pub(crate) use process::{DeviceEnd, DeviceProcess};
+pub use sleep::Sleep;
 pub(crate) use step::MAX_PORTS;
 pub use step::{Action, Step};
 
@@ -109,7 +111,9 @@ pub struct Description {
     pub ports: u32,
     /// Room for the BARs of what is plugged into one of them, MiB.
     pub port_window_mib: u32,
-    /// What is done to them when the program says so, in this order.
+    /// How the guest is suspended before the program runs, if it is.
+    pub sleep: Option<Sleep>,
+    /// What is done to it and to them when the program says so, in this order.
     pub steps: Vec<Step>,
 }
 
@@ -134,6 +138,7 @@ impl Default for Description {
             poll: Duration::ZERO,
             ports: 0,
             port_window_mib: Machine::PORT_WINDOW_MIB,
+            sleep: None,
             steps: Vec::new(),
         }
     }
@@ -178,7 +183,11 @@ pub struct Scenario {
     pub ports: u32,
     /// Room for the BARs of what is plugged into one of them, MiB.
     pub port_window_mib: u32,
-    /// What is done to them when the program says so, in this order.
+    /// Whether it is to be suspended to RAM.
+    pub suspends_to_ram: bool,
+    /// How it is suspended before the program runs, if it is.
+    pub sleep: Option<Sleep>,
+    /// What is done to it and to them when the program says so, in this order.
     pub steps: Vec<Step>,
 }
 
@@ -203,6 +212,9 @@ impl Description {
         self.check_steps()?;
         let artefacts = Artefacts::locate()?.or_of_kernel(self.kernel.as_deref())?;
         artefacts.check()?;
+        if self.suspends_to_ram() {
+            artefacts.clone().that_resumes()?;
+        }
         self.check_devices()?;
         let release = artefacts.kernel_release()?;
         let initramfs = read("initramfs", &artefacts.initramfs)?;
@@ -246,6 +258,8 @@ impl Description {
             poll: self.poll,
             ports: self.ports,
             port_window_mib: self.port_window_mib,
+            suspends_to_ram: self.suspends_to_ram(),
+            sleep: self.sleep,
             steps: self.steps.clone(),
         })
     }
@@ -378,6 +392,13 @@ impl Description {
     #[must_use]
     pub fn can_be_asked(&self) -> bool {
         has_builtin(&self.devices) || self.ports > 0
+    }
+
+    /// Whether the guest is to be suspended to RAM, and not by a test of it alone.
+    #[must_use]
+    pub fn suspends_to_ram(&self) -> bool {
+        let mut sleeps = self.steps.iter().filter_map(Step::sleep).chain(self.sleep);
+        sleeps.any(|sleep| sleep.suspend.is_to_ram())
     }
 
     fn check_steps(&self) -> Result<(), ScenarioError> {

@@ -21,6 +21,7 @@ mod guest;
 mod hotplug;
 mod plug;
 mod setup;
+mod suspend;
 mod trace;
 
 use std::{process::ExitStatus, time::Duration};
@@ -32,6 +33,7 @@ pub use error::SessionError;
 pub use guest::Guest;
 pub use hotplug::PlugError;
 pub use setup::Setup;
+pub use suspend::SuspendError;
 
 pub(crate) use guest::devices_there;
 use guest::{ended, unexpected};

@@ -47,10 +47,12 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 /// The kernel's own limits, and its log on the console: what it says last is
 /// all there is of a guest that died. They come behind our `nowatchdog` and
 /// `quiet` (Documentation/admin-guide/kernel-parameters.txt, `sysctl.*=`).
-const WATCHFUL: [&str; 3] = [
+const WATCHFUL: [&str; 4] = [
     "sysctl.kernel.watchdog=1",
     "sysctl.kernel.hung_task_timeout_secs=10",
     "sysctl.kernel.printk=7",
+    // A guest that does not come back from its sleep says where it was.
+    "no_console_suspend",
 ];
 
 /// A guest with the devices, modules and files of a scenario.
@@ -83,15 +85,15 @@ impl Trial {
             ConsoleTo::Terminal => vec!["irqbed.mode=control".to_owned()],
         };
         let machine = Machine {
-            accelerator,
-            clock: ClockKind::Wall,
             vcpus: scenario.vcpus,
             memory_mib: scenario.memory_mib,
             iommu: scenario.iommu,
             ports: scenario.ports,
             port_window_mib: scenario.port_window_mib,
+            suspends_to_ram: scenario.suspends_to_ram,
             kernel_parameters: [own, scenario.kernel_parameters.clone()].concat(),
             poll: scenario.poll,
+            ..Machine::new(accelerator, ClockKind::Wall)
         };
         for device in &scenario.devices {
             let served = device.serve(machine.options())?;

@@ -97,7 +97,8 @@ impl fmt::Display for Written {
 }
 
 /// Reads `200us`, `1.5ms`, `80ns` or `2s`; at most [`MAX_DELAY`].
-pub(super) fn parse(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn parse(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at_checked(digits)?;
     let ns_of_unit = match unit {

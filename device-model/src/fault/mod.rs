@@ -25,7 +25,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use delay::{Distribution, MAX_DELAY};
+pub use delay::{Distribution, MAX_DELAY, parse as parse_duration};
 pub use description::{DEFAULT_SEED, Fault, FaultBuilder, MAX_RATE, MAX_STORM};
 pub use error::FaultError;
 pub use kind::{Access, FaultKind, NAMES, Place, Registers, When};

@@ -167,15 +167,12 @@ pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
 impl Options {
     pub(super) fn machine(&self, accelerator: Accelerator) -> Machine {
         Machine {
-            accelerator,
-            clock: self.clock,
             vcpus: self.vcpus,
             memory_mib: self.memory,
-            iommu: false,
-            ports: 0,
             port_window_mib: Machine::PORT_WINDOW_MIB,
             kernel_parameters: self.kernel_parameter.clone(),
             poll: Duration::from_micros(self.poll_us),
+            ..Machine::new(accelerator, self.clock)
         }
     }
 

@@ -119,8 +119,6 @@ fn visit(
     socket: &Path,
 ) -> anyhow::Result<ExitStatus> {
     let machine = Machine {
-        accelerator,
-        clock: ClockKind::Wall,
         vcpus: description.vcpus,
         memory_mib: description.memory_mib,
         iommu: description.iommu,
@@ -128,6 +126,7 @@ fn visit(
         port_window_mib: description.port_window_mib,
         kernel_parameters: description.kernel_parameters.clone(),
         poll: description.poll,
+        ..Machine::new(accelerator, ClockKind::Wall)
     };
     let faults: Vec<_> = description
         .devices

@@ -21,13 +21,13 @@ use crate::{
     accel::{self, Accelerator},
     qemu::ConsoleTo,
     result::JsonTarget,
-    scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError},
+    scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError, Sleep},
     session::SessionError,
     trial::{Case, Company, Outcome, Trial, junit},
 };
 
 /// The options that a scenario's file has in its place.
-const OF_A_SCENARIO: [&str; 20] = [
+const OF_A_SCENARIO: [&str; 21] = [
     "device",
     "socket",
     "fault",
@@ -48,6 +48,7 @@ const OF_A_SCENARIO: [&str; 20] = [
     "expect_exit",
     "allow",
     "no_bind",
+    "suspend",
 ];
 
 #[derive(Debug, Args)]
@@ -78,6 +79,11 @@ pub(super) struct Arguments {
     /// A probe may fail, and a device may be left without the driver that is for it
     #[arg(long)]
     no_bind: bool,
+    /// Suspend the guest to idle (`freeze`) or to RAM (`mem`) and wake it, when the modules
+    /// are loaded and before the program runs; with a level of pm_test (`mem:devices`) it
+    /// is a test that goes no further
+    #[arg(long, value_name = "STATE[:LEVEL]")]
+    suspend: Option<Sleep>,
     /// Where to listen for `irqbed raise` and `irqbed fault` while the guest runs, and
     /// with --ports for `irqbed plug`
     #[arg(long, value_name = "SOCKET")]
@@ -101,6 +107,7 @@ impl Arguments {
             status: self.expect_exit,
             allowed: self.allow.clone(),
             bind: !self.no_bind,
+            sleep: self.suspend,
             ..self.guest.description()?
         };
         description.tests_something()?;

@@ -15,7 +15,8 @@ const WARN: [&str; 8] = [
     "the ring is full",
     "WARNING: CPU: 0 PID: 70 at /x/warn.c:9 warn_init+0x5/0xff0 [warn]",
     "Modules linked in: warn(OE+)",
-    "Call Trace:",
+    "Freezing user space processes failed after 20.001 seconds (1 tasks refusing to freeze, wq_busy=0):",
+            "Call Trace:",
     " <TASK>",
     " </TASK>",
     "---[ end trace 0000000000000000 ]---",
@@ -174,4 +175,23 @@ fn a_probe_that_failed_is_one_with_what_the_driver_said() {
     assert_eq!(found[1].line, lines[4]);
     let allowed = ["error -16".to_owned(), "ETIMEDOUT".to_owned()];
     assert_eq!(failed_probes(&log(&lines), &allowed), []);
+}
+
+#[test]
+fn a_callback_that_refuses_a_suspend_is_one_finding_that_names_it() {
+    let lines = [
+        "PM: suspend entry (deep)",
+        "edu 0000:00:01.0: PM: pci_pm_suspend(): edu_suspend+0x0/0x20 [edu] returns -16",
+        "edu 0000:00:01.0: PM: dpm_run_callback(): pci_pm_suspend+0x0/0x140 returns -16",
+        "edu 0000:00:01.0: PM: failed to suspend async: error -16",
+        "PM: Some devices failed to suspend, or early wake event detected",
+        "OOM killer enabled.",
+        "edu 0000:00:01.0: PM: failed to resume: error -5",
+        "BUG: scheduling while atomic: insmod/70/0x00000002",
+    ];
+    let found = findings(&log(&lines), &[]);
+    let named: Vec<_> = found.iter().map(|finding| &*finding.line).collect();
+    assert_eq!(named, [lines[1], lines[6], lines[7]]);
+    assert_eq!(found[0].report, lines[1..4]);
+    assert_eq!(findings(&log(&lines), &["edu_suspend".to_owned()]).len(), 2);
 }

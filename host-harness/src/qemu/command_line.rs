@@ -16,8 +16,9 @@ pub(super) const LOG_FD: i32 = 5;
 pub(super) const INITRAMFS_FD: i32 = 6;
 pub(super) const BESIDE_FD: i32 = 7;
 pub(super) const QMP_FD: i32 = 8;
+pub(super) const ACPI_FD: i32 = 9;
 /// That of the first device; the others follow.
-pub(super) const DEVICE_FD: i32 = 9;
+pub(super) const DEVICE_FD: i32 = 10;
 
 /// Parts of a stock kernel that take long to set up and that the guest never
 /// uses: a random number generator that tests itself, certificates for
@@ -169,6 +170,12 @@ impl Machine {
         }
         if self.ports > 0 {
             line.words("-device").word(slot::holder());
+        }
+        if self.suspends_to_ram {
+            line.words("-global ICH9-LPC.disable_s3=0 -acpitable")
+                .word(format!("file={}", inherited(ACPI_FD)));
+        }
+        if self.takes_commands() {
             line.words("-chardev")
                 .word(format!("socket,id=qmp,fd={QMP_FD}"));
             line.words("-qmp chardev:qmp");

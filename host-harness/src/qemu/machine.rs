@@ -34,6 +34,11 @@ pub struct Machine {
     pub ports: u32,
     /// Room for the BARs of what is plugged into a port, of each kind, MiB.
     pub port_window_mib: u32,
+    /// Whether the guest can be suspended to RAM and woken. Then QEMU takes commands,
+    /// and the kernel boots from its bzImage ([`Artefacts::that_resumes`]).
+    ///
+    /// [`Artefacts::that_resumes`]: crate::artefacts::Artefacts::that_resumes
+    pub suspends_to_ram: bool,
     /// Put behind our own kernel parameters.
     pub kernel_parameters: Vec<String>,
     /// How long the thread of a device of ours spins for QEMU's next message
@@ -56,9 +61,15 @@ impl Machine {
             iommu: false,
             ports: 0,
             port_window_mib: Self::PORT_WINDOW_MIB,
+            suspends_to_ram: false,
             kernel_parameters: Vec::new(),
             poll: Duration::ZERO,
         }
+    }
+
+    /// Whether QEMU takes commands.
+    pub(super) const fn takes_commands(&self) -> bool {
+        self.ports > 0 || self.suspends_to_ram
     }
 
     /// How our devices are served to it.

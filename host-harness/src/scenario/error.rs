@@ -78,9 +78,18 @@ pub enum ScenarioError {
     /// A step that does nothing, or several things.
     #[error(
         "a [[when]] has one of: plug = {{ name = \"edu\" }} with the keys of a [[device]], \
-         unplug = true, faults = [\"KIND\"] of the device in the port"
+         unplug = true, faults = [\"KIND\"] of the device in the port, \
+         suspend = \"freeze\" or \"mem\""
     )]
     OneAction,
+    /// How a sleep is to be, and none.
+    #[error(
+        "a [[when]] has `wake` or `pm-test`, and no `suspend`: give suspend = \"freeze\" or \"mem\""
+    )]
+    NoSuspend,
+    /// A port that would sleep alone.
+    #[error("a [[when]] has `port` and `suspend`: it is the whole guest that is suspended")]
+    PortOfSuspend,
     /// A step that cannot be.
     #[error("[[when]], {step}: {why}")]
     Step {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use device_model::Fault;
+use irqbed_abi::control::{PmTest, SleepState};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -16,7 +17,7 @@ use serde::{
 
 use super::{
     Action, Builtin, Description, Device, DeviceOptions, GivenDevice, GivenFile, GivenModule,
-    Interrupts, ModuleSource, ScenarioError, Step, options::number, read,
+    Interrupts, ModuleSource, ScenarioError, Sleep, Step, options::number, read,
 };
 use crate::qemu::{Address, Port};
 
@@ -205,13 +206,32 @@ struct FileTable {
 #[serde(deny_unknown_fields)]
 struct WhenTable {
     says: String,
-    #[serde(default)]
-    port: u32,
+    port: Option<u32>,
     plug: Option<DeviceTable>,
     #[serde(default)]
     unplug: bool,
     #[serde(default)]
     faults: Vec<Fault>,
+    suspend: Option<SleepState>,
+    wake: Option<Span>,
+    #[serde(rename = "pm-test", alias = "pm_test")]
+    pm_test: Option<PmTest>,
+}
+
+/// A time with its unit.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Span(Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let refused = || format!("{text:?}: give a time with its unit, at most 60s, as \"500ms\"");
+        device_model::fault::parse_duration(&text)
+            .map(Self)
+            .ok_or_else(refused)
+    }
 }
 
 /// A module parameter.
@@ -297,6 +317,7 @@ impl Description {
             ports: document.ports,
             port_window_mib: document.port_window.unwrap_or(default.port_window_mib),
             steps: steps.collect::<Result<_, _>>()?,
+            ..default
         };
         Ok(description)
     }
@@ -342,15 +363,22 @@ impl DeviceTable {
 
 impl WhenTable {
     fn step(self, folder: &Path) -> Result<Step, ScenarioError> {
-        let action = match (self.plug, self.unplug, &*self.faults) {
-            (Some(table), false, []) => Action::Plug(table.device(folder)?),
-            (None, true, []) => Action::Unplug,
-            (None, false, [_, ..]) => Action::Arm(self.faults),
+        let of_sleep = self.wake.is_some() || self.pm_test.is_some();
+        let action = match (self.plug, self.unplug, &*self.faults, self.suspend) {
+            (.., None) if of_sleep => return Err(ScenarioError::NoSuspend),
+            (.., Some(_)) if self.port.is_some() => return Err(ScenarioError::PortOfSuspend),
+            (Some(table), false, [], None) => Action::Plug(table.device(folder)?),
+            (None, true, [], None) => Action::Unplug,
+            (None, false, [_, ..], None) => Action::Arm(self.faults),
+            (None, false, [], Some(state)) => {
+                let wake = self.wake.map(|Span(wake)| wake);
+                Action::Suspend(Sleep::new(state, self.pm_test, wake))
+            }
             _ => return Err(ScenarioError::OneAction),
         };
         Ok(Step {
             says: self.says.trim().to_owned(),
-            port: Port(self.port),
+            port: Port(self.port.unwrap_or(0)),
             action,
         })
     }
@@ -388,7 +416,9 @@ mod tests {
              [[file]]\npath = 'data'\nto = '/etc/data'\n\
              [[when]]\nsays = ' go '\nport = 1\nplug = { name = 'event', msix = false }\n\
              [[when]]\nsays = 'gone'\nport = 1\nfaults = ['removed']\n\
-             [[when]]\nsays = 'out'\nunplug = true\n",
+             [[when]]\nsays = 'out'\nunplug = true\n\
+             [[when]]\nsays = 'sleep'\nsuspend = 'mem'\nwake = '1.5s'\n\
+             [[when]]\nsays = 'try'\nsuspend = 'freeze'\npm-test = 'devices'\n",
         )
         .expect("a scenario");
         assert_eq!(description.name, "mine");
@@ -418,6 +448,8 @@ mod tests {
                 step("go", "plug event into port 1"),
                 step("gone", "arm removed at port 1"),
                 step("out", "unplug port 0"),
+                step("sleep", "suspend to RAM, wake after 1.5s"),
+                step("try", "suspend to idle as far as pm_test=devices"),
             ]
         );
         assert_eq!(description.ports, 2);
@@ -524,6 +556,22 @@ mod tests {
                 &["[[when]] has one of"],
             ),
             ("agent = 'x'\n[[when]]\nunplug = true\n", &[":2:", "says"]),
+            (
+                "agent = 'x'\n[[when]]\nsays = 'x'\nsuspend = 'disk'\n",
+                &[":4:", "disk", "freeze", "mem"],
+            ),
+            (
+                "agent = 'x'\n[[when]]\nsays = 'x'\nsuspend = 'mem'\nwake = '2'\n",
+                &[":5:", "\"2\"", "unit"],
+            ),
+            (
+                "agent = 'x'\n[[when]]\nsays = 'x'\nunplug = true\nwake = '2s'\n",
+                &["wake", "suspend"],
+            ),
+            (
+                "agent = 'x'\n[[when]]\nsays = 'x'\nport = 0\nsuspend = 'mem'\n",
+                &["port", "the whole guest"],
+            ),
             ("", &["nothing to test"]),
         ] {
             let error = parse(text).expect_err(text);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is done to the ports of a guest while its program runs. The program asks
+//! What is done to a guest and to its ports while its program runs. The program asks
 //! for it by a line that it says, so that a test waits for nothing by the clock.
 
 use std::fmt;
 
 use device_model::Fault;
 
-use super::{GivenDevice, ScenarioError};
+use super::{GivenDevice, ScenarioError, Sleep};
 use crate::qemu::Port;
 
 /// Most ports of a machine.
@@ -17,13 +17,13 @@ pub(crate) const MAX_PORTS: u32 = 14;
 pub struct Step {
     /// The line, on standard output, without white space around it.
     pub says: String,
-    /// At which port.
+    /// At which port, if it is done at one.
     pub port: Port,
     /// What.
     pub action: Action,
 }
 
-/// What is done at a port.
+/// What is done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// A device is plugged in.
@@ -32,6 +32,8 @@ pub enum Action {
     Unplug,
     /// Something goes wrong with the device from now on, which is one of ours.
     Arm(Vec<Fault>),
+    /// The guest is suspended, and resumes.
+    Suspend(Sleep),
 }
 
 impl fmt::Display for Step {
@@ -45,11 +47,20 @@ impl fmt::Display for Step {
                 let faults = faults.collect::<Vec<_>>().join(" ");
                 write!(f, "arm {faults} at port {port}")
             }
+            Action::Suspend(sleep) => sleep.fmt(f),
         }
     }
 }
 
 impl Step {
+    /// How the guest is suspended, if it is.
+    pub(super) fn sleep(&self) -> Option<Sleep> {
+        match self.action {
+            Action::Suspend(sleep) => Some(sleep),
+            _ => None,
+        }
+    }
+
     /// Makes sure that it can be done on a machine with so many ports, as far as
     /// that is known before.
     pub(super) fn check(&self, ports: u32) -> Result<(), ScenarioError> {
@@ -60,13 +71,16 @@ impl Step {
         if self.says.is_empty() || self.says.contains('\n') {
             return Err(wrong("says: give one line of the program's".to_owned()));
         }
+        if let Some(sleep) = self.sleep() {
+            return sleep.check().map_err(wrong);
+        }
         if self.port.0 >= ports {
             let has = Port::listed(ports);
             return Err(wrong(format!("{has}: give `ports`, {MAX_PORTS} at most")));
         }
         match &self.action {
             Action::Plug(given) => given.check_for_port(),
-            Action::Unplug | Action::Arm(_) => Ok(()),
+            Action::Unplug | Action::Arm(_) | Action::Suspend(_) => Ok(()),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
-use super::{PlugError, boot};
+use super::{PlugError, SuspendError, boot};
 use crate::{
     agent::AgentError, artefacts::ArtefactError, interrupt::Interrupted, qemu::StartError,
     qmp::QmpError, units::span,
@@ -88,6 +88,9 @@ pub enum SessionError {
     /// A device cannot be plugged in or pulled.
     #[error(transparent)]
     Plug(#[from] PlugError),
+    /// The guest was not suspended, or did not resume well.
+    #[error(transparent)]
+    Suspend(#[from] SuspendError),
     /// QEMU did not do as it was told.
     #[error(transparent)]
     Qmp(#[from] QmpError),

@@ -5,6 +5,7 @@
 //! [`Session`]: super::Session
 
 use std::{
+    collections::VecDeque,
     process::ExitStatus,
     time::{Duration, Instant},
 };
@@ -38,6 +39,8 @@ pub struct Guest {
     agent: AgentLine,
     hello: Hello,
     boot_time: Duration,
+    /// Answers that came while another one was waited for.
+    pub(super) unheard: VecDeque<Reply>,
     // QEMU goes before the devices it is connected to.
     pub(super) ports: Ports,
 }
@@ -53,6 +56,12 @@ impl Guest {
         connections: Connections<'_>,
     ) -> Result<Self, SessionError> {
         interrupt::check()?;
+        let resumable;
+        let mut artefacts = artefacts;
+        if machine.suspends_to_ram {
+            resumable = artefacts.clone().that_resumes()?;
+            artefacts = &resumable;
+        }
         artefacts.check()?;
         if connections.log.is_some() {
             artefacts.check_plugin()?;
@@ -77,6 +86,7 @@ impl Guest {
             agent,
             hello,
             boot_time,
+            unheard: VecDeque::new(),
             ports,
         })
     }
@@ -153,6 +163,24 @@ impl Guest {
     /// Waits for an answer within a limit. `check` is asked every now and then, and
     /// ends the wait by its error.
     pub(crate) fn answer_watching(
+        &mut self,
+        limit: Duration,
+        waiting_for: &str,
+        check: impl FnMut(&mut Self) -> Result<(), SessionError>,
+    ) -> Result<Reply, SessionError> {
+        match self.unheard.pop_front() {
+            Some(answer) => Ok(answer),
+            None => self.new_answer(limit, waiting_for, check),
+        }
+    }
+
+    /// A byte that means nothing: its interrupt ends suspend to idle.
+    pub(super) fn wake_by_line(&mut self) -> Result<(), SessionError> {
+        Ok(self.agent.wake()?)
+    }
+
+    /// [`Guest::answer_watching`], of what has not come yet.
+    pub(super) fn new_answer(
         &mut self,
         limit: Duration,
         waiting_for: &str,

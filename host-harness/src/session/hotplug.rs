@@ -179,7 +179,7 @@ impl Card {
 /// The ports of a guest, and what is in them.
 #[derive(Debug)]
 pub(super) struct Ports {
-    /// None without ports.
+    /// None where QEMU takes no commands.
     qmp: Option<Qmp>,
     cards: Vec<Option<Card>>,
     /// Devices that were pulled, and that QEMU does not free.

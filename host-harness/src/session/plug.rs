@@ -65,13 +65,14 @@ impl Guest {
         self.ports.server(port)
     }
 
-    /// The channel on which QEMU takes commands, of a machine with ports.
+    /// The channel on which QEMU takes commands, of a machine with ports or with
+    /// suspend to RAM.
     pub fn qmp(&mut self) -> Option<&mut Qmp> {
         self.ports.qmp()
     }
 
     /// A closed channel means that QEMU has ended, and how is known here.
-    fn in_words_of_qemu(&mut self, error: SessionError) -> SessionError {
+    pub(super) fn in_words_of_qemu(&mut self, error: SessionError) -> SessionError {
         match error {
             SessionError::Qmp(QmpError::Closed) => match self.qemu.wait(END) {
                 Ok(Some(status)) => ended(status, &mut self.qemu),

@@ -106,6 +106,14 @@ pub enum Failure {
         /// Why not.
         why: String,
     },
+    /// The guest was not suspended before its program.
+    #[error("{sleep}: {why}")]
+    Suspend {
+        /// How it was to be.
+        sleep: String,
+        /// Why it was not.
+        why: String,
+    },
     /// A step of the scenario never had its turn.
     #[error("step {number} ({step}) had no turn: the program never said {says:?}")]
     Unsaid {
@@ -175,7 +183,7 @@ impl Failure {
             Self::Warning { .. } => 4,
             Self::Unhandled(_) => 5,
             Self::Guest { .. } => 6,
-            Self::Start(_) | Self::Step { .. } | Self::Stuck(_) => 7,
+            Self::Start(_) | Self::Suspend { .. } | Self::Step { .. } | Self::Stuck(_) => 7,
             Self::Program(..) | Self::Limit { .. } | Self::Unsaid { .. } => 8,
             Self::Leak(_) | Self::Unload(_) => 9,
         }

@@ -196,6 +196,16 @@ impl Trial {
                 Err(error) => return Err(error),
             }
         }
+        if let Some(sleep) = scenario.sleep.filter(|_| outcome.passed()) {
+            match self.guest.suspend(sleep.suspend, sleep.wake) {
+                Ok(()) => {}
+                Err(SessionError::Suspend(why)) => outcome.failures.push(Failure::Suspend {
+                    sleep: sleep.to_string(),
+                    why: why.to_string(),
+                }),
+                Err(error) => return Err(error),
+            }
+        }
         if outcome.passed() && !scenario.argv.is_empty() {
             course.log.add(self.messages()?);
             course.log.program_begins();

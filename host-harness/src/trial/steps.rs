@@ -115,6 +115,7 @@ impl<'a> Steps<'a> {
         match &step.action {
             Action::Plug(given) => self.plug(port, given, guest),
             Action::Unplug => guest.unplug(port),
+            Action::Suspend(sleep) => guest.suspend(sleep.suspend, sleep.wake),
             Action::Arm(faults) => {
                 let server = guest.plugged(port).ok_or(PlugError::NotOurs(port))?;
                 let armed = server.faults().arm_all(faults);
@@ -173,7 +174,7 @@ impl Lines {
 /// Whether a step could not be carried out, and the guest goes on.
 fn refused(error: &SessionError) -> bool {
     match error {
-        SessionError::Plug(_) | SessionError::Device(_) => true,
+        SessionError::Plug(_) | SessionError::Device(_) | SessionError::Suspend(_) => true,
         SessionError::Qmp(error) => matches!(error, QmpError::Refused { .. }),
         _ => false,
     }

@@ -28,6 +28,7 @@ mod sandbox;
 mod setup;
 mod signals;
 mod sources;
+mod suspend;
 mod test;
 mod usage;
 mod verdict;

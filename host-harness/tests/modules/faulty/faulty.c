@@ -5,9 +5,12 @@
  * parameter can be written in between, so that one guest shows many.
  */
 #include <linux/delay.h>
+#include <linux/err.h>
 #include <linux/interrupt.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/platform_device.h>
+#include <linux/pm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
@@ -20,7 +23,7 @@
 
 static char *fault = "none";
 module_param(fault, charp, 0644);
-MODULE_PARM_DESC(fault, "at the start: warn, oops, refuse, stay, hang, spin or leak; as a device is bound: busy, absent, mismatch, unhandled, dma, atomic, isr, freed or asleep; or none");
+MODULE_PARM_DESC(fault, "at the start: warn, oops, refuse, stay, hang, spin or leak; as a device is bound: busy, absent, mismatch, unhandled, dma, atomic, isr, freed or asleep; as the machine sleeps: suspend or resume; or none");
 
 static void *lost;
 
@@ -141,8 +144,51 @@ static struct pci_driver faulty_driver = {
 	.probe = faulty_probe,
 };
 
+/* A device of no bus, so that a machine without an edu has one that fails to sleep. */
+static int faulty_suspend(struct device *dev)
+{
+	return is_fault("suspend") ? -EBUSY : 0;
+}
+
+static int faulty_resume(struct device *dev)
+{
+	return is_fault("resume") ? -EIO : 0;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(faulty_pm_ops, faulty_suspend, faulty_resume);
+
+static struct platform_driver faulty_sleeper = {
+	.driver = {
+		.name = KBUILD_MODNAME,
+		.pm = pm_sleep_ptr(&faulty_pm_ops),
+	},
+};
+
+static struct platform_device *device;
+
+static int __init faulty_sleeper_register(void)
+{
+	int err;
+
+	device = platform_device_register_simple(KBUILD_MODNAME, PLATFORM_DEVID_NONE, NULL, 0);
+	if (IS_ERR(device))
+		return PTR_ERR(device);
+	err = platform_driver_register(&faulty_sleeper);
+	if (err)
+		platform_device_unregister(device);
+	return err;
+}
+
+static void faulty_sleeper_unregister(void)
+{
+	platform_driver_unregister(&faulty_sleeper);
+	platform_device_unregister(device);
+}
+
 static int __init faulty_init(void)
 {
+	int err;
+
 	pr_info("fault=%s\n", fault);
 	WARN(is_fault("warn"), "a warning that was asked for\n");
 	if (is_fault("oops"))
@@ -160,13 +206,20 @@ static int __init faulty_init(void)
 		lost = kmalloc(4321, GFP_KERNEL);
 		WRITE_ONCE(lost, NULL);
 	}
-	return pci_register_driver(&faulty_driver);
+	err = faulty_sleeper_register();
+	if (err)
+		return err;
+	err = pci_register_driver(&faulty_driver);
+	if (err)
+		faulty_sleeper_unregister();
+	return err;
 }
 module_init(faulty_init);
 
 static void __exit faulty_exit(void)
 {
 	pci_unregister_driver(&faulty_driver);
+	faulty_sleeper_unregister();
 }
 module_exit(faulty_exit);
 
