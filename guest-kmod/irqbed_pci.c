@@ -12,6 +12,7 @@
 #include <linux/iopoll.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/pm.h>
 
 #include "irqbed.h"
 #include "irqbed_netlink.h"
@@ -281,6 +282,29 @@ static const struct pci_error_handlers irqbed_error_handlers = {
 	.reset_done = irqbed_reset_done,
 };
 
+/*
+ * The PCI core saves the configuration space, takes the device out of D0 and
+ * masks its interrupts after this, and undoes it before irqbed_pm_resume(). The
+ * same pair is for hibernation: neither the kernel that writes the image nor
+ * the one that reads it finds the device at work, and the one in the image sets
+ * it up anew, whatever became of it meanwhile.
+ */
+static int irqbed_pm_suspend(struct device *dev)
+{
+	irqbed_pause(dev_get_drvdata(dev));
+	return 0;
+}
+
+/* Where the device cannot be set up, the watchdog tries again. */
+static int irqbed_pm_resume(struct device *dev)
+{
+	irqbed_resume(dev_get_drvdata(dev));
+	return 0;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(irqbed_pm_ops, irqbed_pm_suspend,
+				irqbed_pm_resume);
+
 static const struct pci_device_id irqbed_ids_table[] = {
 	{ PCI_DEVICE(IRQBED_PCI_VENDOR_ID, IRQBED_PCI_DEVICE_ID) },
 	{ }
@@ -293,4 +317,5 @@ struct pci_driver irqbed_driver = {
 	.probe = irqbed_probe,
 	.shutdown = irqbed_shutdown,
 	.err_handler = &irqbed_error_handlers,
+	.driver.pm = pm_sleep_ptr(&irqbed_pm_ops),
 };

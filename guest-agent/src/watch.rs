@@ -320,7 +320,13 @@ mod tests {
         command.args(["-c", script]);
         let mut children = Children::default();
         let mut inspector = Inspector::default();
-        let ending = run(&mut children, &mut inspector, &mut command, limit, &mut caller);
+        let ending = run(
+            &mut children,
+            &mut inspector,
+            &mut command,
+            limit,
+            &mut caller,
+        );
         (ending.expect("a shell"), caller.stdout, caller.stderr)
     }
 

@@ -15,8 +15,7 @@ const WARN: [&str; 8] = [
     "the ring is full",
     "WARNING: CPU: 0 PID: 70 at /x/warn.c:9 warn_init+0x5/0xff0 [warn]",
     "Modules linked in: warn(OE+)",
-    "Freezing user space processes failed after 20.001 seconds (1 tasks refusing to freeze, wq_busy=0):",
-            "Call Trace:",
+    "Call Trace:",
     " <TASK>",
     " </TASK>",
     "---[ end trace 0000000000000000 ]---",
@@ -96,6 +95,7 @@ fn each_sign_begins_a_finding() {
         "genirq: Flags mismatch irq 21. 00000000 (b) vs. 00000080 (a)",
         "UBSAN: array-index-out-of-bounds in /x/m.c:3:1",
         "warn: unknown parameter 'foo' ignored",
+        "Freezing user space processes failed after 20.001 seconds (1 tasks refusing to freeze, wq_busy=0):",
         "Call Trace:",
     ] {
         assert_eq!(

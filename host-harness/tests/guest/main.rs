@@ -27,6 +27,7 @@ mod replies;
 mod safe_contexts;
 mod signals;
 mod support;
+mod suspend;
 mod taps;
 mod trace;
 mod uio;
