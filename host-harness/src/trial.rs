@@ -111,8 +111,10 @@ impl Trial {
             initramfs: Some(initramfs::with_files(&scenario.initramfs, &scenario.files)?),
             ..Connections::default()
         };
+        let guest = Guest::boot(&scenario.artefacts, &machine, connections)
+            .map_err(|error| cause(error, &mut processes))?;
         Ok(Self {
-            guest: Guest::boot(&scenario.artefacts, &machine, connections)?,
+            guest,
             servers,
             processes,
             // Of several that are equal it is the first.
@@ -275,6 +277,17 @@ fn devices_work(
         std::thread::sleep(Duration::from_millis(10));
     }
     Err(gone)
+}
+
+/// Why a guest did not boot: QEMU does not start with a device model that has ended.
+fn cause(error: SessionError, processes: &mut [DeviceProcess]) -> SessionError {
+    if matches!(error, SessionError::Interrupted(_)) {
+        return error;
+    }
+    match ended(processes) {
+        Some(end) => SessionError::Device(end.to_string()),
+        None => error,
+    }
 }
 
 /// Why a device of ours ended, if not by its client.
