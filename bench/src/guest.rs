@@ -208,11 +208,11 @@ impl Calibrated {
     fn check(&self, pair: Pair, session: &mut Session) -> Result<()> {
         let whole = WallClock::between(&self.first, &Calibration::take(session)?);
         if !whole.is_within(CLAIM) {
-            eprintln!(
+            device_model::log::say(format_args!(
                 "{pair}: the clock may be off by {}, and drifted by {}: too much for what is \
                  shown; run it again on a machine with less to do",
                 whole.error_bound, whole.drift
-            );
+            ));
         }
         Ok(())
     }

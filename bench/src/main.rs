@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use device_model::log;
 use host_harness::{
     accel::{self, AccelRequest},
     artefacts::Artefacts,
@@ -52,11 +53,11 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) if interrupt::check().is_err() => {
-            eprintln!("bench-peers: interrupted");
+            log::say(format_args!("bench-peers: interrupted"));
             ExitCode::from(130)
         }
         Err(error) => {
-            eprintln!("bench-peers: error: {error:#}");
+            log::say(format_args!("bench-peers: error: {error:#}"));
             ExitCode::FAILURE
         }
     }

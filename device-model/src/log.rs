@@ -7,7 +7,8 @@ use std::{
     env,
     error::Error,
     ffi::OsStr,
-    io::{self, IsTerminal},
+    fmt,
+    io::{self, IsTerminal, Write},
 };
 
 use tracing_subscriber::EnvFilter;
@@ -30,9 +31,9 @@ pub fn to_stderr(default: &str) {
     let filter = match given {
         Some(Ok(filter)) => filter,
         Some(Err((text, why))) => {
-            eprintln!(
+            say(format_args!(
                 "warning: {FILTER} is {text:?}, which is no log filter ({why}): give warn, info or debug"
-            );
+            ));
             EnvFilter::new(default)
         }
         None => EnvFilter::new(default),
@@ -44,6 +45,17 @@ pub fn to_stderr(default: &str) {
         .with_target(false);
     // A program has one log: the first.
     let _ = logger.try_init();
+}
+
+/// Says a line on standard error. That nobody reads it any more is no failure: `eprintln!`
+/// panics there.
+///
+/// # Example
+/// ```
+/// device_model::log::say(format_args!("device: ended after {} accesses", 3));
+/// ```
+pub fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Whether escape sequences may be written there: it is a terminal that knows some

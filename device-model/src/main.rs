@@ -212,7 +212,7 @@ fn run(arguments: &Arguments, controlled: Option<usize>) -> anyhow::Result<ExitC
         }
     }
     let end = if left { "QEMU has left" } else { "stopped" };
-    eprintln!("device-model: {end}");
+    log::say(format_args!("device-model: {end}"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -238,7 +238,9 @@ fn stop_at_signal(mut signals: UnixStream, stoppers: Vec<Stopper>) -> io::Result
         }
         for stopper in stoppers {
             if stopper.stop(STOP_BOUND).is_none() {
-                eprintln!("device-model: the device does not end; leaving it");
+                log::say(format_args!(
+                    "device-model: the device does not end; leaving it"
+                ));
                 std::process::exit(1);
             }
         }

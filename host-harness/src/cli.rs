@@ -24,7 +24,7 @@ mod test;
 mod trace;
 
 use std::{
-    fmt::Display,
+    error::Error,
     io::{self, Write},
     process::ExitCode,
 };
@@ -120,23 +120,32 @@ fn log_to_stderr(verbose: u8) {
 }
 
 /// The parts of a guest, with the kernel that the user wants.
-fn artefacts(kernel: Option<&str>) -> Result<Artefacts, ArtefactError> {
-    Artefacts::locate()?.or_of_kernel(kernel)
+fn artefacts(kernel: Option<&str>) -> anyhow::Result<Artefacts> {
+    match Artefacts::locate()?.or_of_kernel(kernel) {
+        Err(error @ ArtefactError::UnknownKernel(_)) => Err(bad_input(error)),
+        artefacts => Ok(artefacts?),
+    }
 }
 
-/// What was given cannot be run: says why, and gives the exit status.
-fn bad_input(error: &dyn Display) -> ExitCode {
-    eprintln!("irqbed: error: {error}");
-    ExitCode::from(2)
+/// What was given makes no sense: the command ends with another status than where it fails.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct BadInput(Box<dyn Error + Send + Sync>);
+
+/// Makes an error one of what was given.
+fn bad_input(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
+    BadInput(Box::new(error)).into()
 }
 
-/// What the user asked for, on standard output.
+/// What the user asked for, on standard output. Who reads no further, as `head` does, has
+/// all that was wanted.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .context("cannot write to standard output")
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! A [`session::Session`] is a booted guest with a device; [`measure`] runs
 //! events through it; [`result`] is what comes out.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod ab;
 pub mod accel;
 pub mod account;

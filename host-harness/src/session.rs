@@ -35,7 +35,7 @@ pub use hotplug::PlugError;
 pub use setup::Setup;
 pub use suspend::SuspendError;
 
-pub(crate) use guest::devices_there;
+pub(crate) use guest::ends_over_a_device;
 use guest::{ended, unexpected};
 
 /// How long QEMU may take from its last word to the device to its end.

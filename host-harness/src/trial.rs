@@ -3,6 +3,7 @@
 //! [run](Trial::run) to a verdict.
 
 mod checks;
+mod devices;
 mod evidence;
 mod fault;
 mod junit;
@@ -20,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use device_model::{Recorder, ServerEnd, ServerHandle, control::Target};
+use device_model::control::Target;
 use irqbed_abi::control::Request;
 
 pub use evidence::Evidence;
@@ -30,20 +31,20 @@ pub use outcome::{Failure, Outcome, Unbound, Unhandled};
 pub use output::Output;
 pub use program::Company;
 
+use devices::Devices;
+
 use crate::{
     accel::Accelerator,
     agent::AgentError,
     initramfs,
-    qemu::{ClockKind, Connections, ConsoleTo, DeviceSocket, Machine},
-    scenario::{Builtin, DeviceEnd, DeviceProcess, FOLDER, Module, Scenario},
-    session::{Guest, SessionError, devices_there},
+    qemu::{ClockKind, Connections, ConsoleTo, Machine},
+    scenario::{FOLDER, Module, Scenario},
+    session::{Guest, SessionError},
 };
 
 /// How long a module may take to load. The agent's own limit is shorter, and so is the one
 /// behind which the kernel reports a processor that does not come back.
 const LOAD_LIMIT: Duration = Duration::from_secs(40);
-/// How long a device model may take from its last word to QEMU to its end.
-const END_LIMIT: Duration = Duration::from_secs(2);
 /// The kernel's own limits, and its log on the console: what it says last is
 /// all there is of a guest that died. They come behind our `nowatchdog` and
 /// `quiet` (Documentation/admin-guide/kernel-parameters.txt, `sysctl.*=`).
@@ -60,9 +61,7 @@ const WATCHFUL: [&str; 4] = [
 pub struct Trial {
     // QEMU goes before the devices it is connected to.
     guest: Guest,
-    servers: Vec<(Builtin, ServerHandle)>,
-    processes: Vec<DeviceProcess>,
-    target: Option<Target>,
+    devices: Devices,
     started: Instant,
 }
 
@@ -77,8 +76,6 @@ impl Trial {
         console: ConsoleTo,
     ) -> Result<Self, SessionError> {
         let started = Instant::now();
-        let (mut servers, mut processes) = (Vec::new(), Vec::new());
-        let (mut devices, mut targets) = (Vec::new(), Vec::new());
         let own = match console {
             ConsoleTo::Kept => WATCHFUL.map(str::to_owned).to_vec(),
             // The harness, and nobody else, says what happens in the guest.
@@ -95,32 +92,18 @@ impl Trial {
             poll: scenario.poll,
             ..Machine::new(accelerator, ClockKind::Wall)
         };
-        for device in &scenario.devices {
-            let served = device.serve(machine.options())?;
-            targets.extend(served.target());
-            servers.extend(device.builtin().zip(served.server));
-            processes.extend(served.process);
-            devices.push(DeviceSocket {
-                handle: served.handle,
-                address: device.address,
-            });
-        }
+        let (mut devices, sockets) = Devices::serve(scenario, machine.options())?;
         let connections = Connections {
             console,
-            devices,
+            devices: sockets,
             initramfs: Some(initramfs::with_files(&scenario.initramfs, &scenario.files)?),
             ..Connections::default()
         };
         let guest = Guest::boot(&scenario.artefacts, &machine, connections)
-            .map_err(|error| cause(error, &mut processes))?;
+            .map_err(|error| devices.cause(error))?;
         Ok(Self {
             guest,
-            servers,
-            processes,
-            // Of several that are equal it is the first.
-            target: targets
-                .into_iter()
-                .min_by_key(|target| matches!(target, Target::Other(_))),
+            devices,
             started,
         })
     }
@@ -128,27 +111,14 @@ impl Trial {
     /// What a control socket asks: the event device, else the first one of ours.
     #[must_use]
     pub fn target(&self) -> Option<&Target> {
-        self.target.as_ref()
+        self.devices.target()
     }
 
     /// The faults that are armed at the devices that were there from the start, and
     /// what each did.
     #[must_use]
     pub fn faults(&self) -> Vec<DeviceFault> {
-        let servers = self.servers.iter();
-        servers
-            .flat_map(|(device, server)| DeviceFault::all(*device, None, server.faults()))
-            .collect()
-    }
-
-    /// What happened at the devices that were there from the start, by the name of each.
-    fn recorders(&self) -> Vec<(String, Recorder)> {
-        let servers = self.servers.iter();
-        let named = servers.map(|(device, server)| {
-            let name = device.as_str().to_owned();
-            (name, server.recorder().clone())
-        });
-        named.collect()
+        self.devices.faults()
     }
 
     /// The guest.
@@ -200,107 +170,10 @@ impl Trial {
         const SAY: &str = "printf '%s\\n' \"$1\" >/dev/console";
         self.guest.run(&["sh", "-c", SAY, "sh", &words])?;
         self.guest.ask(Request::Shell)?;
-        let Self {
-            guest,
-            servers,
-            processes,
-            ..
-        } = self;
+        let Self { guest, devices, .. } = self;
         guest.wait_attending(|guest| {
             attend(guest);
-            devices_work(servers, processes, &|_| None)
+            devices.check(guest)
         })
     }
-
-    fn devices_work(&mut self) -> Result<(), SessionError> {
-        let Self {
-            guest,
-            servers,
-            processes,
-            ..
-        } = self;
-        devices_work(servers, processes, &|text| guest.qemu_said(text))
-    }
-}
-
-impl Trial {
-    /// `Err` where a device did not survive the end of the guest.
-    fn devices_ended(&mut self) -> Result<(), SessionError> {
-        for (device, server) in &self.servers {
-            if let Some(ServerEnd::Panicked(panic)) = server.wait(END_LIMIT) {
-                let why = format!("{}: {panic}", device.as_str());
-                return Err(SessionError::Device(why));
-            }
-        }
-        // Some wait for another guest.
-        let deadline = Instant::now() + Duration::from_millis(500);
-        for process in &mut self.processes {
-            let end = loop {
-                match process.ended() {
-                    None if Instant::now() < deadline => {
-                        std::thread::sleep(Duration::from_millis(10));
-                    }
-                    end => break end,
-                }
-            };
-            if let Some(end) = end.filter(DeviceEnd::is_panic) {
-                return Err(SessionError::Device(end.to_string()));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `Err` once a device is gone. `qemu_said` finds a message of QEMU's.
-fn devices_work(
-    servers: &[(Builtin, ServerHandle)],
-    processes: &mut [DeviceProcess],
-    qemu_said: &dyn Fn(&str) -> Option<String>,
-) -> Result<(), SessionError> {
-    for (device, server) in servers {
-        if let Some(why) = server.ended().and_then(|end| failed(*device, end)) {
-            return Err(SessionError::Device(why));
-        }
-    }
-    if let Some(end) = ended(processes) {
-        return Err(SessionError::Device(end.to_string()));
-    }
-    let Err(gone) = devices_there(qemu_said) else {
-        return Ok(());
-    };
-    // QEMU may learn of it before the process is at its end.
-    let deadline = Instant::now() + END_LIMIT;
-    while !processes.is_empty() && Instant::now() < deadline {
-        if let Some(end) = ended(processes) {
-            return Err(SessionError::Device(end.to_string()));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Err(gone)
-}
-
-/// Why a guest did not boot: QEMU does not start with a device model that has ended.
-fn cause(error: SessionError, processes: &mut [DeviceProcess]) -> SessionError {
-    if matches!(error, SessionError::Interrupted(_)) {
-        return error;
-    }
-    match ended(processes) {
-        Some(end) => SessionError::Device(end.to_string()),
-        None => error,
-    }
-}
-
-/// Why a device of ours ended, if not by its client.
-fn failed(device: Builtin, end: ServerEnd) -> Option<String> {
-    let name = device.as_str();
-    match end {
-        ServerEnd::Panicked(panic) => Some(format!("{name}: {panic}")),
-        ServerEnd::Failed(why) => Some(format!("{name}: {why}")),
-        ServerEnd::ClientLeft | ServerEnd::Stopped => None,
-    }
-}
-
-/// The first device model of a scenario that has ended.
-fn ended(processes: &mut [DeviceProcess]) -> Option<DeviceEnd> {
-    processes.iter_mut().find_map(DeviceProcess::ended)
 }

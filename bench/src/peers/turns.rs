@@ -120,7 +120,9 @@ pub fn measure(machine: &Machine, plan: &Plan, progress: &Progress) -> Result<Me
     let mut session = boot(machine, beside)?;
     // Sleeps end when they should, not up to 50 us later.
     if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
-        eprintln!("bench-peers: the timer slack stays as it is: {error}");
+        device_model::log::say(format_args!(
+            "bench-peers: the timer slack stays as it is: {error}"
+        ));
     }
     let first = calibrate(&mut session)?;
     let mut turns = Turns {

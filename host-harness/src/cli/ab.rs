@@ -8,6 +8,8 @@ use anyhow::Context;
 use clap::{Args, error::ErrorKind, value_parser};
 
 use super::compare::{Gate, NOTHING};
+use device_model::log;
+
 use crate::{
     ab::{self, Measured, Plan, Side, Sources},
     compare::Thresholds,
@@ -110,7 +112,7 @@ impl Arguments {
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let targets = ["base.json", "new.json"].map(|name| JsonTarget::File(folder.join(name)));
         for target in &targets {
-            target.ensure_writable()?;
+            target.ensure_writable().map_err(super::bad_input)?;
         }
         Ok(Some(targets))
     }
@@ -160,14 +162,16 @@ impl Arguments {
     fn early(&self, measured: &Measured, planned: u32) {
         let rounds = measured.rounds;
         for note in &measured.notes {
-            eprintln!("irqbed: {note}");
+            log::say(format_args!("irqbed: {note}"));
         }
         let kept = match &self.save {
             _ if rounds == 0 => return,
             Some(folder) => format!("they are kept in {}", folder.display()),
             None => "--save DIR would have kept them".to_owned(),
         };
-        eprintln!("irqbed: {rounds} of {planned} rounds were measured: {kept}");
+        log::say(format_args!(
+            "irqbed: {rounds} of {planned} rounds were measured: {kept}"
+        ));
     }
 }
 

@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum, value_parser};
 use irqbed_abi::control::ReplyBy;
 
 use super::options::{Options, contexts, mechanisms, refuse, replies};
+use device_model::log;
+
 use crate::{
     bench::Bench,
     environment::Environment,
@@ -132,7 +134,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         refuse(conflict);
     }
     if let Some(target) = &arguments.json {
-        target.ensure_writable()?;
+        target.ensure_writable().map_err(super::bad_input)?;
     }
     let artefacts = super::artefacts(options.kernel.as_deref())?;
     artefacts.check()?;
@@ -176,13 +178,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         super::print(&table::render(&document))?;
     }
     for (pair, why) in &refused {
-        eprintln!("irqbed: not measured: {pair}: {why}");
+        log::say(format_args!("irqbed: not measured: {pair}: {why}"));
     }
     if let Some(target) = &arguments.json {
         document.write(target)?;
     }
     for problem in &problems {
-        eprintln!("irqbed: error: {problem}");
+        log::say(format_args!("irqbed: error: {problem}"));
     }
     Ok(if problems.is_empty() {
         ExitCode::SUCCESS

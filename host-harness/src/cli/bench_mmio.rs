@@ -160,7 +160,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         refuse(conflict);
     }
     if let Some(target) = &arguments.json {
-        target.ensure_writable()?;
+        target.ensure_writable().map_err(super::bad_input)?;
     }
     let artefacts = super::artefacts(None)?;
     let choice = accel::choose(arguments.accel)?;
@@ -170,7 +170,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     drop(progress);
     let measured = match measured {
         Ok(measured) => measured,
-        Err(error @ MmioError::NoRegister { .. }) => return Ok(super::bad_input(&error)),
+        Err(error @ MmioError::NoRegister { .. }) => return Err(super::bad_input(error)),
         Err(MmioError::Session(error)) => return Err(error.into()),
         Err(error) => return Err(error.into()),
     };

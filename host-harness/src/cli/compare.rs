@@ -7,6 +7,8 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
+use device_model::log;
+
 use crate::{
     compare::{Comparison, Thresholds, compare, format},
     result::{Document, ReadError},
@@ -100,12 +102,12 @@ impl Gate {
         comparison.notes.extend_from_slice(notes);
         super::print(&written(self.format, &comparison, new)?)?;
         if !comparison.says_anything() {
-            eprintln!("irqbed: error: nothing could be compared");
+            log::say(format_args!("irqbed: error: nothing could be compared"));
             return Ok(ExitCode::from(NOTHING));
         }
         let worse = comparison.regressions().count();
         if worse > 0 {
-            eprintln!("irqbed: error: {worse} figures became worse");
+            log::say(format_args!("irqbed: error: {worse} figures became worse"));
             return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
@@ -113,7 +115,7 @@ impl Gate {
 }
 
 fn unusable(error: &ReadError) -> ExitCode {
-    eprintln!("irqbed: error: {error}");
+    log::say(format_args!("irqbed: error: {error}"));
     ExitCode::from(NOTHING)
 }
 

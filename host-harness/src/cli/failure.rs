@@ -6,6 +6,7 @@ use std::{error::Error, process::ExitCode};
 
 use device_model::log;
 
+use super::BadInput;
 use crate::{
     bench::BenchError, clock::ClockError, interrupt, measure::MeasureError, series::SeriesError,
     session::SessionError,
@@ -15,21 +16,27 @@ use crate::{
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     // Whatever fails while a run is given up is of no interest.
     if interrupt::check().is_err() {
-        eprintln!("irqbed: interrupted");
+        log::say(format_args!("irqbed: interrupted"));
         return ExitCode::from(130);
     }
-    eprintln!("irqbed: error: {}", log::one_line(error.chain()));
+    log::say(format_args!(
+        "irqbed: error: {}",
+        log::one_line(error.chain())
+    ));
     let console = error
         .chain()
         .find_map(session)
         .map_or(&[][..], SessionError::console);
     if !console.is_empty() {
-        eprintln!("the guest's last lines:");
+        log::say(format_args!("the guest's last lines:"));
         for line in console {
-            eprintln!("    {line}");
+            log::say(format_args!("    {line}"));
         }
     }
-    ExitCode::FAILURE
+    match error.is::<BadInput>() {
+        true => ExitCode::from(2),
+        false => ExitCode::FAILURE,
+    }
 }
 
 /// A failed session, also within an error that passes on its words: such a

@@ -75,7 +75,7 @@ impl Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(target) = &arguments.json {
-        target.ensure_writable()?;
+        target.ensure_writable().map_err(super::bad_input)?;
     }
     let artefacts = Artefacts::locate()?;
     let mut choice = accel::choose(AccelRequest::Tcg)?;

@@ -90,9 +90,7 @@ impl Plug {
 
 pub(super) fn plug(arguments: &Plug) -> anyhow::Result<ExitCode> {
     let device = arguments.given()?;
-    if let Err(error) = arguments.check(&device) {
-        return Ok(super::bad_input(&error));
-    }
+    arguments.check(&device).map_err(super::bad_input)?;
     let listen = arguments.listen.as_ref().map(absolute).transpose()?;
     let (port, name) = (arguments.place.port, device.device.title());
     arguments.place.ask(&Request::Plug {

@@ -6,6 +6,8 @@ use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
+use device_model::log;
+
 use crate::{
     report::{MOST, Source, render},
     result::{Document, JsonTarget},
@@ -32,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(why) => {
-            eprintln!("irqbed: error: {why}");
+            log::say(format_args!("irqbed: error: {why}"));
             Ok(ExitCode::from(NOTHING))
         }
     }

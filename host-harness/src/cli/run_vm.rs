@@ -19,6 +19,8 @@ use super::{
     control::{attend, check, listen, socket_or_default},
     guest::GuestArguments,
 };
+use device_model::log;
+
 use crate::{
     accel::{self, Accelerator},
     artefacts::Artefacts,
@@ -43,10 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "run-vm gives an interactive shell and needs a terminal on standard input; \
          for a run without one use `irqbed bench` or `irqbed test`"
     );
-    let guest = match Visited::new(&arguments.guest)? {
-        Ok(guest) => guest,
-        Err(error) => return Ok(super::bad_input(&error)),
-    };
+    let guest = Visited::new(&arguments.guest)?.map_err(super::bad_input)?;
     let choice = accel::choose(arguments.guest.accel)?;
     let socket = socket_or_default(arguments.control.as_deref())?;
     ensure!(
@@ -57,15 +56,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if guest.is_asked() || arguments.guest.ports > 0 {
         check(&socket)?;
     }
-    eprintln!(
+    log::say(format_args!(
         "irqbed: booting ({}: {}); Ctrl-A X leaves",
         choice.accelerator, choice.reason
-    );
+    ));
     if let Some(path) = &arguments.control {
-        eprintln!(
+        log::say(format_args!(
             "irqbed: `./just raise` and `./just fault` need --control {}",
             path.display()
-        );
+        ));
     }
     let _terminal = TerminalRestorer::new();
     let accelerator = choice.accelerator;
@@ -148,7 +147,7 @@ fn visit(
 
 fn say_faults(faults: &[DeviceFault]) {
     for fault in faults {
-        eprintln!("irqbed: fault: {fault}");
+        log::say(format_args!("irqbed: fault: {fault}"));
     }
 }
 

@@ -134,12 +134,9 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let scenarios = match arguments.scenarios() {
-        Ok(scenarios) => scenarios,
-        Err(error) => return Ok(super::bad_input(&error)),
-    };
-    if let Some(Err(error)) = arguments.junit.as_ref().map(JsonTarget::ensure_writable) {
-        return Ok(super::bad_input(&error));
+    let scenarios = arguments.scenarios().map_err(super::bad_input)?;
+    if let Some(target) = &arguments.junit {
+        target.ensure_writable().map_err(super::bad_input)?;
     }
     if let Some(socket) = &arguments.control {
         check(socket)?;
@@ -164,7 +161,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let passed = cases.iter().filter(passed).count();
     if cases.len() > 1 {
         let failed = cases.len() - passed;
-        eprintln!("irqbed: {passed} passed, {failed} failed");
+        log::say(format_args!("irqbed: {passed} passed, {failed} failed"));
     }
     Ok(match passed == cases.len() {
         true => ExitCode::SUCCESS,
@@ -211,35 +208,35 @@ fn say_verdict(name: &str, outcome: &Result<Outcome, SessionError>) {
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => {
-            eprintln!("irqbed: error: {name}: {error}");
+            log::say(format_args!("irqbed: error: {name}: {error}"));
             return say_lines(error.console());
         }
     };
     let seconds = outcome.duration.as_secs_f64();
     if outcome.passed() {
-        eprintln!("irqbed: passed: {name} in {seconds:.1} s");
+        log::say(format_args!("irqbed: passed: {name} in {seconds:.1} s"));
     }
     for failure in &outcome.failures {
-        eprintln!("irqbed: failed: {name}: {failure}");
+        log::say(format_args!("irqbed: failed: {name}: {failure}"));
         say_lines(failure.details());
     }
     for evidence in &outcome.evidence {
-        eprintln!("irqbed: {}:", evidence.title);
+        log::say(format_args!("irqbed: {}:", evidence.title));
         say_lines(&evidence.lines);
     }
     for (index, step) in outcome.steps.iter().enumerate() {
-        eprintln!("irqbed: step {}: {step}", index + 1);
+        log::say(format_args!("irqbed: step {}: {step}", index + 1));
     }
     for fault in &outcome.faults {
-        eprintln!("irqbed: fault: {fault}");
+        log::say(format_args!("irqbed: fault: {fault}"));
     }
     for note in &outcome.notes {
-        eprintln!("irqbed: note: {note}");
+        log::say(format_args!("irqbed: note: {note}"));
     }
 }
 
 fn say_lines(lines: &[String]) {
     for line in lines {
-        eprintln!("    {line}");
+        log::say(format_args!("    {line}"));
     }
 }

@@ -9,6 +9,8 @@ use clap::Args;
 use irqbed_abi::control::ReplyBy;
 
 use super::options::{Options, contexts, mechanisms, refuse, replies};
+use device_model::log;
+
 use crate::{
     environment::Environment,
     mechanism::{Context, Mechanism, Pair},
@@ -70,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         refuse(format!("{pair} cannot be traced: {why}"));
     }
     if let Some(target) = &arguments.output {
-        target.ensure_writable()?;
+        target.ensure_writable().map_err(super::bad_input)?;
     }
     let artefacts = super::artefacts(options.kernel.as_deref())?;
     artefacts.check()?;
@@ -101,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         super::print(&told(arguments, &recording, slow.as_ref(), &document))?;
     }
     for problem in &problems {
-        eprintln!("irqbed: error: {problem}");
+        log::say(format_args!("irqbed: error: {problem}"));
     }
     Ok(if problems.is_empty() && slow.is_none() {
         ExitCode::SUCCESS

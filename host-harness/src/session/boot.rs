@@ -2,9 +2,11 @@
 //! What is special about the wait for a guest that boots: how long it may
 //! take is the user's to say, and a QEMU that ends is most likely the wrong one.
 
-use std::{env, path::Path, time::Duration};
+use std::{env, os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, time::Duration};
 
-use super::SessionError;
+use rustix::process::Signal;
+
+use super::{SessionError, ends_over_a_device};
 
 /// What a guest that boots is asked for; part of the error when it hangs.
 pub(super) const WAIT: &str = "boot";
@@ -45,7 +47,7 @@ pub(super) fn in_words(error: SessionError, program: &Path) -> SessionError {
         } => SessionError::BootEnded {
             program: program.to_owned(),
             status,
-            remedy: remedy(&messages),
+            remedy: remedy(status, &messages),
             messages,
             console,
         },
@@ -53,7 +55,7 @@ pub(super) fn in_words(error: SessionError, program: &Path) -> SessionError {
     }
 }
 
-fn remedy(messages: &[String]) -> &'static str {
+fn remedy(status: ExitStatus, messages: &[String]) -> &'static str {
     let no_client = |line: &String| {
         line.contains("'vfio-user-pci' is not a valid device")
             || line.contains("Device 'vfio-user-pci' not found")
@@ -63,15 +65,16 @@ fn remedy(messages: &[String]) -> &'static str {
             && (line.contains("not a valid") || line.contains("not found"))
     };
     let no_plugin = |line: &String| line.contains("plugin requires API version");
-    let no_device = |line: &String| line.contains(r#"-device {"driver":"vfio-user-pci","#);
-    if messages.iter().any(no_plugin) {
+    if status.signal() == Some(Signal::KILL.as_raw()) {
+        "somebody killed it, as the host's kernel does when memory is short: `dmesg` there says so"
+    } else if messages.iter().any(no_plugin) {
         "its plugins are of another version: unset IRQBED_QEMU, or set it to a QEMU 11.1"
     } else if messages.iter().any(no_holder) {
         "a machine with ports needs virtio-gpu-pci: unset IRQBED_QEMU, or install the display \
          modules of that QEMU"
     } else if messages.iter().any(no_client) {
         "it has no vfio-user client: unset IRQBED_QEMU, or set it to a QEMU of 10.1 or newer"
-    } else if messages.iter().any(no_device) {
+    } else if ends_over_a_device(messages) {
         "a device model ended, or refused, before QEMU was connected to it: see what it said"
     } else {
         "`./just doctor` says whether this QEMU will do"
@@ -93,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_qemu_without_the_client_is_told_from_one_that_fails_otherwise() {
-        let said = |line: &str| remedy(&[line.to_owned()]);
+        let failed = ExitStatus::from_raw(1 << 8);
+        let said = |line: &str| remedy(failed, &[line.to_owned()]);
         let old = said("qemu: -device x: 'vfio-user-pci' is not a valid device model name");
         assert!(old.contains("no vfio-user client"), "{old}");
         let other = said("Could not load plugin x: plugin requires API version 7, but this QEMU");
@@ -103,5 +107,7 @@ mod tests {
         let gone = r#"qemu: -device {"driver":"vfio-user-pci","socket":{"path":"/proc/self/fd/9"}}: Failed to connect to '/proc/self/fd/9': Connection refused"#;
         assert!(said(gone).contains("device model"), "{gone}");
         assert!(said("qemu: could not load kernel").contains("doctor"));
+        let killed = remedy(ExitStatus::from_raw(9), &[]);
+        assert!(killed.contains("memory is short"), "{killed}");
     }
 }

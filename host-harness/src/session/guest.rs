@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     process::ExitStatus,
     time::{Duration, Instant},
 };
@@ -27,6 +28,12 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks at what else there is while the agent is waited for.
 const SLICE: Duration = Duration::from_millis(100);
+/// How far those who read what QEMU says may be behind its end.
+const BEHIND: Duration = Duration::from_millis(50);
+/// What QEMU says where a device model has hung up.
+const HUNG_UP: &str = "failed to read header";
+/// What it says where it could not be connected to one.
+const NOT_CONNECTED: &str = r#"-device {"driver":"vfio-user-pci","#;
 /// Console lines shown with an error.
 const SHOWN: usize = 15;
 /// The same, where a report of the kernel's is among them.
@@ -74,7 +81,10 @@ impl Guest {
             .hello(limit, || {
                 alive(&mut qemu)?;
                 // The guest would hang over a device that is gone, and be blamed for it.
-                devices_there(|text| qemu.messages.find(text))
+                match missing_device(&qemu.messages) {
+                    Some(why) => Err(SessionError::Device(why)),
+                    None => Ok(()),
+                }
             })
             .map_err(|error| in_words(error, boot::WAIT, &mut qemu))
             .map_err(|error| boot::in_words(error, &artefacts.qemu))?;
@@ -109,10 +119,18 @@ impl Guest {
         self.qemu.id()
     }
 
-    /// The newest line of QEMU's own messages that holds `text`.
-    #[must_use]
-    pub fn qemu_said(&self, text: &str) -> Option<String> {
-        self.qemu.messages.find(text)
+    /// What QEMU says of a device model that has hung up, if one has.
+    pub(crate) fn misses_a_device(&self) -> Option<String> {
+        missing_device(&self.qemu.messages)
+    }
+
+    /// Whether QEMU has ended, and not for a device that it lost.
+    pub(crate) fn has_ended_by_itself(&mut self) -> io::Result<bool> {
+        if self.qemu.ended()?.is_none() {
+            return Ok(false);
+        }
+        std::thread::sleep(BEHIND);
+        Ok(!ends_over_a_device(&self.qemu.messages.tail(SHOWN)))
     }
 
     /// The console's last lines, oldest first; none where it is a terminal.
@@ -291,16 +309,18 @@ impl Guest {
     }
 }
 
-/// `Err` once a device model has hung up: QEMU says so, in words that `qemu_said` finds.
-pub(crate) fn devices_there(
-    qemu_said: impl Fn(&str) -> Option<String>,
-) -> Result<(), SessionError> {
-    match qemu_said("failed to read header") {
-        Some(line) => Err(SessionError::Device(format!(
-            "its device model has closed the connection (QEMU says: {line})"
-        ))),
-        None => Ok(()),
-    }
+/// What QEMU says of a device model that has hung up, if one has.
+fn missing_device(messages: &Console) -> Option<String> {
+    let line = messages.find(HUNG_UP)?;
+    Some(format!(
+        "its device model has closed the connection (QEMU says: {line})"
+    ))
+}
+
+/// Whether it is for a device that QEMU, with these last messages, ended.
+pub(crate) fn ends_over_a_device(messages: &[String]) -> bool {
+    let is_of_device = |line: &String| line.contains(HUNG_UP) || line.contains(NOT_CONNECTED);
+    messages.iter().any(is_of_device)
 }
 
 /// What is shown of the console of a guest that died: from the first report of the kernel's
@@ -332,8 +352,7 @@ fn alive(qemu: &mut Qemu) -> Result<(), SessionError> {
 }
 
 pub(super) fn ended(status: ExitStatus, qemu: &mut Qemu) -> SessionError {
-    // The readers may be a moment behind the process.
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(BEHIND);
     let console = last_words(&qemu.console);
     for sign in ["irqbed-agent: fatal", "Kernel panic"] {
         if let Some(line) = qemu.console.find(sign) {

@@ -9,7 +9,7 @@ use std::{
 
 use irqbed_abi::control::{Ending, Reply, Request, Stream};
 
-use super::{Failure, Outcome, Trial, devices_work, outcome::state, steps::Steps};
+use super::{Failure, Outcome, Trial, outcome::state, steps::Steps};
 use crate::{
     agent::AgentError,
     scenario::{FOLDER, Scenario},
@@ -104,12 +104,7 @@ impl Trial {
         said: &mut Said<'_>,
         attend: &mut dyn FnMut(&mut Guest),
     ) -> Result<Ending, SessionError> {
-        let Self {
-            guest,
-            servers,
-            processes,
-            ..
-        } = self;
+        let Self { guest, devices, .. } = self;
         let deadline = Instant::now() + limit + GRACE;
         guest.send(&Request::Watch {
             argv,
@@ -122,7 +117,7 @@ impl Trial {
             let answer = guest.answer_watching(left, "the end of the program", |guest| {
                 attend(guest);
                 guest.alive()?;
-                devices_work(servers, processes, &|text| guest.qemu_said(text))
+                devices.check(guest)
             })?;
             match answer {
                 Reply::Said { stream, text } => {

@@ -69,7 +69,7 @@ impl Trial {
         }
         outcome.faults = self.faults();
         outcome.faults.extend(steps.faults());
-        let mut recorders = self.recorders();
+        let mut recorders = self.devices.recorders();
         recorders.extend(steps.recorders());
         let console = self.guest.console_since(course.console);
         // Neither powers off: the kernel waits for what the driver holds.
@@ -233,18 +233,22 @@ impl Trial {
         }
         outcome.notes.extend(checkers.missing());
         course.log.add(self.messages()?);
-        self.devices_work()
+        self.devices.check(&mut self.guest)
     }
 
     /// Ends the guest in good order, and sees whether each device bears that.
     fn end(&mut self) -> Result<(), SessionError> {
         self.guest.end()?;
-        self.devices_ended()
+        self.devices.check_after_end()
     }
 
     fn accesses(&self, steps: &Steps<'_>) -> Vec<Evidence> {
         let now = Instant::now();
-        let recorders = self.recorders().into_iter().chain(steps.recorders());
+        let recorders = self
+            .devices
+            .recorders()
+            .into_iter()
+            .chain(steps.recorders());
         let of =
             |(device, recorder): (String, Recorder)| evidence::accesses(&device, &recorder, now);
         recorders.filter_map(of).collect()

@@ -166,7 +166,7 @@ fn number(variable: &str, default: u64) -> u64 {
 
 #[test]
 fn whoever_dies_the_command_says_so_in_one_line_and_leaves_nothing() {
-    kill_many(4, 1);
+    kill_many(Victim::ALL.len(), 1);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Command lines that make no sense.
 
+use std::io;
+
 use crate::{
-    program::{Running, irqbed, run_with},
+    program::{Running, irqbed, run, run_with},
     sandbox::Sandbox,
 };
 
@@ -211,5 +213,57 @@ fn help_and_version_are_what_was_asked_for() {
         let ended = Running::start(&sandbox, irqbed(&sandbox, arguments)).wait();
         ended.assert_good();
         assert!(!ended.stdout.is_empty());
+    }
+}
+
+/// What is no kernel, or no file that can be written, is a command line that makes no sense,
+/// whichever command it is given to.
+#[test]
+fn what_a_command_cannot_do_with_its_arguments_is_told_by_its_status() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let cases = [
+        &["bench", "--kernel", "5.0"][..],
+        &["trace", "--kernel", "5.0", "-o", "trace"],
+        &["test", "--kernel", "5.0", "--agent", "/bin/true"],
+        &["bench", "--json", folder],
+        &["path", "--json", folder],
+        &[
+            "bench-mmio",
+            "--socket",
+            "/nowhere",
+            "--region",
+            "0",
+            "--json",
+            folder,
+        ],
+        &["test", "--agent", "/bin/true", "--junit", folder],
+    ];
+    for arguments in cases {
+        let sandbox = Sandbox::with_guest();
+        let ended = run(&sandbox, arguments);
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {ended:#?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{arguments:?}: {ended:#?}");
+        sandbox.assert_nothing_left();
+    }
+}
+
+/// `irqbed doctor | head -1` and the like.
+#[test]
+fn who_reads_no_further_changes_no_status() {
+    let sandbox = Sandbox::new();
+    for arguments in [
+        &["doctor"][..],
+        &["bench", "--json", "/"],
+        &["compare", "/nowhere", "/nowhere"],
+    ] {
+        let expected = run(&sandbox, arguments).status.code();
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = irqbed(&sandbox, arguments);
+        command
+            .stdout(writer.try_clone().expect("a pipe"))
+            .stderr(writer);
+        let ended = command.status().expect("irqbed runs");
+        assert_eq!(ended.code(), expected, "{arguments:?}");
     }
 }
