@@ -104,6 +104,10 @@ coverage *ARGS: setup
 faults-campaign SEEDS='1000' FIRST='0': setup
     @IRQBED_SEEDS={{SEEDS}} IRQBED_FIRST_SEED={{FIRST}} images/cargo.sh test --test guest -- --ignored --nocapture seeds_of_a_campaign
 
+# Have everything happen to one guest on the kernel that checks, for as long as is asked for: `soak MINUTES SEED`
+soak MINUTES='60' SEED='1': setup
+    @IRQBED_TEST_KERNEL=6.12-debug IRQBED_SOAK_MINUTES={{quote(MINUTES)}} IRQBED_SEED={{quote(SEED)}} images/cargo.sh test --test guest -- --nocapture soak::
+
 # Run the guest tests on each of these kernels, and print a table: `test-matrix 6.1 7.3`
 test-matrix *NAMES:
     @images/test-matrix.sh "$@"

@@ -23,7 +23,7 @@ fn assert_refused_before_the_boot(sandbox: &Sandbox, target: &Path, reason: &str
     let mut command = irqbed(sandbox, &["bench", "--json", target]);
     command.env("IRQBED_QEMU", sandbox.forbidden_qemu());
     let ended = Running::start(sandbox, command).wait();
-    ended.assert_refused(&["cannot write the results", target, reason]);
+    ended.assert_bad_input(&["cannot write the results", target, reason]);
     assert_eq!(ended.stderr.matches(reason).count(), 1, "{}", ended.stderr);
     sandbox.assert_no_guest_was_started();
     sandbox.assert_nothing_left();

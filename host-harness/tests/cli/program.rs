@@ -156,9 +156,21 @@ impl Ended {
     /// `words`, exit status 1.
     #[track_caller]
     pub fn assert_refused(&self, words: &[&str]) {
+        assert_eq!(self.status.code(), Some(1), "{self:#?}");
+        self.assert_one_line(words);
+    }
+
+    /// The same of what was given and makes no sense: exit status 2.
+    #[track_caller]
+    pub fn assert_bad_input(&self, words: &[&str]) {
+        assert_eq!(self.status.code(), Some(2), "{self:#?}");
+        self.assert_one_line(words);
+    }
+
+    #[track_caller]
+    fn assert_one_line(&self, words: &[&str]) {
         assert_eq!(self.stdout, "");
-        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
-        self.assert_failed(words);
+        assert!(self.assert_first_line(words).is_empty(), "{self:#?}");
     }
 
     /// The first line of standard error is the only one that is an error, it
@@ -166,6 +178,11 @@ impl Ended {
     #[track_caller]
     pub fn assert_failed(&self, words: &[&str]) -> Vec<&str> {
         assert_eq!(self.status.code(), Some(1), "{self:#?}");
+        self.assert_first_line(words)
+    }
+
+    #[track_caller]
+    fn assert_first_line(&self, words: &[&str]) -> Vec<&str> {
         let mut lines = self.stderr.lines();
         let first = lines.next().unwrap_or_default();
         let text = first.strip_prefix("irqbed: error: ").unwrap_or_else(|| {

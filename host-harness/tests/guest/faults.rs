@@ -6,14 +6,14 @@
 mod campaign;
 mod device;
 mod line;
-mod outcome;
 mod trial;
 
 use device_model::event::Seq;
 use irqbed_abi::{control::Mechanism, trace::VERDICT_BAD_PAYLOAD};
 
-use outcome::Outcome;
 use trial::{Trial, UNDER};
+
+use crate::account::Outcome;
 
 /// Events that push out what a fault of DMA has left in the ring.
 const LEFT: u32 = 16;

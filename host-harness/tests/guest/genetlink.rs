@@ -91,7 +91,8 @@ fn bad_requests_are_answered_with_a_reason_and_counted_where_they_reach_the_driv
             "an attribute where there is none",
             genl(family, CMD_UNSUBSCRIBE, &vectors(1)),
             EINVAL,
-            "Attribute failed policy validation",
+            // As 7.x says it, or older ones.
+            "Unknown attribute type|Attribute failed policy validation",
         ),
         ("a header alone", message(16, family, 0, &[]), EINVAL, ""),
         (
@@ -124,7 +125,8 @@ fn bad_requests_are_answered_with_a_reason_and_counted_where_they_reach_the_driv
         assert_eq!(answers.len(), 1, "{name}: {answers:?}");
         let text = String::from_utf8_lossy(&answers[0]);
         assert_eq!(error_of(&answers[0]), error, "{name}: {text}");
-        assert!(text.contains(words), "{name}: {text}");
+        let has_words = words.split('|').any(|words| text.contains(words));
+        assert!(has_words, "{name}: {text}");
     }
     let counters = guest.flush();
     assert_eq!((counters.bad_request, counters.subscribers), (1, 0));

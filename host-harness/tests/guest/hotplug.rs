@@ -6,18 +6,17 @@ use std::{thread, time::Duration};
 
 use device_model::{
     edu::EduDevice,
-    event::{DeviceCounters, EventDevice, Payload, RaiseError, Vector},
+    event::{EventDevice, Payload, RaiseError, Vector},
 };
 use host_harness::{
     mechanism::{Context, InterruptType, Mechanism, Pair},
     qemu::{ClockKind, Machine, Port},
     session::{PlugError, SessionError},
 };
-use irqbed_abi::control::{Behaviour, ListenerSpec};
 use serde_json::json;
 
 use crate::{
-    load::under_load,
+    account::assert_balanced_over,
     support::{Guest, machine, unicast},
 };
 
@@ -83,45 +82,11 @@ fn serves(guest: &mut Guest, events: u64) {
 /// Pulls the device while events are on their way to a listener, and closes its
 /// account.
 fn pull_under_load(guest: &mut Guest, mechanism: Mechanism) {
-    let spec = ListenerSpec::new(mechanism, Behaviour::Measure);
-    let listener = guest.session.listen(spec).expect("a listener");
-    let source = guest.session.source().clone();
-    let before = guest.flush();
-    let started = source.counters();
-    under_load(guest, 1, |guest| {
+    let what = format!("{mechanism:?}, pulled");
+    assert_balanced_over(guest, mechanism, 1, &what, |guest| {
         thread::sleep(Duration::from_millis(100));
         guest.session.unplug(FIRST).expect("it is pulled");
     });
-    let driver = guest.flush();
-    let DeviceCounters {
-        raised,
-        published,
-        ring_overflow,
-        dma_errors,
-        discarded,
-        ..
-    } = source.counters().since(&started);
-    assert!(raised > 0);
-    assert_eq!(raised, published + ring_overflow + dma_errors);
-    // Of what the driver had not seen when it reset the device it still finds some
-    // in its memory; the rest is lost by that name.
-    let events = driver.events - before.events;
-    assert!(
-        (events..=events + discarded).contains(&published),
-        "{published} published, {events} seen, {discarded} discarded"
-    );
-    let sent = driver.sent - before.sent;
-    let full = driver.socket_full + driver.queue_full - before.socket_full - before.queue_full;
-    // A listener at a file of the device's is told before the device is reset.
-    let too_late = driver.no_listener - before.no_listener;
-    assert_eq!(events, sent + full + too_late, "{mechanism:?}");
-    let report = guest.session.end_listener(listener, false);
-    let report = report.expect("a report");
-    assert_eq!(
-        (report.received, report.bad_payload, report.out_of_order),
-        (sent, 0, 0),
-        "{mechanism:?}"
-    );
 }
 
 #[test]

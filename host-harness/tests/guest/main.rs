@@ -2,6 +2,7 @@
 //! Tests that boot the real guest: real QEMU, real kernel, real driver, real
 //! netlink. Each asserts on what the guest and the host both saw.
 
+mod account;
 mod clock;
 mod coverage;
 mod devices;
@@ -26,6 +27,7 @@ mod reconnect;
 mod replies;
 mod safe_contexts;
 mod signals;
+mod soak;
 mod support;
 mod suspend;
 mod taps;

@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use device_model::event::{DeviceCounters, EventDevice};
+use device_model::event::EventDevice;
 use host_harness::{
     mechanism::{InterruptType, Mechanism},
     qemu::{ClockKind, Machine, Port},
@@ -12,7 +12,7 @@ use host_harness::{
 use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
 
 use crate::{
-    load::under_load,
+    account::assert_balanced_over,
     mechanisms::roomy,
     support::{Guest, machine, unicast},
 };
@@ -57,45 +57,11 @@ fn hibernate(guest: &mut Guest) {
 /// account of what was raised before, meanwhile and after. Then each of a thousand
 /// events arrives.
 fn sleep_under_load(guest: &mut Guest, how: &str, sleep: impl FnOnce(&mut Guest)) {
-    let listener = guest.session.listen(unicast()).expect("a listener");
-    let source = guest.session.source().clone();
-    let before = guest.flush();
-    let started = source.counters();
-    under_load(guest, 2, |guest| {
+    assert_balanced_over(guest, Mechanism::Netlink, 2, how, |guest| {
         thread::sleep(Duration::from_millis(50));
         sleep(guest);
         thread::sleep(Duration::from_millis(50));
     });
-    let driver = guest.flush();
-    let DeviceCounters {
-        raised,
-        published,
-        ring_overflow,
-        dma_errors,
-        discarded,
-        ..
-    } = source.counters().since(&started);
-    assert!(raised > 0, "{how}");
-    assert_eq!(raised, published + ring_overflow + dma_errors, "{how}");
-    // What the driver had not taken when it reset the device it still finds in its
-    // memory, or it is lost by that name.
-    let events = driver.events - before.events;
-    assert!(
-        (events..=events + discarded).contains(&published),
-        "{how}: {published} published, {events} seen, {discarded} discarded"
-    );
-    let sent = driver.sent - before.sent;
-    let full = driver.socket_full + driver.queue_full - before.socket_full - before.queue_full;
-    assert_eq!(events, sent + full, "{how}");
-    assert_eq!(driver.bad_record, before.bad_record, "{how}");
-    let report = guest.session.end_listener(listener, false);
-    let report = report.expect("a report");
-    assert_eq!(
-        (report.received, report.bad_payload, report.out_of_order),
-        (sent, 0, 0),
-        "{how}"
-    );
-
     let spec = roomy(Mechanism::Netlink, Behaviour::Measure);
     let listener = guest.session.listen(spec).expect("a listener");
     let delivered = guest.raise(1000, 64).delivered();

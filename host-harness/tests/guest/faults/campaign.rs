@@ -13,8 +13,11 @@ use device_model::event::{Payload, Vector};
 use host_harness::qemu::{ClockKind, Machine};
 use irqbed_abi::control::Mechanism;
 
-use super::{outcome::Outcome, trial::Trial};
-use crate::support::{Guest, machine};
+use super::trial::Trial;
+use crate::{
+    account::Outcome,
+    support::{Guest, machine},
+};
 
 const ENTRIES: [u32; 4] = [16, 64, 1024, 4096];
 /// Seeds in each slice of a campaign: the driver is loaded once for it.

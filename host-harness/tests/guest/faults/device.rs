@@ -7,9 +7,9 @@ use irqbed_abi::control::Mechanism;
 
 use super::{
     RESET, SILENT,
-    outcome::Outcome,
     trial::{Trial, UNDER},
 };
+use crate::account::Outcome;
 
 /// What the driver says beside, at a limited rate.
 const STOPPED: &str = "the device stopped after a failed DMA access: set up anew";

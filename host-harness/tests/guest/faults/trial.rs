@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A guest whose device has faults.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use device_model::{
     event::{Payload, RaiseError, Vector},
@@ -12,8 +9,10 @@ use device_model::{
 };
 use irqbed_abi::control::{Behaviour, ListenerSpec, Mechanism};
 
-use super::outcome::{Counted, Outcome};
-use crate::support::Guest;
+use crate::{
+    account::{Counted, Outcome},
+    support::Guest,
+};
 
 /// Between two events: about 1000 a second.
 const GAP: Duration = Duration::from_millis(1);
@@ -88,22 +87,8 @@ impl Trial {
     /// Counts when the listener has taken what the driver sent, or has had its
     /// time.
     pub fn counted(&mut self) -> Counted {
-        let driver = self.guest.flush();
-        let session = &mut self.guest.session;
-        let deadline = Instant::now() + ANEW;
-        let listener = loop {
-            let report = session.report(self.listener).expect("a report");
-            if report.received >= driver.sent - self.sent_before || Instant::now() > deadline {
-                break report;
-            }
-        };
-        let source = session.source();
-        Counted {
-            device: source.counters(),
-            driver,
-            listener,
-            in_rings: Vector::all().map(|v| u64::from(source.in_flight(v))).sum(),
-        }
+        let source = self.guest.session.source().clone();
+        Counted::take(&mut self.guest, &source, self.listener, self.sent_before)
     }
 
     /// Raises events, `burst` at a time, on vector 0, until one is refused.

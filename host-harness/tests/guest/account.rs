@@ -1,8 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What became of events under a fault, as device, driver and listener count it.
+//! What became of events, as device, driver and listener count it, whatever happened to
+//! them.
 
-use device_model::{event::DeviceCounters, fault::FaultReport};
-use irqbed_abi::{control::ListenerReport, counters::Counters};
+use std::time::{Duration, Instant};
+
+use device_model::{
+    event::{DeviceCounters, EventSource, Vector},
+    fault::FaultReport,
+};
+use irqbed_abi::{
+    control::{Behaviour, ListenerReport, ListenerSpec, Mechanism},
+    counters::Counters,
+};
+
+use crate::{load::under_load, support::Guest};
+
+/// How long a listener may take to receive what was sent to it.
+const RECEIVED: Duration = Duration::from_secs(30);
 
 /// Everything that is counted, at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +26,27 @@ pub struct Counted {
     pub listener: ListenerReport,
     /// Records that nobody took.
     pub in_rings: u64,
+}
+
+impl Counted {
+    /// Counts when a listener has taken what the driver sent, which had sent `sent_before`
+    /// before there was one, or has had its time.
+    pub fn take(guest: &mut Guest, source: &EventSource, listener: u32, sent_before: u64) -> Self {
+        let driver = guest.flush();
+        let deadline = Instant::now() + RECEIVED;
+        let listener = loop {
+            let report = guest.session.report(listener).expect("a report");
+            if report.received >= driver.sent - sent_before || Instant::now() > deadline {
+                break report;
+            }
+        };
+        Self {
+            device: source.counters(),
+            driver,
+            listener,
+            in_rings: Vector::all().map(|v| u64::from(source.in_flight(v))).sum(),
+        }
+    }
 }
 
 /// What was counted between two moments.
@@ -79,4 +114,32 @@ impl Outcome {
         assert_eq!(self.device().raised, explained, "{what}: {self:#?}");
         assert_eq!(self.after.in_rings, 0, "{what}: {self:#?}");
     }
+}
+
+/// Does something with the guest while events are on their way to a listener of a mechanism, on
+/// `vectors` rings, and closes the account of what was raised before, meanwhile and after.
+#[track_caller]
+pub fn assert_balanced_over(
+    guest: &mut Guest,
+    mechanism: Mechanism,
+    vectors: u32,
+    what: &str,
+    work: impl FnOnce(&mut Guest),
+) {
+    let spec = ListenerSpec::new(mechanism, Behaviour::Measure);
+    let listener = guest.session.listen(spec).expect("a listener");
+    let source = guest.session.source().clone();
+    let sent_before = guest.flush().sent;
+    let before = Counted::take(guest, &source, listener, sent_before);
+    under_load(guest, vectors, work);
+    let outcome = Outcome {
+        before,
+        after: Counted::take(guest, &source, listener, sent_before),
+        faults: Vec::new(),
+    };
+    let report = guest.session.end_listener(listener, false);
+    report.expect("a report");
+    assert!(outcome.device().raised > 0, "{what}");
+    outcome.assert_balanced(what);
+    assert_eq!(outcome.damaged(), 0, "{what}: {outcome:#?}");
 }
