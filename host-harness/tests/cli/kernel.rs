@@ -79,7 +79,7 @@ fn a_missing_kernel_is_named_with_the_remedy() {
 fn an_unknown_kernel_is_answered_with_those_there_are() {
     let sandbox = Sandbox::new();
     let qemu = sandbox.forbidden_qemu();
-    run_with(&sandbox, "IRQBED_QEMU", qemu, &["bench", "--kernel", "4.2"]).assert_refused(&[
+    run_with(&sandbox, "IRQBED_QEMU", qemu, &["bench", "--kernel", "4.2"]).assert_bad_input(&[
         "no kernel \"4.2\"",
         "6.12-debug",
         "7.3",

@@ -4,7 +4,7 @@
 
 use std::{env, fs, path::Path};
 
-use device_model::{Bar, BarIndex, DeviceSpec, Identity, PciDevice, Server, ServerEnd};
+use device_model::{Bar, BarIndex, Bus, DeviceSpec, Identity, PciDevice, Server, ServerEnd};
 
 use crate::{
     program::{Ended, run},
@@ -189,12 +189,18 @@ fn the_cause_of_a_death_comes_before_the_death() {
     );
 }
 
-/// A device that panics when it is written to.
-struct Panics;
+/// A device that panics when it is written to, or before.
+struct Panics {
+    at_once: bool,
+}
 
 impl PciDevice for Panics {
     fn spec(&self) -> DeviceSpec {
         DeviceSpec::new(Identity::new(0x1bed, 0xdead)).bar(BarIndex::BAR0, Bar::trapped(4096))
+    }
+
+    fn attach(&mut self, _: Bus) {
+        assert!(!self.at_once, "the device panics where it is attached");
     }
 
     fn bar_read(&mut self, _: BarIndex, _: u64, data: &mut [u8]) {
@@ -208,17 +214,13 @@ impl PciDevice for Panics {
     fn reset(&mut self, _: device_model::ResetKind) {}
 }
 
-/// No test, but the program of a device, which the test below has started with the path of a
-/// socket for its last argument.
-#[test]
-#[ignore = "the program of a device"]
-fn a_device_that_panics() {
+fn serve(device: Panics) {
     let socket = env::args().next_back().unwrap_or_default();
     if !Path::new(&socket).is_absolute() {
         return;
     }
     let server = Server::bind(Path::new(&socket)).expect("a socket");
-    let server = server.serve(Panics).expect("it is served");
+    let server = server.serve(device).expect("it is served");
     assert_eq!(
         server.join(),
         Some(ServerEnd::ClientLeft),
@@ -226,25 +228,60 @@ fn a_device_that_panics() {
     );
 }
 
+/// No test, but the program of a device, which the test below has started with the path of a
+/// socket for its last argument.
+#[test]
+#[ignore = "the program of a device"]
+fn a_device_that_panics_when_written_to() {
+    serve(Panics { at_once: false });
+}
+
+/// The same of another one.
+#[test]
+#[ignore = "the program of a device"]
+fn a_device_that_panics_at_once() {
+    serve(Panics { at_once: true });
+}
+
 #[test]
 fn a_device_model_that_panics_is_named_with_its_panic() {
-    let sandbox = Sandbox::with_guest();
     let program = env::current_exe().expect("this program");
     let lines = "device=/sys/bus/pci/devices/0000:00:01.0\necho 1 >$device/enable\n\
                  bar=$(head -n 1 $device/resource | cut -d ' ' -f 1)\n\
                  devmem $bar 32 1\nsleep 100";
-    script(&sandbox, "write.sh", lines);
-    let text = format!(
-        "agent = 'write.sh'\n[[device]]\ncommand = ['{}', '--ignored', '--nocapture', \
-         '--exact', 'verdict::a_device_that_panics', '{{socket}}']\n",
-        program.display()
-    );
-    let (ended, _) = fails(&sandbox, &[own(&sandbox, "write.toml", text)]);
-    let failures = failures(&ended, "write");
-    let start = "a device is gone: its device model ";
-    assert!(failures[0].starts_with(start), "{ended:#?}");
-    assert_has(
-        &failures[..1],
-        &["panicked at ", "the device panics in a write"],
-    );
+    for (device, words) in [
+        (
+            "when_written_to",
+            [
+                "a device is gone: its device model ",
+                "the device panics in a write",
+            ],
+        ),
+        (
+            "at_once",
+            [
+                "the device model failed: ",
+                "the device panics where it is attached",
+            ],
+        ),
+    ] {
+        let sandbox = Sandbox::with_guest();
+        script(&sandbox, "write.sh", lines);
+        let text = format!(
+            "agent = 'write.sh'\n[[device]]\ncommand = ['{}', '--ignored', '--nocapture', \
+             '--exact', 'verdict::a_device_that_panics_{device}', '{{socket}}']\n",
+            program.display()
+        );
+        let scenario = own(&sandbox, "write.toml", text);
+        let ended = run(&sandbox, &["test", "--accel=tcg", &scenario]);
+        assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+        let is_reason = |line: &&str| {
+            line.starts_with("irqbed: failed: ") || line.starts_with("irqbed: error: ")
+        };
+        let first = ended.stderr.lines().find(is_reason).unwrap_or_default();
+        for word in words.into_iter().chain(["panicked at "]) {
+            assert!(first.contains(word), "no {word:?} in {first}: {ended:#?}");
+        }
+        sandbox.assert_nothing_left();
+    }
 }
