@@ -48,7 +48,7 @@ find "$tree" -mindepth 1 -maxdepth 1 ! -name target ! -name .irqbed -exec rm -rf
 tar -c -C "$ROOT" --exclude=./target --exclude=./.irqbed --exclude=./.git . | tar -x -C "$tree"
 for part in apt qemu kernel tools chromium kernels/6.12-debug/kernel; do
   [ ! -d "$STORE/$part" ] || [ -d "$tree/.irqbed/$part" ] || {
-    mkdir -p "$tree/.irqbed/${part%/*}"
+    mkdir -p "$(dirname "$tree/.irqbed/$part")"
     cp -al "$STORE/$part" "$tree/.irqbed/$part"
   }
 done

@@ -7,7 +7,7 @@ set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ -z "${IRQBED_QEMU:-}" ] || exit 0
-recipe="1 $QEMU_SUITE $QEMU_VERSION"
+recipe="2 $QEMU_SUITE $QEMU_VERSION"
 sealed "$STORE/qemu" "$recipe" && exit 0
 lock
 sealed "$STORE/qemu" "$recipe" && exit 0
@@ -32,8 +32,11 @@ rm -rf "${new:?}"/{etc,var} "$new"/usr/{sbin,lib/systemd,bin/qemu-system-i386} \
 cat >"$new/bin/qemu-system-x86_64" <<'LAUNCHER'
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# QEMU on its own loader and libraries; exec, so that its pid is this one.
-here=$(dirname "$(dirname "$(readlink -f "$0")")")
+# QEMU on its own loader and libraries; exec, so that its pid is this one. It runs
+# no other program, which would outlive a shell that is killed.
+file=$0
+[ ! -h "$file" ] || file=$(readlink -f "$file")
+here=${file%/*}/..
 libraries=$here/usr/lib/x86_64-linux-gnu
 QEMU_MODULE_DIR=$libraries/qemu exec "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" \
   "$here/usr/bin/qemu-system-x86_64" -L "$here/usr/share/qemu" -L "$here/usr/share/seabios" "$@"

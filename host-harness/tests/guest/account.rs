@@ -9,11 +9,11 @@ use device_model::{
     fault::FaultReport,
 };
 use irqbed_abi::{
-    control::{Behaviour, ListenerReport, ListenerSpec, Mechanism},
+    control::{Behaviour, ListenerReport, Mechanism},
     counters::Counters,
 };
 
-use crate::{load::under_load, support::Guest};
+use crate::{load::under_load, mechanisms::roomy, support::Guest};
 
 /// How long a listener may take to receive what was sent to it.
 const RECEIVED: Duration = Duration::from_secs(30);
@@ -86,17 +86,22 @@ impl Outcome {
 
     /// Events that did not arrive for a reason that has a name.
     pub fn lost(&self) -> u64 {
+        self.lost_to_all()
+            + self.driver(|d| d.socket_full)
+            + self.driver(|d| d.queue_full)
+            + self.driver(|d| d.no_listener)
+            + self.driver(|d| d.no_memory)
+            + self.driver(|d| d.listener_gone)
+    }
+
+    /// Those of them that no listener could have received.
+    pub fn lost_to_all(&self) -> u64 {
         let device = self.device();
         device.ring_overflow
             + device.dma_errors
             + device.discarded
             + self.driver(|d| d.bad_record)
             + self.driver(|d| d.missing_record)
-            + self.driver(|d| d.socket_full)
-            + self.driver(|d| d.queue_full)
-            + self.driver(|d| d.no_listener)
-            + self.driver(|d| d.no_memory)
-            + self.driver(|d| d.listener_gone)
     }
 
     /// Every event was delivered, none twice.
@@ -114,20 +119,27 @@ impl Outcome {
         assert_eq!(self.device().raised, explained, "{what}: {self:#?}");
         assert_eq!(self.after.in_rings, 0, "{what}: {self:#?}");
     }
+
+    /// The same of a listener that has others beside it, and had room for every event.
+    #[track_caller]
+    pub fn assert_balanced_beside_others(&self, what: &str) {
+        let explained = self.delivered() + self.damaged() + self.lost_to_all();
+        assert_eq!(self.device().raised, explained, "{what}: {self:#?}");
+        assert_eq!(self.after.in_rings, 0, "{what}: {self:#?}");
+    }
 }
 
 /// Does something with the guest while events are on their way to a listener of a mechanism, on
-/// `vectors` rings, and closes the account of what was raised before, meanwhile and after.
+/// `vectors` rings: what became of those that were raised before, meanwhile and after.
 #[track_caller]
-pub fn assert_balanced_over(
+pub fn over(
     guest: &mut Guest,
     mechanism: Mechanism,
     vectors: u32,
-    what: &str,
     work: impl FnOnce(&mut Guest),
-) {
-    let spec = ListenerSpec::new(mechanism, Behaviour::Measure);
-    let listener = guest.session.listen(spec).expect("a listener");
+) -> Outcome {
+    let listener = guest.session.listen(roomy(mechanism, Behaviour::Measure));
+    let listener = listener.expect("a listener");
     let source = guest.session.source().clone();
     let sent_before = guest.flush().sent;
     let before = Counted::take(guest, &source, listener, sent_before);
@@ -139,7 +151,7 @@ pub fn assert_balanced_over(
     };
     let report = guest.session.end_listener(listener, false);
     report.expect("a report");
-    assert!(outcome.device().raised > 0, "{what}");
-    outcome.assert_balanced(what);
-    assert_eq!(outcome.damaged(), 0, "{what}: {outcome:#?}");
+    assert!(outcome.device().raised > 0, "{outcome:#?}");
+    assert_eq!(outcome.damaged(), 0, "{outcome:#?}");
+    outcome
 }

@@ -16,7 +16,7 @@ use host_harness::{
 use serde_json::json;
 
 use crate::{
-    account::assert_balanced_over,
+    account,
     support::{Guest, machine, unicast},
 };
 
@@ -82,11 +82,11 @@ fn serves(guest: &mut Guest, events: u64) {
 /// Pulls the device while events are on their way to a listener, and closes its
 /// account.
 fn pull_under_load(guest: &mut Guest, mechanism: Mechanism) {
-    let what = format!("{mechanism:?}, pulled");
-    assert_balanced_over(guest, mechanism, 1, &what, |guest| {
+    let outcome = account::over(guest, mechanism, 1, |guest| {
         thread::sleep(Duration::from_millis(100));
         guest.session.unplug(FIRST).expect("it is pulled");
     });
+    outcome.assert_balanced(&format!("{mechanism:?}, pulled"));
 }
 
 #[test]

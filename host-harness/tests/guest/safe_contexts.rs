@@ -10,6 +10,7 @@ use std::{
 
 use host_harness::{
     artefacts::DEBUG_KERNEL,
+    bench::cannot,
     measure::{Plan, Rate},
     mechanism::{Context, Driver, Mechanism, Pair, batches, driver, most_listeners},
     qemu::{ClockKind, Machine},
@@ -277,7 +278,7 @@ fn no_mechanism_draws_a_complaint(context: Context) {
             println!("{pair}: without a driver of ours");
             continue;
         }
-        if let Some(why) = pair.refusal(&measured, 1) {
+        if let Some(why) = cannot(pair, &measured, 1) {
             println!("{pair}: refused: {why}");
             continue;
         }

@@ -21,7 +21,7 @@ use host_harness::{
 use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
 
 use crate::{
-    account::assert_balanced_over,
+    account,
     mechanisms::roomy,
     support::{Guest, machine, unicast},
 };
@@ -213,9 +213,13 @@ fn disturb(guest: &mut Guest, random: &mut Rng, number: u32) {
     let parameters = [("irq", irq.as_str()), ("context", context.as_str())];
     let parameters = parameters.map(|(name, value)| (name, value.to_owned()));
     guest.session.load_module(parameters).expect("it loads");
-    assert_balanced_over(guest, Mechanism::Netlink, 2, &what, |guest| {
+    let outcome = account::over(guest, Mechanism::Netlink, 2, |guest| {
         disturbance.happen(guest);
     });
+    match disturbance {
+        Disturbance::ListenersDie => outcome.assert_balanced_beside_others(&what),
+        _ => outcome.assert_balanced(&what),
+    }
     let spec = roomy(Mechanism::Netlink, Behaviour::Measure);
     let listener = guest.session.listen(spec).expect("a listener");
     assert_eq!(guest.raise(GOOD, 64).delivered(), GOOD, "after {what}");

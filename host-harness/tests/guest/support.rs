@@ -43,6 +43,9 @@ const SLOW: [&str; 3] = [
     "sched: RT throttling activated",
 ];
 
+/// What 7.x says of each reset of a device that a process is given.
+const RESETS: [&str; 2] = [": resetting", ": reset done"];
+
 /// Kernel that the guests boot, where it is not the stock one: `./just test-debug`
 /// and `./just test-matrix` say so.
 pub fn kernel() -> Option<String> {
@@ -162,6 +165,9 @@ impl Guest {
             .skip(self.boot_warnings)
             .filter(|line| !line.contains("loading out-of-tree module taints kernel"))
             .filter(|line| !SLOW.iter().any(|slow| line.starts_with(slow)))
+            .filter(|line| {
+                !line.starts_with("vfio-pci") || !RESETS.iter().any(|end| line.ends_with(end))
+            })
             .collect()
     }
 

@@ -12,7 +12,7 @@ use host_harness::{
 use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
 
 use crate::{
-    account::assert_balanced_over,
+    account,
     mechanisms::roomy,
     support::{Guest, machine, unicast},
 };
@@ -57,11 +57,12 @@ fn hibernate(guest: &mut Guest) {
 /// account of what was raised before, meanwhile and after. Then each of a thousand
 /// events arrives.
 fn sleep_under_load(guest: &mut Guest, how: &str, sleep: impl FnOnce(&mut Guest)) {
-    assert_balanced_over(guest, Mechanism::Netlink, 2, how, |guest| {
+    let outcome = account::over(guest, Mechanism::Netlink, 2, |guest| {
         thread::sleep(Duration::from_millis(50));
         sleep(guest);
         thread::sleep(Duration::from_millis(50));
     });
+    outcome.assert_balanced(how);
     let spec = roomy(Mechanism::Netlink, Behaviour::Measure);
     let listener = guest.session.listen(spec).expect("a listener");
     let delivered = guest.raise(1000, 64).delivered();
