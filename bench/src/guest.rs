@@ -8,7 +8,7 @@ use device_model::GuestTsc;
 use host_harness::{
     accel::{self, AccelRequest, Accelerator},
     artefacts::Artefacts,
-    bench::{Bench, CLAIM},
+    bench::{Bench, CLAIM, cannot, machine_for},
     clock::{Calibration, WallClock},
     measure::{self, Plan, Rate, Trace},
     mechanism::Pair,
@@ -81,7 +81,7 @@ impl Guests {
     /// Why a pair cannot be measured here, if it cannot.
     #[must_use]
     pub fn refusal(&self, pair: Pair) -> Option<String> {
-        pair.refusal(&pair.machine(&self.machine), 1)
+        cannot(pair, &machine_for(pair, &self.machine), 1)
     }
 
     /// Has a guest up, and a listener of this pair in it.
@@ -122,7 +122,7 @@ impl Guests {
 
     /// A guest with a listener of this pair, which stays.
     fn listening(&mut self, pair: Pair) -> Result<&mut Running> {
-        let machine = pair.machine(&self.machine);
+        let machine = machine_for(pair, &self.machine);
         let mut running = match self.running.take() {
             Some(running) if running.machine == machine => running,
             other => {

@@ -17,8 +17,7 @@ use host_harness::{
     accel::{self, AccelRequest},
     artefacts::Artefacts,
     bench::CLAIM,
-    environment::Environment,
-    interrupt,
+    environment, interrupt,
     pin::Pin,
     progress::Progress,
     qemu::{ClockKind, Machine},
@@ -73,7 +72,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let choice = accel::choose(AccelRequest::Auto)?;
     let machine = Machine::new(choice.accelerator, ClockKind::Wall);
     let measured = peers::measure(&machine, &plan, &Progress::on_terminal())?;
-    let environment = Environment::gather(&artefacts.qemu, &measured.kernel, &choice);
+    let environment = environment::gather(&artefacts.qemu, &measured.kernel, &choice);
     let command = format!(
         "./just bench-peers --rounds {} --events {}{}{}",
         plan.rounds,

@@ -6,7 +6,7 @@ use std::process::Command;
 use host_harness::{
     accel::{self, AccelRequest},
     artefacts::Artefacts,
-    environment::Environment,
+    environment,
     pin::Pin,
     progress::Progress,
     qemu::{ClockKind, Machine},
@@ -29,7 +29,7 @@ fn every_peer_is_measured_in_one_guest() {
     let report = Report {
         measured: &measured,
         plan: &plan,
-        environment: &Environment::gather(&qemu, &measured.kernel, &choice),
+        environment: &environment::gather(&qemu, &measured.kernel, &choice),
         command: "a test",
     };
     let text = report.markdown();

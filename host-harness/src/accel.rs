@@ -9,36 +9,9 @@ mod kvm_probe;
 use std::{fmt, time::Duration};
 
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
+pub use irqbed_results::environment::Accelerator;
 
 use crate::units::span;
-
-/// How QEMU executes the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accelerator {
-    /// On the processor, by the host's kernel.
-    Kvm,
-    /// By translation, on any machine.
-    Tcg,
-}
-
-impl Accelerator {
-    /// The name, as QEMU has it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        }
-    }
-}
-
-impl fmt::Display for Accelerator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// What the user asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

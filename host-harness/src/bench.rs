@@ -3,6 +3,7 @@
 
 mod accounts;
 mod faults;
+mod machine;
 pub(crate) mod stamps;
 mod told;
 
@@ -16,7 +17,6 @@ use irqbed_abi::{
     control::{Behaviour, ListenerReport, ListenerSpec, Load, ReplyBy},
     counters::Counters,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::{Calibration, ClockError, WallClock},
@@ -25,13 +25,14 @@ use crate::{
     pin::{Pin, Pinned},
     progress::Progress,
     qemu::{ClockKind, Machine},
-    result::{Clock, FaultCounts, Listener, RunResult, Stages},
+    result::{Clock, Listener, RunResult, Scheduling, Stages},
     session::{Session, SessionError},
     turns::TurnError,
     units::Nanos,
 };
 
-pub use faults::refusal;
+pub use faults::{counts, refusal};
+pub use machine::{cannot, machine_for};
 use stamps::distributions;
 pub(crate) use stamps::sample;
 use told::context_of;
@@ -76,7 +77,7 @@ impl Bench {
     #[must_use]
     pub fn new(machine: &Machine, pair: Pair) -> Self {
         Self {
-            machine: pair.machine(machine),
+            machine: machine_for(pair, machine),
             pin: Pin::default(),
             module_parameters: BTreeMap::new(),
             plan: Plan::default(),
@@ -91,17 +92,6 @@ impl Bench {
             faults: Vec::new(),
         }
     }
-}
-
-/// How a listener runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Scheduling {
-    /// Priority in `SCHED_FIFO`; `None` for `SCHED_OTHER`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fifo: Option<u8>,
-    /// The one processor it may run on; `None` for all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<u32>,
 }
 
 /// Why a benchmark could not be finished.
@@ -282,7 +272,7 @@ impl Bench {
             parameters: self.parameters(&run, placement),
             duration_ns: duration,
             account: self.account(&run, &reports, &before, &after),
-            faults: faults.iter().map(FaultCounts::from).collect(),
+            faults: faults.iter().map(counts).collect(),
             replies: self.replies(&reports, &before, &after),
             listeners: specs
                 .iter()

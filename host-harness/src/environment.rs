@@ -1,67 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Where a result was measured: everything that a person needs to judge it,
-//! and a comparison to refuse it.
+//! What there is to know of where a result is measured.
 
 pub mod program;
 
 use std::{env, fs, path::Path, time::SystemTime};
 
-use serde::{Deserialize, Serialize};
+pub use irqbed_results::environment::Environment;
 
-use crate::accel::{Accelerator, Choice};
+use crate::accel::Choice;
 
-/// The machine, the guest's parts, and how the program was called. What could
-/// not be found out is an empty text or 0.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Environment {
-    /// Version of irqbed.
-    pub irqbed: String,
-    /// Moment of the gathering, RFC 3339 in UTC.
-    pub date: String,
-    /// The command line, word by word.
-    pub command_line: Vec<String>,
-    /// Version of QEMU as it names it.
-    pub qemu: String,
-    /// Release of the guest's kernel.
-    pub guest_kernel: String,
-    /// Accelerator that QEMU ran with.
-    pub accelerator: Accelerator,
-    /// Why that one.
-    pub accelerator_reason: String,
-    /// Model of the host's processor.
-    pub cpu: String,
-    /// Processors that may be used.
-    pub cores: u32,
-    /// Memory of the host, MiB.
-    pub memory_mib: u64,
-    /// Release of the host's kernel.
-    pub host_kernel: String,
-}
-
-impl Environment {
-    /// Gathers what there is to know; asks QEMU for its version.
-    #[must_use]
-    pub fn gather(qemu: &Path, guest_kernel: &str, choice: &Choice) -> Self {
-        Self {
-            irqbed: env!("CARGO_PKG_VERSION").to_owned(),
-            date: rfc3339(SystemTime::now()),
-            command_line: env::args_os()
-                .map(|word| word.to_string_lossy().into_owned())
-                .collect(),
-            qemu: qemu_version(qemu).unwrap_or_default(),
-            guest_kernel: guest_kernel.to_owned(),
-            accelerator: choice.accelerator,
-            accelerator_reason: choice.reason.clone(),
-            cpu: cpu_model(&read("/proc/cpuinfo"))
-                .unwrap_or_default()
-                .to_owned(),
-            cores: cores(),
-            memory_mib: memory_kib(&read("/proc/meminfo"), "MemTotal").unwrap_or(0) / 1024,
-            host_kernel: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
-        }
+/// Gathers what there is to know; asks QEMU for its version.
+#[must_use]
+pub fn gather(qemu: &Path, guest_kernel: &str, choice: &Choice) -> Environment {
+    Environment {
+        irqbed: env!("CARGO_PKG_VERSION").to_owned(),
+        date: rfc3339(SystemTime::now()),
+        command_line: env::args_os()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect(),
+        qemu: qemu_version(qemu).unwrap_or_default(),
+        guest_kernel: guest_kernel.to_owned(),
+        accelerator: choice.accelerator,
+        accelerator_reason: choice.reason.clone(),
+        cpu: cpu_model(&read("/proc/cpuinfo"))
+            .unwrap_or_default()
+            .to_owned(),
+        cores: cores(),
+        memory_mib: memory_kib(&read("/proc/meminfo"), "MemTotal").unwrap_or(0) / 1024,
+        host_kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
     }
 }
 
@@ -138,6 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::accel::Accelerator;
 
     #[test]
     fn moments_are_written_as_rfc_3339() {
@@ -177,7 +147,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             reason: "asked for".to_owned(),
         };
-        let environment = Environment::gather(Path::new("/no/such/qemu"), "6.12.0", &choice);
+        let environment = gather(Path::new("/no/such/qemu"), "6.12.0", &choice);
         assert_eq!(
             (environment.qemu.as_str(), environment.guest_kernel.as_str()),
             ("", "6.12.0")

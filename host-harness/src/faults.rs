@@ -11,17 +11,6 @@ use device_model::fault::{
 
 use crate::units::thousands;
 
-/// How often something happened, as `203 of 2,000 times`.
-#[must_use]
-pub fn times(hits: u64, opportunities: u64) -> String {
-    let plural = if opportunities == 1 { "" } else { "s" };
-    format!(
-        "{} of {} time{plural}",
-        thousands(hits),
-        thousands(opportunities)
-    )
-}
-
 /// A table, a line for each fault; a sentence where there is none.
 #[must_use]
 pub fn table(reports: &[FaultReport]) -> String {
@@ -82,7 +71,7 @@ pub fn about() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::FaultCounts;
+    use crate::{bench::counts, units::times};
 
     fn report(id: u32, fault: &str, opportunities: u64, hits: u64) -> FaultReport {
         let json = serde_json::json!({
@@ -93,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_happened_is_a_sentence() {
-        let lost = FaultCounts::from(&report(1, "irq-lost:chance=0.1", 2000, 203));
+        let lost = counts(&report(1, "irq-lost:chance=0.1", 2000, 203));
         assert_eq!(
             lost.to_string(),
             "irq-lost:chance=0.1 happened 203 of 2,000 times"

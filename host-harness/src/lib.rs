@@ -10,13 +10,11 @@
 
 pub mod ab;
 pub mod accel;
-pub mod account;
 pub mod agent;
 pub mod artefacts;
 pub mod bench;
 pub mod cli;
 pub mod clock;
-pub mod compare;
 pub mod console;
 pub mod doctor;
 pub mod environment;
@@ -29,7 +27,6 @@ pub mod kernel_report;
 pub mod kmod;
 mod lines;
 pub mod measure;
-pub mod mechanism;
 pub mod mmio;
 pub mod path;
 pub mod pin;
@@ -37,16 +34,15 @@ pub mod plugging;
 pub mod progress;
 pub mod qemu;
 pub mod qmp;
-pub mod ratio;
-pub mod report;
-pub mod result;
 pub mod saturate;
 pub mod scenario;
 pub mod series;
 pub mod session;
-pub mod stages;
-pub mod table;
 pub mod trace;
 pub mod trial;
 pub mod turns;
-pub mod units;
+
+// Where results are made their parts go by these names.
+pub use irqbed_results::{
+    account, compare, mechanism, ratio, report, result, stages, table, units,
+};

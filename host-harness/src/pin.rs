@@ -9,12 +9,13 @@
 
 use std::{fmt, fs, io, str::FromStr, thread, time::Duration};
 
+pub use irqbed_results::placement::Placement;
+use irqbed_results::placement::list;
 use rustix::{
     io::Errno,
     process::Pid,
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
     accel::Accelerator,
@@ -62,11 +63,6 @@ pub enum PinError {
     },
 }
 
-fn list(cpus: &[u32]) -> String {
-    let cpus: Vec<_> = cpus.iter().map(ToString::to_string).collect();
-    cpus.join(",")
-}
-
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,58 +95,6 @@ impl FromStr for Pin {
     }
 }
 
-/// Processors of the host, each for whom. In words: `raising thread, main loop
-/// and guest on CPU 1`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placement {
-    /// For the thread that raises.
-    pub raise: u32,
-    /// For QEMU's main loop, and whatever else is not a processor of the guest.
-    pub main_loop: u32,
-    /// For the guest's processors, in their order.
-    pub vcpus: Vec<u32>,
-}
-
-impl Placement {
-    fn listed(cpus: &[u32], vcpus: u32) -> Option<Self> {
-        let at = |index: usize| cpus.get(index).or(cpus.last()).copied();
-        Some(Self {
-            raise: at(0)?,
-            main_loop: at(1)?,
-            vcpus: (0..vcpus as usize).map_while(|vcpu| at(vcpu + 2)).collect(),
-        })
-    }
-
-    /// Who shares a processor with whom: the processors, numbered anew in the
-    /// order in which they are met. Equal for runs that can be compared.
-    #[must_use]
-    pub fn shape(&self) -> Vec<usize> {
-        let all = [self.raise, self.main_loop].into_iter();
-        let all: Vec<_> = all.chain(self.vcpus.iter().copied()).collect();
-        let first = |cpu| all.iter().position(|other| other == cpu);
-        all.iter().filter_map(first).collect()
-    }
-}
-
-impl fmt::Display for Placement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            raise,
-            main_loop,
-            vcpus,
-        } = self;
-        if raise == main_loop && vcpus.iter().all(|vcpu| vcpu == raise) {
-            write!(f, "raising thread, main loop and guest on CPU {raise}")
-        } else {
-            let vcpus = list(vcpus);
-            write!(
-                f,
-                "raising thread on CPU {raise}, main loop on {main_loop}, guest on {vcpus}"
-            )
-        }
-    }
-}
-
 impl Pin {
     /// Where the threads of a benchmark go; `None` for wherever they are put.
     #[must_use]
@@ -158,7 +102,7 @@ impl Pin {
         let vcpus = bench.machine.vcpus;
         match self {
             Self::None => None,
-            Self::To(cpus) => Placement::listed(cpus, vcpus),
+            Self::To(cpus) => placed(cpus, vcpus),
             Self::Auto => {
                 let by_threads = bench.machine.accelerator == Accelerator::Tcg
                     && bench.machine.clock == ClockKind::Wall;
@@ -169,6 +113,16 @@ impl Pin {
             }
         }
     }
+}
+
+/// A list of processors as a placement; the last one holds for all that follow.
+fn placed(cpus: &[u32], vcpus: u32) -> Option<Placement> {
+    let at = |index: usize| cpus.get(index).or(cpus.last()).copied();
+    Some(Placement {
+        raise: at(0)?,
+        main_loop: at(1)?,
+        vcpus: (0..vcpus as usize).map_while(|vcpu| at(vcpu + 2)).collect(),
+    })
 }
 
 /// The quietest processor for the way of an event, which leads to the guest's
@@ -318,14 +272,12 @@ mod tests {
 
     #[test]
     fn a_list_holds_for_all_that_follow_its_last() {
-        let placed = Placement::listed(&[0, 1], 3).expect("a placement");
-        assert_eq!((placed.raise, placed.main_loop), (0, 1));
-        assert_eq!(placed.vcpus, [1, 1, 1]);
-        let placed = Placement::listed(&[5], 1).expect("a placement");
-        assert_eq!(
-            (placed.raise, placed.main_loop, placed.vcpus),
-            (5, 5, vec![5])
-        );
+        let of = |cpus: &[u32], vcpus| placed(cpus, vcpus).expect("a placement");
+        let two = of(&[0, 1], 3);
+        assert_eq!((two.raise, two.main_loop), (0, 1));
+        assert_eq!(two.vcpus, [1, 1, 1]);
+        let one = of(&[5], 1);
+        assert_eq!((one.raise, one.main_loop, one.vcpus), (5, 5, vec![5]));
     }
 
     #[test]
@@ -349,7 +301,7 @@ mod tests {
 
     #[test]
     fn runs_are_alike_where_the_same_threads_share_a_processor() {
-        let shape = |cpus: &[u32]| Placement::listed(cpus, 1).map(|placed| placed.shape());
+        let shape = |cpus: &[u32]| placed(cpus, 1).map(|placed| placed.shape());
         assert_eq!(shape(&[0]), shape(&[1]));
         assert_eq!(shape(&[0, 0, 1]), shape(&[1, 1, 0]));
         assert_ne!(shape(&[0, 0, 1]), shape(&[0]));

@@ -26,7 +26,7 @@ pub(super) fn distributions(
         let sample = sample(trace, wall);
         stages.record(&sample);
         let raised = trace.raise.into_iter();
-        events.extend(raised.map(|at| (at, sample.stage(Timeline::stage_of(unit)))));
+        events.extend(raised.map(|at| (at.0, sample.stage(Timeline::stage_of(unit)))));
     }
     (stages, Timeline::new(unit, duration, &events))
 }

@@ -12,7 +12,7 @@ use device_model::log;
 
 use crate::{
     bench::Bench,
-    environment::Environment,
+    environment,
     mechanism::{Context, Mechanism, Pair},
     progress::Progress,
     qemu::{ClockKind, Machine},
@@ -159,7 +159,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => bench.run(session, progress),
     };
     let Series { results, kernel } = series::run(&artefacts, &benches, &measure, &progress)?;
-    let environment = Environment::gather(&artefacts.qemu, &kernel, &choice);
+    let environment = environment::gather(&artefacts.qemu, &kernel, &choice);
     drop(progress);
 
     let problems: Vec<String> = results

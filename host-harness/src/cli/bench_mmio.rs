@@ -9,7 +9,7 @@ use clap::{Args, builder::PossibleValuesParser, builder::TypedValueParser, value
 use super::options::{MAX_POLL_US, refuse};
 use crate::{
     accel::{self, AccelRequest},
-    environment::Environment,
+    environment,
     mmio::{Document, MmioError, Plan, Serves, Target, Way},
     progress::Progress,
     result::JsonTarget,
@@ -174,7 +174,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(MmioError::Session(error)) => return Err(error.into()),
         Err(error) => return Err(error.into()),
     };
-    let environment = Environment::gather(&artefacts.qemu, &measured.kernel, &choice);
+    let environment = environment::gather(&artefacts.qemu, &measured.kernel, &choice);
     let document = Document::new(environment, &plan, measured);
     if arguments.json != Some(JsonTarget::Stdout) {
         super::print(&document.table())?;

@@ -21,11 +21,12 @@ use irqbed_abi::{
 
 use crate::{
     accel::{self, AccelRequest, Accelerator},
-    bench::{self, Bench, Scheduling},
+    bench::{self, Bench},
     measure::{Plan, Rate},
     mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
     pin::Pin,
     qemu::{ClockKind, Machine},
+    result::Scheduling,
 };
 
 /// Parameters of the driver that follow from options.
@@ -182,14 +183,14 @@ impl Options {
         let other = !takes(pair.mechanism, self.irq);
         let batch = || "its messages carry one event each: leave out --batch".to_owned();
         let irq = || "its listener takes MSI-X alone: leave out --irq".to_owned();
-        pair.refusal(machine, self.listeners)
+        bench::cannot(pair, machine, self.listeners)
             .or_else(|| several.then(batch))
             .or_else(|| other.then(irq))
     }
 
     pub(super) fn bench(&self, machine: &Machine, pair: Pair, reply: Option<ReplyBy>) -> Bench {
         Bench {
-            machine: pair.machine(machine),
+            machine: bench::machine_for(pair, machine),
             pin: self.pin.clone(),
             module_parameters: self.module_parameter.iter().cloned().collect(),
             plan: Plan {

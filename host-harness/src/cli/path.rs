@@ -11,7 +11,7 @@ use irqbed_abi::ring::MAX_PAYLOAD;
 use crate::{
     accel::{self, AccelRequest},
     artefacts::Artefacts,
-    environment::Environment,
+    bench, environment,
     mechanism::{Context, Mechanism, Pair},
     path::{self, ExecutionLog, Functions, PathDocument, Plan},
     progress::Progress,
@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     choice.reason = "it logs instructions".to_owned();
     let machine = Machine::new(choice.accelerator, ClockKind::Instructions);
     let plan = arguments.plan();
-    if let Some(why) = plan.pair.refusal(&machine, 1) {
+    if let Some(why) = bench::cannot(plan.pair, &machine, 1) {
         bail!("{} has no path to show: {why}", plan.pair);
     }
     let progress = Progress::on_terminal();
@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     progress.phase("names");
     let addresses = Functions::unknown(&median.journey.instructions);
     let functions = Functions::new(session.symbols(addresses)?);
-    let environment = Environment::gather(&artefacts.qemu, &session.hello().kernel, &choice);
+    let environment = environment::gather(&artefacts.qemu, &session.hello().kernel, &choice);
     session.power_off()?;
     drop(progress);
 

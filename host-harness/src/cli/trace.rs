@@ -12,7 +12,7 @@ use super::options::{Options, contexts, mechanisms, refuse, replies};
 use device_model::log;
 
 use crate::{
-    environment::Environment,
+    environment,
     mechanism::{Context, Mechanism, Pair},
     progress::Progress,
     result::{Document, JsonTarget},
@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let recording = trace::record(&bench, &mut session, arguments.stop_above, &progress)
         .with_context(|| pair.to_string())?;
     session.power_off()?;
-    let environment = Environment::gather(&artefacts.qemu, &recording.kernel, &choice);
+    let environment = environment::gather(&artefacts.qemu, &recording.kernel, &choice);
     drop(progress);
 
     let slow = arguments.stop_above.and_then(|limit| recording.slow(limit));

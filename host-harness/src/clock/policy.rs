@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use device_model::{GuestTsc, HostTsc};
+
 use super::Offset;
-use crate::units::{GuestTsc, HostTsc, Nanos};
+use crate::units::Nanos;
 
 /// A reading of the guest's clock between two of the host's.
 #[derive(Debug, Clone, Copy)]

@@ -259,12 +259,17 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{path::Path, time::Duration};
 
     use serde_json::Value;
 
     use super::*;
-    use crate::{accel::Accelerator, mmio::Target, result::examples, scenario::Builtin};
+    use crate::{
+        accel::{Accelerator, Choice},
+        environment::gather,
+        mmio::Target,
+        scenario::Builtin,
+    };
 
     fn document() -> Document {
         let target = |poll| Target::of_ours(Builtin::Event, Duration::from_micros(poll), false);
@@ -285,7 +290,11 @@ mod tests {
             kernel: String::new(),
             notes: vec!["a note".to_owned()],
         };
-        let environment = examples::document(examples::wall()).environment;
+        let choice = Choice {
+            accelerator: Accelerator::Tcg,
+            reason: "asked for".to_owned(),
+        };
+        let environment = gather(Path::new("/no/such/qemu"), "6.12.0", &choice);
         Document::new(environment, &plan, measured)
     }
 

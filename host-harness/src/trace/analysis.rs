@@ -8,12 +8,13 @@ use super::{
     names::Names,
     replay::{Holder, Phase, Replay, Span, State, Window},
 };
+use device_model::GuestTsc;
+
 use crate::{
     clock::{Moment, WallClock},
     measure,
     mechanism::Context,
     stages::Stage,
-    units::GuestTsc,
 };
 
 /// A stage of an event, and what went on in it.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use device_model::Faults;
 
-use crate::{qemu::Port, result::FaultCounts, scenario::Builtin};
+use crate::{bench::counts, qemu::Port, result::FaultCounts, scenario::Builtin};
 
 /// A fault of a device, and how often it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl DeviceFault {
     /// Those that are armed.
     pub(crate) fn all(device: Builtin, port: Option<Port>, faults: &Faults) -> Vec<Self> {
         let reports = faults.list();
-        let counts = reports.iter().map(FaultCounts::from);
+        let counts = reports.iter().map(counts);
         counts
             .map(|counts| Self {
                 device,

@@ -5,7 +5,7 @@
 use super::{ROUNDS, Thresholds, statistics, unit_of};
 use crate::{
     environment::Environment,
-    pin::Placement,
+    placement::Placement,
     result::{Parameters, RunResult},
     units::Unit,
 };

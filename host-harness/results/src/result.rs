@@ -3,7 +3,7 @@
 //! other commands read. `docs/json.md` describes it field by field.
 //!
 //! ```
-//! use host_harness::{
+//! use irqbed_results::{
 //!     account::{Account, Loss},
 //!     result::{Clock, Stages},
 //!     stages::{Sample, Stage, StageHistograms},
@@ -56,7 +56,7 @@ pub use clock::Clock;
 pub use fault::FaultCounts;
 pub use file::{JsonTarget, ReadError, WriteError};
 pub use histogram::HistogramError;
-pub use parameters::{Delivery, Parameters};
+pub use parameters::{Delivery, Parameters, Scheduling};
 pub use stats::{StageStats, Stages};
 pub use timeline::Timeline;
 

@@ -8,17 +8,16 @@
 use irqbed_abi::{control::Load, counters::Counters};
 use serde_json::{Map, Value};
 
-use super::{Document, FaultCounts, Lossy, Saturation, examples};
+use super::{Document, FaultCounts, Lossy, Saturation, Scheduling, examples};
 use crate::{
     account::{Account, Loss},
-    bench::Scheduling,
-    pin::Placement,
+    placement::Placement,
     stages::Stage,
     units::Nanos,
 };
 
-const SCHEMA: &str = include_str!("../../../docs/irqbed-1.schema.json");
-const PAGE: &str = include_str!("../../../docs/json.md");
+const SCHEMA: &str = include_str!("../../../../docs/irqbed-1.schema.json");
+const PAGE: &str = include_str!("../../../../docs/json.md");
 
 fn schema() -> Value {
     serde_json::from_str(SCHEMA).unwrap()

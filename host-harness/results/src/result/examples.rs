@@ -6,16 +6,15 @@ use std::collections::BTreeMap;
 use irqbed_abi::control::Behaviour;
 
 use super::{
-    Clock, Delivery, Document, Listener, Parameters, Replies, RunResult, Stages, Timeline,
+    Clock, Delivery, Document, Listener, Parameters, Replies, RunResult, Scheduling, Stages,
+    Timeline,
 };
 use crate::{
-    accel::Accelerator,
     account::Account,
-    bench::Scheduling,
-    environment::Environment,
+    environment::{Accelerator, Environment},
     mechanism::InterruptType,
     stages::{Sample, StageHistograms},
-    units::{HostTsc, Nanos, Unit},
+    units::{Nanos, Unit},
 };
 
 pub(crate) fn document(result: RunResult) -> Document {
@@ -88,7 +87,7 @@ fn result(clock: Clock, sample: impl Fn(i64) -> Sample) -> RunResult {
     histograms.extend((0..1000).map(&sample));
     let stage = Timeline::stage_of(clock.unit());
     let events: Vec<_> = (0..1000u64)
-        .map(|event| (HostTsc(event), sample(event.cast_signed()).stage(stage)))
+        .map(|event| (event, sample(event.cast_signed()).stage(stage)))
         .collect();
     debug_assert!(clock.unit() != Unit::Nanoseconds || clock.is_valid());
     RunResult {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::histogram::{self, HistogramError};
 use crate::{
     stages::{Distribution, Stage},
-    units::{HostTsc, Nanos, Unit},
+    units::{Nanos, Unit},
 };
 
 /// Slices of a run that has events enough.
@@ -42,17 +42,16 @@ impl Timeline {
         }
     }
 
-    /// From when each event was raised and how long its stage was; `None` where
+    /// From when each event was raised, in cycles of whatever length, and how long its stage was; `None` where
     /// no event went through it.
     #[must_use]
-    pub fn new(unit: Unit, duration: Nanos, events: &[(HostTsc, Option<i64>)]) -> Option<Self> {
-        let raised = || events.iter().map(|(raised, _)| raised.0);
+    pub fn new(unit: Unit, duration: Nanos, events: &[(u64, Option<i64>)]) -> Option<Self> {
+        let raised = || events.iter().map(|(raised, _)| *raised);
         let (first, last) = (raised().min()?, raised().max()?);
         let count = events.len().min(SLICES);
         let mut slices = vec![Distribution::default(); count];
         for (raised, value) in events {
-            let place =
-                u128::from(raised.0 - first) * count as u128 / (u128::from(last - first) + 1);
+            let place = u128::from(raised - first) * count as u128 / (u128::from(last - first) + 1);
             if let (Some(value), Some(slice)) = (value, slices.get_mut(place as usize)) {
                 slice.record(*value);
             }
@@ -135,7 +134,7 @@ mod tests {
         // Every 10 cycles, but for a pause of half the run.
         let moments = (0..100).chain(200..300).map(|event| 7_000 + 10 * event);
         let events: Vec<_> = moments
-            .map(|moment| (HostTsc(moment), Some(moment as i64)))
+            .map(|moment| (moment, Some(moment as i64)))
             .collect();
         let timeline = Timeline::new(Unit::Nanoseconds, Nanos(5_000), &events).unwrap();
         assert_eq!(timeline.stage, Stage::RaiseToUser);
@@ -152,7 +151,7 @@ mod tests {
     #[test]
     fn few_events_have_few_slices_and_one_has_one() {
         let timeline = |count| {
-            let events: Vec<_> = (0..count).map(|at| (HostTsc(at), Some(-5))).collect();
+            let events: Vec<_> = (0..count).map(|at| (at, Some(-5))).collect();
             Timeline::new(Unit::Instructions, Nanos(30), &events)
         };
         assert_eq!(timeline(0), None);
@@ -163,7 +162,7 @@ mod tests {
 
     #[test]
     fn events_that_all_got_lost_have_no_timeline() {
-        let events = [(HostTsc(1), None), (HostTsc(2), None)];
+        let events = [(1, None), (2, None)];
         assert_eq!(Timeline::new(Unit::Nanoseconds, Nanos(1), &events), None);
     }
 

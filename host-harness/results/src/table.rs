@@ -361,7 +361,8 @@ fn account([raised, delivered]: [&str; 2], account: &Account) -> String {
 }
 
 /// Where it was measured, each part under a label.
-pub(crate) fn environment(environment: &Environment) -> [(&'static str, String); 4] {
+#[must_use]
+pub fn environment(environment: &Environment) -> [(&'static str, String); 4] {
     let or_unknown = |text: &'static str, value: &str| {
         if value.is_empty() {
             format!("{text} unknown")

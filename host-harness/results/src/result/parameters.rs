@@ -6,7 +6,18 @@ use std::collections::BTreeMap;
 use irqbed_abi::control::{Load, Mechanism};
 use serde::{Deserialize, Serialize};
 
-use crate::{bench::Scheduling, mechanism::InterruptType, pin::Placement};
+use crate::{mechanism::InterruptType, placement::Placement};
+
+/// How a listener runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduling {
+    /// Priority in `SCHED_FIFO`; `None` for `SCHED_OTHER`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fifo: Option<u8>,
+    /// The one processor it may run on; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+}
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

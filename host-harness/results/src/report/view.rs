@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::{
         result::{Timeline, examples},
-        units::{HostTsc, Unit},
+        units::Unit,
     };
 
     fn source(results: Vec<RunResult>) -> Source {
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_timeline_of_another_run_is_refused() {
         let mut result = examples::wall();
-        let events = [(HostTsc(1), Some(5)), (HostTsc(2), Some(6))];
+        let events = [(1, Some(5)), (2, Some(6))];
         result.timeline = Timeline::new(Unit::Nanoseconds, Nanos(10), &events);
         let error = pairs(&[source(vec![result])])
             .err()

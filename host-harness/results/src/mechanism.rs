@@ -3,13 +3,11 @@
 //! the contexts in the kernel from which it does so, which pairs of both can
 //! work, and the types of interrupt that the device can raise.
 
-use std::{fmt, num::NonZero};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use irqbed_abi::control::Mechanism;
-
-use crate::qemu::{ClockKind, Machine};
 
 /// Where in the kernel events are handed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,58 +189,6 @@ impl Pair {
             _ => None,
         }
     }
-
-    /// The machine that it needs: this one, and what it cannot do without.
-    #[must_use]
-    pub fn machine(self, machine: &Machine) -> Machine {
-        Machine {
-            iommu: machine.iommu || driver(self.mechanism) == Driver::Vfio,
-            ..machine.clone()
-        }
-    }
-
-    /// Why this pair cannot be measured in a machine, if it cannot, with so
-    /// many listeners.
-    #[must_use]
-    pub fn refusal(self, machine: &Machine, listeners: u32) -> Option<String> {
-        if let Some(most) = most_listeners(self.mechanism).filter(|&most| listeners > most) {
-            return Some(format!(
-                "it can have --listeners {most}, and not {listeners}: the device is open to one \
-                 process at a time"
-            ));
-        }
-        match self.mechanism {
-            Mechanism::MmapPoll => looks_all_the_time(machine),
-            Mechanism::Vfio => self.drives_the_device(machine),
-            _ => None,
-        }
-    }
-
-    fn drives_the_device(self, machine: &Machine) -> Option<String> {
-        let why = if self.context != Context::Hardirq {
-            "vfio-pci signals the listener from its hard interrupt handler, and from nowhere else"
-        } else if machine.clock == ClockKind::Instructions {
-            "no driver of ours stamps the interrupt, so there is nothing in the guest to count \
-             from; give --clock wall"
-        } else {
-            return None;
-        };
-        Some(why.to_owned())
-    }
-}
-
-/// Why a listener that never sleeps cannot be measured, if it cannot.
-fn looks_all_the_time(machine: &Machine) -> Option<String> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    // The harness needs one that the guest's processors do not take.
-    let free = cores > machine.vcpus as usize;
-    (machine.clock == ClockKind::Wall && !free).then(|| {
-        format!(
-            "the listener never sleeps, and {} vCPUs on {cores} cores leave none free; give less \
-             --vcpus, or --clock instructions",
-            machine.vcpus
-        )
-    })
 }
 
 impl fmt::Display for Pair {
@@ -259,14 +205,6 @@ impl fmt::Display for Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accel::Accelerator;
-
-    fn machine(clock: ClockKind, vcpus: u32) -> Machine {
-        Machine {
-            vcpus,
-            ..Machine::new(Accelerator::Tcg, clock)
-        }
-    }
 
     #[test]
     fn pairs_come_in_the_order_of_tables() {
@@ -274,66 +212,5 @@ mod tests {
         assert_eq!(pairs.len(), Mechanism::ALL.len() * Context::ALL.len());
         assert!(pairs.is_sorted());
         assert_eq!(pairs[1].to_string(), "netlink in threaded");
-    }
-
-    #[test]
-    fn a_device_for_one_process_is_refused_to_two() {
-        for &mechanism in Mechanism::ALL {
-            let context = Context::Hardirq;
-            let pair = Pair { mechanism, context };
-            let refusal = pair.refusal(&machine(ClockKind::Instructions, 1), 2);
-            let one = most_listeners(mechanism) == Some(1);
-            assert_eq!(
-                refusal.is_some_and(|why| why.contains("--listeners 1")),
-                one
-            );
-        }
-    }
-
-    #[test]
-    fn who_never_sleeps_needs_a_core_that_is_free() {
-        for &context in Context::ALL {
-            let refusal =
-                |mechanism, clock| Pair { mechanism, context }.refusal(&machine(clock, 4096), 1);
-            for &mechanism in Mechanism::ALL {
-                let expected = match mechanism {
-                    Mechanism::MmapPoll => true,
-                    Mechanism::Vfio => context != Context::Hardirq,
-                    _ => false,
-                };
-                assert_eq!(refusal(mechanism, ClockKind::Wall).is_some(), expected);
-            }
-            assert_eq!(refusal(Mechanism::MmapPoll, ClockKind::Instructions), None);
-        }
-    }
-
-    #[test]
-    fn who_drives_the_device_is_alone_and_is_timed_from_the_host() {
-        let pair = Pair {
-            mechanism: Mechanism::Vfio,
-            context: Context::Hardirq,
-        };
-        assert_eq!(pair.refusal(&machine(ClockKind::Wall, 1), 1), None);
-        let two = pair.refusal(&machine(ClockKind::Wall, 1), 2);
-        assert!(two.is_some_and(|why| why.contains("--listeners 1")));
-        let counted = pair.refusal(&machine(ClockKind::Instructions, 1), 1);
-        assert!(counted.is_some_and(|why| why.contains("--clock wall")));
-    }
-
-    #[test]
-    fn only_who_needs_an_iommu_is_given_one() {
-        let plain = machine(ClockKind::Wall, 1);
-        for &mechanism in Mechanism::ALL {
-            let context = Context::Hardirq;
-            let given = Pair { mechanism, context }.machine(&plain);
-            assert_eq!(given.iommu, mechanism == Mechanism::Vfio);
-            assert_eq!(
-                Machine {
-                    iommu: false,
-                    ..given
-                },
-                plain
-            );
-        }
     }
 }

@@ -78,7 +78,10 @@ impl JsonTarget {
     }
 
     /// Writes a document; a file is there whole or not at all.
-    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), WriteError> {
+    ///
+    /// # Errors
+    /// [`WriteError`]; a former file is left as it was then.
+    pub fn write(&self, bytes: &[u8]) -> Result<(), WriteError> {
         self.explain(|| {
             let Self::File(path) = self else {
                 let mut stdout = io::stdout().lock();
@@ -257,7 +260,7 @@ impl Document {
     ///
     /// # Errors
     /// [`ReadError`] names the path and what is wrong with the text.
-    pub(crate) fn from_json(path: &Path, text: &[u8]) -> Result<Self, ReadError> {
+    pub fn from_json(path: &Path, text: &[u8]) -> Result<Self, ReadError> {
         let path = || path.to_owned();
         if text.iter().all(u8::is_ascii_whitespace) {
             return Err(ReadError::Empty(path()));

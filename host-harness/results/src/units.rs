@@ -6,8 +6,6 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use device_model::tsc::{GuestTsc, HostTsc};
-
 /// A duration, nanoseconds.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -115,6 +113,17 @@ pub fn thousands(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// How often something happened, as `203 of 2,000 times`.
+#[must_use]
+pub fn times(hits: u64, opportunities: u64) -> String {
+    let plural = if opportunities == 1 { "" } else { "s" };
+    format!(
+        "{} of {} time{plural}",
+        thousands(hits),
+        thousands(opportunities)
+    )
 }
 
 #[cfg(test)]

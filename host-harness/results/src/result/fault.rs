@@ -3,10 +3,9 @@
 
 use std::fmt;
 
-use device_model::fault::FaultReport;
 use serde::{Deserialize, Serialize};
 
-use crate::faults::times;
+use crate::units::times;
 
 /// A fault of a run, and how often it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,16 +17,6 @@ pub struct FaultCounts {
     pub opportunities: u64,
     /// How often it did.
     pub hits: u64,
-}
-
-impl From<&FaultReport> for FaultCounts {
-    fn from(report: &FaultReport) -> Self {
-        Self {
-            fault: report.fault.to_string(),
-            opportunities: report.opportunities,
-            hits: report.hits,
-        }
-    }
 }
 
 impl fmt::Display for FaultCounts {
