@@ -137,6 +137,16 @@ impl Guest {
         }
     }
 
+    /// Those of these mechanisms that its kernel has: io_uring reads again and again
+    /// since Linux 6.7.
+    pub fn known(&self, mechanisms: &[Mechanism]) -> Vec<Mechanism> {
+        let numbers = self.session.hello().kernel.split(['.', '-']);
+        let release: Vec<u32> = numbers.map_while(|number| number.parse().ok()).collect();
+        let is_known =
+            |&mechanism: &Mechanism| mechanism != Mechanism::IoUring || release >= vec![6, 7];
+        mechanisms.iter().copied().filter(is_known).collect()
+    }
+
     /// Raises events at a rate the guest easily takes.
     pub fn raise(&mut self, events: u64, payload: u32) -> Run {
         self.run(&Plan {
