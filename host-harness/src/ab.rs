@@ -16,7 +16,7 @@ pub use side::{Side, Sources};
 
 use crate::{
     compare::incomparable,
-    environment::program::ProgramError,
+    host::program::ProgramError,
     interrupt::Interrupted,
     progress::Progress,
     qemu::ClockKind,

@@ -23,7 +23,8 @@ use crate::{
     interrupt,
     pin::Pinned,
     session::{Session, SessionError},
-    units::{Nanos, span},
+    span::span,
+    units::Nanos,
 };
 use policy::{Exchange, Outcome, Peer, Policy};
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What there is to know of where a result is measured.
 
-pub mod program;
-
-use std::{env, fs, path::Path, time::SystemTime};
+use std::{env, path::Path, time::SystemTime};
 
 pub use irqbed_results::environment::Environment;
 
-use crate::accel::Choice;
+use crate::{
+    accel::Choice,
+    host::{cores, cpu_field, memory_kib, qemu_version, read},
+};
 
 /// Gathers what there is to know; asks QEMU for its version.
 #[must_use]
@@ -20,7 +21,7 @@ pub fn gather(qemu: &Path, guest_kernel: &str, choice: &Choice) -> Environment {
             .collect(),
         qemu: qemu_version(qemu).unwrap_or_default(),
         guest_kernel: guest_kernel.to_owned(),
-        accelerator: choice.accelerator,
+        accelerator: choice.accelerator.to_string(),
         accelerator_reason: choice.reason.clone(),
         cpu: cpu_model(&read("/proc/cpuinfo"))
             .unwrap_or_default()
@@ -34,46 +35,8 @@ pub fn gather(qemu: &Path, guest_kernel: &str, choice: &Choice) -> Environment {
     }
 }
 
-/// Version of a QEMU, e.g. `11.1.3 (Debian 1:11.1.3+ds-1)`.
-///
-/// # Errors
-/// [`program::ProgramError`] when it cannot be run.
-pub fn qemu_version(qemu: &Path) -> Result<String, program::ProgramError> {
-    let text = program::output(qemu, &["--version"])?;
-    let line = text.lines().next().unwrap_or_default();
-    Ok(line
-        .strip_prefix("QEMU emulator version ")
-        .unwrap_or(line)
-        .trim()
-        .to_owned())
-}
-
-/// Processors this process may use, at least 1.
-pub(crate) fn cores() -> u32 {
-    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
-}
-
-/// A file of the kernel's; empty where there is none.
-pub(crate) fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
-}
-
-/// The value behind `key` and a colon in `/proc/cpuinfo`.
-pub(crate) fn cpu_field<'a>(cpuinfo: &'a str, key: &str) -> Option<&'a str> {
-    cpuinfo
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find_map(|(name, value)| (name.trim() == key).then_some(value.trim()))
-}
-
 fn cpu_model(cpuinfo: &str) -> Option<&str> {
     cpu_field(cpuinfo, "model name")
-}
-
-/// A figure of `/proc/meminfo`, KiB.
-pub(crate) fn memory_kib(meminfo: &str, key: &str) -> Option<u64> {
-    let value = cpu_field(meminfo, key)?;
-    value.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// A moment as `2026-02-03T04:05:06Z`; moments before 1970 are shown as 1970.
@@ -132,13 +95,6 @@ mod tests {
             "processor\t: 0\nmodel\t\t: 17\nmodel name\t: AMD EPYC: a test\n\nprocessor\t: 1\n";
         assert_eq!(cpu_model(cpuinfo), Some("AMD EPYC: a test"));
         assert_eq!(cpu_model(""), None);
-    }
-
-    #[test]
-    fn memory_is_read_in_kib() {
-        let meminfo = "MemTotal:        8041236 kB\nMemFree:   1 kB\n";
-        assert_eq!(memory_kib(meminfo, "MemTotal"), Some(8_041_236));
-        assert_eq!(memory_kib(meminfo, "MemAvailable"), None);
     }
 
     #[test]

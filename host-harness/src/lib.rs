@@ -9,40 +9,29 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod ab;
-pub mod accel;
-pub mod agent;
-pub mod artefacts;
 pub mod bench;
 pub mod cli;
 pub mod clock;
-pub mod console;
-pub mod doctor;
 pub mod environment;
 pub mod faults;
-mod group;
 pub mod idle;
-pub mod initramfs;
-pub mod interrupt;
-pub mod kernel_report;
-pub mod kmod;
-mod lines;
 pub mod measure;
 pub mod mmio;
 pub mod path;
 pub mod pin;
 pub mod plugging;
-pub mod progress;
-pub mod qemu;
-pub mod qmp;
 pub mod saturate;
 pub mod scenario;
 pub mod series;
-pub mod session;
 pub mod trace;
 pub mod trial;
 pub mod turns;
 
-// Where results are made their parts go by these names.
+// The crates below go by these names.
+pub use irqbed_machine::{
+    accel, agent, artefacts, console, device_process, doctor, execution_log, group, host,
+    initramfs, interrupt, kernel_report, kmod, lines, progress, qemu, qmp, served, session, span,
+};
 pub use irqbed_results::{
     account, compare, mechanism, ratio, report, result, stages, table, units,
 };

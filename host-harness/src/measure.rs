@@ -30,7 +30,8 @@ use crate::{
     interrupt::Interrupted,
     progress::Progress,
     session::{Session, SessionError},
-    units::{Nanos, span},
+    span::span,
+    units::Nanos,
 };
 use faulty::{is_faulty, recovers};
 use pace::{Pace, Watch};

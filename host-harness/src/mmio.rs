@@ -30,7 +30,8 @@ use crate::{
     interrupt::Interrupted,
     progress::Progress,
     ratio::Rounds,
-    scenario::{Builtin, Device, GivenDevice, reach},
+    scenario::{Builtin, Device, GivenDevice},
+    served::reach,
     session::SessionError,
 };
 

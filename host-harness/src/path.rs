@@ -10,7 +10,6 @@
 mod document;
 mod functions;
 mod journey;
-mod log;
 mod table;
 
 use std::time::{Duration, Instant};
@@ -22,10 +21,10 @@ use irqbed_abi::{
     trace::{TraceSlot, VERDICT_NONE},
 };
 
+pub use crate::execution_log::{Entry, ExecutionLog, LogError, parse};
 pub use document::{Legs, PathDocument, Row};
 pub use functions::{Function, Functions};
 pub use journey::{Journey, JourneyError, Landmarks};
-pub use log::{Entry, ExecutionLog, LogError, parse};
 pub use table::render;
 
 use crate::{
@@ -34,7 +33,7 @@ use crate::{
     mechanism::{Mechanism, Pair},
     progress::Progress,
     session::{Session, SessionError},
-    units::span,
+    span::span,
 };
 
 /// Events before the first that is logged: the guest has done each thing by

@@ -11,7 +11,6 @@ mod file;
 mod given;
 mod module;
 mod options;
-mod process;
 mod program;
 mod sleep;
 mod step;
@@ -25,13 +24,11 @@ use std::{
 };
 
 pub use builtin::Builtin;
-pub use device::{Device, SOCKET};
-pub(crate) use device::{Served, reach};
+pub use device::Device;
 pub use error::ScenarioError;
 pub use given::GivenDevice;
 pub use module::{GivenModule, Module, ModuleSource};
 pub use options::{DeviceOptions, Interrupts};
-pub(crate) use process::{DeviceEnd, DeviceProcess};
 pub use sleep::Sleep;
 pub(crate) use step::MAX_PORTS;
 pub use step::{Action, Step};

@@ -2,36 +2,7 @@
 //! Where a result was measured: everything that a person needs to judge it,
 //! and a comparison to refuse it.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
-
-/// How QEMU executes the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accelerator {
-    /// On the processor, by the host's kernel.
-    Kvm,
-    /// By translation, on any machine.
-    Tcg,
-}
-
-impl Accelerator {
-    /// The name, as QEMU has it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        }
-    }
-}
-
-impl fmt::Display for Accelerator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// The machine, the guest's parts, and how the program was called. What could
 /// not be found out is an empty text or 0.
@@ -47,8 +18,8 @@ pub struct Environment {
     pub qemu: String,
     /// Release of the guest's kernel.
     pub guest_kernel: String,
-    /// Accelerator that QEMU ran with.
-    pub accelerator: Accelerator,
+    /// Accelerator that QEMU ran with, `tcg` or `kvm`.
+    pub accelerator: String,
     /// Why that one.
     pub accelerator_reason: String,
     /// Model of the host's processor.

@@ -2,7 +2,7 @@
 //! The quantities of a result, each with a type of its own, so that times of
 //! different clocks cannot be mixed.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -75,32 +75,6 @@ impl fmt::Display for Instructions {
     }
 }
 
-/// A duration as a person says it: `850 ms`, `1.5 s`, `30 s`, `2 min 5 s`, `1 h`.
-#[must_use]
-pub fn span(duration: Duration) -> String {
-    let rounded = |unit: Duration| {
-        let half = duration.as_nanos() + unit.as_nanos() / 2;
-        (half / unit.as_nanos()) as u64
-    };
-    let parts = |count: u64, large: &str, small: &str| match (count / 60, count % 60) {
-        (whole, 0) => format!("{whole} {large}"),
-        (whole, rest) => format!("{whole} {large} {rest} {small}"),
-    };
-    let (micros, millis) = (duration.as_micros(), rounded(Duration::from_millis(1)));
-    let tenths = rounded(Duration::from_millis(100));
-    let seconds = rounded(Duration::from_secs(1));
-    match seconds {
-        _ if micros < 1_000 => format!("{micros} µs"),
-        _ if millis < 1_000 => format!("{millis} ms"),
-        _ if tenths < 100 && !tenths.is_multiple_of(10) => {
-            format!("{}.{} s", tenths / 10, tenths % 10)
-        }
-        ..=119 => format!("{seconds} s"),
-        120..=7_199 => parts(seconds, "min", "s"),
-        _ => parts(rounded(Duration::from_secs(60)), "h", "min"),
-    }
-}
-
 /// A number with a comma before each three digits: `66,159`.
 #[must_use]
 pub fn thousands(number: u64) -> String {
@@ -146,26 +120,6 @@ mod tests {
             (600_000_000_000, "600 s"),
         ] {
             assert_eq!(Nanos(ns).to_string(), text, "{ns}");
-        }
-    }
-
-    #[test]
-    fn a_span_has_no_more_digits_than_a_person_says() {
-        for (ns, text) in [
-            (0, "0 µs"),
-            (850_000, "850 µs"),
-            (12_345_678, "12 ms"),
-            (999_700_000, "1 s"),
-            (1_540_000_000, "1.5 s"),
-            (9_980_000_000, "10 s"),
-            (30_000_000_000, "30 s"),
-            (116_926_212_945, "117 s"),
-            (120_000_000_000, "2 min"),
-            (125_400_000_000, "2 min 5 s"),
-            (3_600_000_000_000, "60 min"),
-            (7_260_000_000_000, "2 h 1 min"),
-        ] {
-            assert_eq!(span(Duration::from_nanos(ns)), text, "{ns}");
         }
     }
 

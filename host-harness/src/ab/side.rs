@@ -9,7 +9,7 @@ use std::{
 use super::AbError;
 use crate::{
     artefacts::Artefacts,
-    environment::program::{self, ProgramError},
+    host::program::{self, ProgramError},
 };
 
 /// Sources of irqbed have this.

@@ -18,7 +18,7 @@ use crate::{
     progress::Progress,
     qemu::{ClockKind, Connections, Machine},
     ratio::Rounds,
-    scenario::reach,
+    served::reach,
     session::Guest,
 };
 

@@ -11,11 +11,8 @@ use device_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    DeviceOptions, Interrupts, ScenarioError,
-    device::{Served, failed},
-};
-use crate::session::SessionError;
+use super::{DeviceOptions, Interrupts, ScenarioError, device::failed};
+use crate::{served::Served, session::SessionError};
 
 /// A device that this project brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]

@@ -4,26 +4,18 @@
 
 use std::{
     fmt,
-    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
-use device_model::{
-    Options, PciDevice, ServeError, ServerHandle, control::Target, event::EventSource,
-};
-use rustix::{
-    fs::{FileType, Mode, OFlags, fstat, open},
-    io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket},
-};
-
+use device_model::Options;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Builtin, DeviceOptions, ScenarioError,
-    process::{self, DeviceProcess},
+use super::{Builtin, DeviceOptions, ScenarioError};
+use crate::{
+    device_process::DeviceProcess,
+    served::{SOCKET, Served, reach},
+    session::SessionError,
 };
-use crate::session::SessionError;
 
 pub(super) fn failed(error: &dyn std::error::Error) -> SessionError {
     SessionError::Device(error.to_string())
@@ -65,50 +57,6 @@ impl Device {
     }
 }
 
-/// Stands for the path of the socket in a device model's command.
-pub const SOCKET: &str = "{socket}";
-
-/// A device that QEMU can connect to.
-#[derive(Debug)]
-pub(crate) struct Served {
-    /// Our server, where it is one of ours.
-    pub(crate) server: Option<ServerHandle>,
-    /// The process that serves it, where we started one.
-    pub(crate) process: Option<DeviceProcess>,
-    /// The handle of its socket.
-    pub(crate) handle: OwnedFd,
-    /// What raises its events, where it does.
-    pub(crate) source: Option<EventSource>,
-}
-
-impl Served {
-    /// One that this process serves from now on. What raises its events, if it has
-    /// any, is not known.
-    pub(crate) fn by_us(device: impl PciDevice, options: Options) -> Result<Self, ServeError> {
-        let (server, handle) = device_model::serve_with(device, options)?;
-        Ok(Self {
-            server: Some(server),
-            ..Self::at(handle)
-        })
-    }
-
-    /// One that somebody else serves, at the socket of this handle.
-    pub(crate) fn at(handle: OwnedFd) -> Self {
-        Self {
-            server: None,
-            process: None,
-            handle,
-            source: None,
-        }
-    }
-
-    /// What a control socket asks, where it is one of ours.
-    pub(crate) fn target(&self) -> Option<Target> {
-        let source = self.source.clone().map(Target::Event);
-        source.or_else(|| Some(Target::Other(self.server.as_ref()?.faults().clone())))
-    }
-}
-
 impl Device {
     /// Makes sure that there is one.
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
@@ -118,7 +66,7 @@ impl Device {
                 path: path.clone(),
                 why,
             }),
-            Self::Command(words) => process::check(words),
+            Self::Command(words) => check_command(words),
         }
     }
 
@@ -147,58 +95,44 @@ impl Device {
     }
 }
 
-/// A handle of a socket where somebody listens; `Err` with the reason. A device
-/// model may take one connection and no more, so none is made.
-pub(crate) fn reach(path: &Path) -> Result<OwnedFd, String> {
-    let handle =
-        open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| match errno {
-            Errno::NOENT => "there is no such socket: start the device model first".to_owned(),
-            errno => errno.to_string(),
-        })?;
-    let found = fstat(&handle).map_err(|errno| errno.to_string())?;
-    if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
-        return Err("it is no socket".to_owned());
+/// Makes sure that there is a program, and that it is told the socket.
+fn check_command(words: &[String]) -> Result<(), ScenarioError> {
+    let wrong = |why: String| ScenarioError::Command {
+        command: words.join(" "),
+        why,
+    };
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(wrong("there is no program".to_owned()));
+    };
+    if !arguments.iter().any(|word| word.contains(SOCKET)) {
+        return Err(wrong(format!("no argument names the socket, as {SOCKET}")));
     }
-    // A socket of another type finds out whether somebody has this one, and
-    // does not connect to a stream (unix_find_other of the kernel).
-    let probe = socket(AddressFamily::UNIX, SocketType::DGRAM, None);
-    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}", handle.as_raw_fd()));
-    let connected = probe.and_then(|probe| connect(probe, &address?));
-    match connected {
-        Err(Errno::PROTOTYPE) => Ok(handle),
-        Err(Errno::CONNREFUSED) => Err("nobody listens there (any more)".to_owned()),
-        Err(errno) => Err(errno.to_string()),
-        Ok(()) => Err("it is a datagram socket".to_owned()),
+    if program.contains('/') && !Path::new(program).is_file() {
+        return Err(wrong("there is no such program".to_owned()));
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::{UnixDatagram, UnixListener};
-
     use super::*;
 
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(ToString::to_string).collect()
+    }
+
     #[test]
-    fn a_socket_is_reached_only_where_somebody_listens_and_is_not_connected_to() {
-        let folder = tempfile::tempdir().expect("a folder");
-        // Longer than a socket's address may be.
-        let deep = folder.path().join("x".repeat(100));
-        std::fs::create_dir(&deep).expect("a folder");
-        let short = folder.path().join("device");
-        let why = |path: &Path| reach(path).expect_err("none");
-        assert!(why(&short).contains("no such socket"));
-        assert!(why(folder.path()).contains("no socket"));
-
-        let listener = UnixListener::bind(&short).expect("a socket");
-        let long = deep.join("device");
-        std::fs::rename(&short, &long).expect("the same file system");
-        reach(&long).expect("somebody listens");
-        listener.set_nonblocking(true).expect("a socket");
-        assert!(listener.accept().is_err(), "it was connected to");
-        drop(listener);
-        assert!(why(&long).contains("nobody listens"));
-
-        let _datagrams = UnixDatagram::bind(&short).expect("a socket");
-        assert!(why(&short).contains("datagram"));
+    fn a_command_without_program_or_socket_is_refused() {
+        for (command, why) in [
+            (&[][..], "no program"),
+            (&["device"], "{socket}"),
+            (&["/nowhere/device", "{socket}"], "no such program"),
+        ] {
+            let error = check_command(&words(command))
+                .expect_err("refused")
+                .to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        check_command(&words(&["sh", "--socket={socket}"])).expect("a command");
     }
 }

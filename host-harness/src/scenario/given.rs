@@ -11,12 +11,8 @@ use device_model::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Builtin, Device, DeviceOptions, ScenarioError,
-    device::{Served, failed},
-    options::number,
-};
-use crate::{qemu::Address, session::SessionError};
+use super::{Builtin, Device, DeviceOptions, ScenarioError, device::failed, options::number};
+use crate::{qemu::Address, served::Served, session::SessionError};
 
 /// QEMU and the guest's firmware hang over a device that is gone before they have
 /// looked at it.

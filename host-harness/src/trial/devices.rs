@@ -8,8 +8,9 @@ use device_model::{Recorder, ServerEnd, ServerHandle, control::Target};
 
 use super::DeviceFault;
 use crate::{
+    device_process::{DeviceEnd, DeviceProcess},
     qemu::DeviceSocket,
-    scenario::{Builtin, DeviceEnd, DeviceProcess, Scenario},
+    scenario::{Builtin, Scenario},
     session::{Guest, SessionError, ends_over_a_device},
 };
 

@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 use irqbed_abi::control::{Ending, InterruptLine, Process};
 
 use super::{DeviceFault, Evidence, output::Output};
-use crate::{kernel_report::Finding, units::span};
+use crate::{kernel_report::Finding, span::span};
 
 /// An interrupt that no handler said was its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::{
     kernel_report::{Finding, failed_probes, findings},
     scenario::{Module, Scenario},
     session::SessionError,
-    units::span,
+    span::span,
 };
 
 /// Lines of the kernel's that explain why a module does not load.

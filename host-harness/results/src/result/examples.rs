@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     account::Account,
-    environment::{Accelerator, Environment},
+    environment::Environment,
     mechanism::InterruptType,
     stages::{Sample, StageHistograms},
     units::{Nanos, Unit},
@@ -30,7 +30,7 @@ fn environment() -> Environment {
             .to_vec(),
         qemu: "11.1.3 (Debian 1:11.1.3+ds-1)".to_owned(),
         guest_kernel: "6.12.117+deb12-amd64".to_owned(),
-        accelerator: Accelerator::Tcg,
+        accelerator: "tcg".to_owned(),
         accelerator_reason:
             "KVM opens but cannot run a 64-bit guest: emulation failure at cmpxchg16b".to_owned(),
         cpu: "AMD EPYC".to_owned(),

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A guest: the parts it is made of, the QEMU that runs it, the lines by which it is asked, and
+//! the session that all else is done in. Nothing here knows what is measured or tested.
+
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
+pub mod accel;
+pub mod agent;
+pub mod artefacts;
+pub mod console;
+pub mod device_process;
+pub mod doctor;
+pub mod execution_log;
+pub mod group;
+pub mod host;
+pub mod initramfs;
+pub mod interrupt;
+pub mod kernel_report;
+pub mod kmod;
+pub mod lines;
+pub mod progress;
+pub mod qemu;
+pub mod qmp;
+pub mod served;
+pub mod session;
+pub mod span;

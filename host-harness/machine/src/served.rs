@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Who serves a device that QEMU connects to: this process, or another one at a socket.
+
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    path::Path,
+};
+
+use device_model::{
+    Options, PciDevice, ServeError, ServerHandle, control::Target, event::EventSource,
+};
+use rustix::{
+    fs::{FileType, Mode, OFlags, fstat, open},
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket},
+};
+
+use crate::device_process::DeviceProcess;
+
+/// Stands for the path of the socket in a device model's command.
+pub const SOCKET: &str = "{socket}";
+
+/// A device that QEMU can connect to.
+#[derive(Debug)]
+pub struct Served {
+    /// Our server, where it is one of ours.
+    pub server: Option<ServerHandle>,
+    /// The process that serves it, where we started one.
+    pub process: Option<DeviceProcess>,
+    /// The handle of its socket.
+    pub handle: OwnedFd,
+    /// What raises its events, where it does.
+    pub source: Option<EventSource>,
+}
+
+impl Served {
+    /// One that this process serves from now on. What raises its events, if it has
+    /// any, is not known.
+    pub fn by_us(device: impl PciDevice, options: Options) -> Result<Self, ServeError> {
+        let (server, handle) = device_model::serve_with(device, options)?;
+        Ok(Self {
+            server: Some(server),
+            ..Self::at(handle)
+        })
+    }
+
+    /// One that somebody else serves, at the socket of this handle.
+    pub fn at(handle: OwnedFd) -> Self {
+        Self {
+            server: None,
+            process: None,
+            handle,
+            source: None,
+        }
+    }
+
+    /// What a control socket asks, where it is one of ours.
+    pub fn target(&self) -> Option<Target> {
+        let source = self.source.clone().map(Target::Event);
+        source.or_else(|| Some(Target::Other(self.server.as_ref()?.faults().clone())))
+    }
+}
+
+/// A handle of a socket where somebody listens; `Err` with the reason. A device
+/// model may take one connection and no more, so none is made.
+pub fn reach(path: &Path) -> Result<OwnedFd, String> {
+    let handle =
+        open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| match errno {
+            Errno::NOENT => "there is no such socket: start the device model first".to_owned(),
+            errno => errno.to_string(),
+        })?;
+    let found = fstat(&handle).map_err(|errno| errno.to_string())?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
+        return Err("it is no socket".to_owned());
+    }
+    // A socket of another type finds out whether somebody has this one, and
+    // does not connect to a stream (unix_find_other of the kernel).
+    let probe = socket(AddressFamily::UNIX, SocketType::DGRAM, None);
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}", handle.as_raw_fd()));
+    let connected = probe.and_then(|probe| connect(probe, &address?));
+    match connected {
+        Err(Errno::PROTOTYPE) => Ok(handle),
+        Err(Errno::CONNREFUSED) => Err("nobody listens there (any more)".to_owned()),
+        Err(errno) => Err(errno.to_string()),
+        Ok(()) => Err("it is a datagram socket".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixDatagram, UnixListener};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_reached_only_where_somebody_listens_and_is_not_connected_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Longer than a socket's address may be.
+        let deep = folder.path().join("x".repeat(100));
+        std::fs::create_dir(&deep).expect("a folder");
+        let short = folder.path().join("device");
+        let why = |path: &Path| reach(path).expect_err("none");
+        assert!(why(&short).contains("no such socket"));
+        assert!(why(folder.path()).contains("no socket"));
+
+        let listener = UnixListener::bind(&short).expect("a socket");
+        let long = deep.join("device");
+        std::fs::rename(&short, &long).expect("the same file system");
+        reach(&long).expect("somebody listens");
+        listener.set_nonblocking(true).expect("a socket");
+        assert!(listener.accept().is_err(), "it was connected to");
+        drop(listener);
+        assert!(why(&long).contains("nobody listens"));
+
+        let _datagrams = UnixDatagram::bind(&short).expect("a socket");
+        assert!(why(&short).contains("datagram"));
+    }
+}
