@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt::Debug,
     io,
     process::ExitStatus,
     time::{Duration, Instant},
@@ -34,6 +35,8 @@ const BEHIND: Duration = Duration::from_millis(50);
 const HUNG_UP: &str = "failed to read header";
 /// What it says where it could not be connected to one.
 const NOT_CONNECTED: &str = r#"-device {"driver":"vfio-user-pci","#;
+/// Characters of a request that are shown with an error.
+const LONGEST: usize = 100;
 /// Console lines shown with an error.
 const SHOWN: usize = 15;
 /// The same, where a report of the kernel's is among them.
@@ -183,7 +186,7 @@ impl Guest {
     /// # Errors
     /// [`SessionError::Hangs`] where it does not come, and [`Guest::ask`]'s.
     pub fn answer(&mut self, request: &Request) -> Result<Reply, SessionError> {
-        self.answer_watching(ANSWER_LIMIT, &format!("{request:?}"), |_| Ok(()))
+        self.answer_watching(ANSWER_LIMIT, &shortened(request), |_| Ok(()))
     }
 
     /// Waits for an answer within a limit. `check` is asked every now and then, and
@@ -234,7 +237,7 @@ impl Guest {
         request: Request,
         pick: impl FnOnce(Reply) -> Result<T, Reply>,
     ) -> Result<T, SessionError> {
-        let asked = format!("{request:?}");
+        let asked = shortened(&request);
         pick(self.ask(request)?).map_err(|answer| unexpected(asked, &answer))
     }
 
@@ -346,8 +349,18 @@ fn last_words(console: &Console) -> Vec<String> {
     }
 }
 
+/// A request or an answer in a message: some have thousands of numbers.
+fn shortened(of: &impl Debug) -> String {
+    let mut text = format!("{of:?}");
+    if let Some((at, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(at);
+        text.push_str("...");
+    }
+    text
+}
+
 pub(super) fn unexpected(request: String, answer: &Reply) -> SessionError {
-    let answer = format!("{answer:?}");
+    let answer = shortened(answer);
     AgentError::Unexpected { request, answer }.into()
 }
 
@@ -390,5 +403,20 @@ fn in_words(error: SessionError, waiting_for: &str, qemu: &mut Qemu) -> SessionE
             _ => error,
         },
         error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_of_thousands_of_numbers_is_named_in_a_line() {
+        let request = Request::Symbols {
+            addresses: vec![u64::MAX; 1000],
+        };
+        let text = shortened(&request);
+        assert!(text.starts_with("Symbols") && text.len() < 110, "{text}");
+        assert_eq!(shortened(&Request::PowerOff), "PowerOff");
     }
 }
