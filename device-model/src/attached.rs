@@ -10,7 +10,7 @@ use crate::{
     capability::{Msix, OwnCapability},
     device::{Bus, PciDevice, PowerState, ResetKind},
     device_panic::PanicWatch,
-    fault::Board,
+    fault::Injector,
     spec::DeviceSpec,
 };
 
@@ -59,8 +59,8 @@ impl Attached {
             device: Mutex::new(Some(device)),
             watch,
         });
-        let board = Board::new(&bus, &device, spec);
-        bus.faults.connect(board);
+        let injector = Injector::new(&bus, &device, spec);
+        bus.faults.connect(injector);
         bus.timers.attach(&device, || {
             device.call("attach()", |device| device.attach(bus.clone()));
         });

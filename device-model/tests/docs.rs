@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The pages about devices say what the sources say.
 
-use device_model::{edu::EduRegister, fault::about, nic_lite::NicRegister};
+use device_model::{edu::EduRegister, fault::catalogue, nic_lite::NicRegister};
 
 const OWN: &str = include_str!("../../docs/your-own-device.md");
 const DEVICES: &str = include_str!("../../docs/devices.md");
@@ -29,6 +29,6 @@ fn the_page_shows_the_registers_as_they_are() {
 
 #[test]
 fn the_page_shows_the_faults_as_they_are() {
-    let tables = about::to_markdown();
+    let tables = catalogue::to_markdown();
     assert!(FAULTS.contains(&tables), "docs/faults.md lacks:\n{tables}");
 }

@@ -6,8 +6,8 @@
 mod boots;
 mod build;
 mod child;
+mod interleave;
 mod side;
-mod turns;
 
 use std::{io, path::PathBuf, time::Instant};
 
@@ -22,7 +22,7 @@ use crate::{
     qemu::ClockKind,
     result::{Document, ReadError},
 };
-use turns::{Round, by_chance};
+use interleave::{Round, by_chance};
 
 /// Boots that fail, or whose clock is not good enough, are made again at least
 /// so often, for all the rounds together, or once for each round: a machine that
@@ -229,7 +229,7 @@ fn in_turns(
     let mut failures = [0; 2];
     loop {
         let last = measured.is_last(plan);
-        match turns::round(sides, plan, turns)? {
+        match interleave::round(sides, plan, turns)? {
             Round::Taken(pair) => {
                 match pair.iter().position(|document| !has_good_clock(document)) {
                     Some(which) if !last => measured.again(sides[which], BAD_CLOCK),

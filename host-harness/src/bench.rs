@@ -4,8 +4,8 @@
 mod accounts;
 mod faults;
 mod machine;
+mod notes;
 pub(crate) mod stamps;
-mod told;
 
 use std::{collections::BTreeMap, io};
 
@@ -20,6 +20,7 @@ use irqbed_abi::{
 
 use crate::{
     clock::{Calibration, ClockError, WallClock},
+    interleave::TurnError,
     measure::{self, MeasureError, Plan, Run},
     mechanism::{Driver, InterruptType, Pair, driver},
     pin::{Pin, Pinned},
@@ -27,15 +28,14 @@ use crate::{
     qemu::{ClockKind, Machine},
     result::{Clock, Listener, RunResult, Scheduling, Stages},
     session::{Session, SessionError},
-    turns::TurnError,
     units::Nanos,
 };
 
 pub use faults::{counts, refusal};
 pub use machine::{cannot, machine_for};
+use notes::context_of;
 use stamps::distributions;
 pub(crate) use stamps::sample;
-use told::context_of;
 
 /// Results in wall time claim to be this good.
 pub const CLAIM: Nanos = Nanos(1_000);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use device_model::fault::{
     FaultReport,
-    about::{KEYS, Key, Kind, keys_of_each, kinds},
+    catalogue::{KEYS, Key, Kind, keys_of_each, kinds},
 };
 
 use crate::units::thousands;

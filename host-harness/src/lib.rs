@@ -15,6 +15,7 @@ pub mod clock;
 pub mod environment;
 pub mod faults;
 pub mod idle;
+pub mod interleave;
 pub mod measure;
 pub mod mmio;
 pub mod path;
@@ -25,7 +26,6 @@ pub mod scenario;
 pub mod series;
 pub mod trace;
 pub mod trial;
-pub mod turns;
 
 // The crates below go by these names.
 pub use irqbed_machine::{

@@ -7,8 +7,8 @@
 //! one raised, by which time its events are through too, and the rate goes on.
 
 mod faulty;
-mod left;
 mod pace;
+mod run;
 
 use std::{
     num::NonZeroU64,
@@ -22,8 +22,8 @@ use irqbed_abi::{
 };
 
 pub(crate) use faulty::take_late;
-pub use left::{Run, Trace};
 pub use pace::Rate;
+pub use run::{Run, Trace};
 
 use crate::{
     clock::WallClock,

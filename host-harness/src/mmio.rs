@@ -30,7 +30,7 @@ use crate::{
     interrupt::Interrupted,
     progress::Progress,
     ratio::Rounds,
-    scenario::{Builtin, Device, GivenDevice},
+    scenario::{Builtin, Device, DeviceRequest},
     served::reach,
     session::SessionError,
 };
@@ -272,7 +272,7 @@ impl Served {
             },
             Serves::Ours(device, poll) => {
                 // It is connected to once by us, and once by QEMU.
-                let device = GivenDevice::from(Device::Builtin(*device));
+                let device = DeviceRequest::from(Device::Builtin(*device));
                 let served = device.serve(Options {
                     poll: *poll,
                     disconnect: Disconnect::Reset,

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     qemu::Port,
-    scenario::GivenDevice,
+    scenario::DeviceRequest,
     session::{Guest, SessionError},
 };
 
@@ -46,7 +46,7 @@ pub enum Request {
         /// Number of the port.
         port: u32,
         /// The device; what it names by a path, by an absolute one.
-        device: GivenDevice,
+        device: DeviceRequest,
         /// Where one of ours listens for `irqbed raise` and `irqbed fault`, if it
         /// does; an absolute path.
         listen: Option<PathBuf>,
@@ -172,7 +172,7 @@ impl Plugging {
         &mut self,
         guest: &mut Guest,
         number: u32,
-        device: &GivenDevice,
+        device: &DeviceRequest,
         listen: Option<&Path>,
     ) -> Result<(), String> {
         device.check().map_err(|error| error.to_string())?;

@@ -6,9 +6,9 @@
 
 mod builtin;
 mod device;
+mod device_request;
 mod error;
 mod file;
-mod given;
 mod module;
 mod options;
 mod program;
@@ -25,8 +25,8 @@ use std::{
 
 pub use builtin::Builtin;
 pub use device::Device;
+pub use device_request::DeviceRequest;
 pub use error::ScenarioError;
-pub use given::GivenDevice;
 pub use module::{GivenModule, Module, ModuleSource};
 pub use options::{DeviceOptions, Interrupts};
 pub use sleep::Sleep;
@@ -75,7 +75,7 @@ pub struct Description {
     /// What it is called.
     pub name: String,
     /// The guest's devices, in the order in which it finds them.
-    pub devices: Vec<GivenDevice>,
+    pub devices: Vec<DeviceRequest>,
     /// The modules, in the order in which they are loaded.
     pub modules: Vec<GivenModule>,
     /// Files that program and modules need.
@@ -149,7 +149,7 @@ pub struct Scenario {
     /// The parts of its guest.
     pub artefacts: Artefacts,
     /// Its devices.
-    pub devices: Vec<GivenDevice>,
+    pub devices: Vec<DeviceRequest>,
     /// Its modules, in order.
     pub modules: Vec<Module>,
     /// Everything that the guest gets: modules, files, program.
@@ -350,7 +350,7 @@ impl Description {
             return Err(ScenarioError::TooManyDevices(self.devices.len()));
         }
         self.check_addresses()?;
-        self.devices.iter().try_for_each(GivenDevice::check)
+        self.devices.iter().try_for_each(DeviceRequest::check)
     }
 
     /// Whether each device can be where it is to be.
@@ -454,7 +454,7 @@ fn folder_of(path: &Path) -> PathBuf {
     folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
-fn has_builtin(devices: &[GivenDevice]) -> bool {
+fn has_builtin(devices: &[DeviceRequest]) -> bool {
     devices.iter().any(|given| given.builtin().is_some())
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::{Dma, DmaError, GuestAddr, Shared, Ticket, UnderWay};
 use crate::{
-    fault::{Faults, WriteFate},
+    fault::{Faults, WriteDecision},
     recorder::Recorder,
 };
 
@@ -68,19 +68,19 @@ impl Dma {
         let ticket = self.ticket(addr)?;
         let write = |addr, data: &[u8]| self.write_pieces(UnderWay::default(), addr, data);
         match self.shared.faults.write(&ticket, addr, data) {
-            WriteFate::Whole => whole(),
-            WriteFate::First(bytes) => write(addr, data.get(..bytes).unwrap_or(data)),
-            WriteFate::Data(data) => write(addr, &data),
-            WriteFate::To(other) => {
+            WriteDecision::Whole => whole(),
+            WriteDecision::First(bytes) => write(addr, data.get(..bytes).unwrap_or(data)),
+            WriteDecision::Data(data) => write(addr, &data),
+            WriteDecision::To(other) => {
                 // Where no memory is, a write is lost and nobody told.
                 if let Err(error) = write(other, data) {
                     tracing::debug!("a misplaced write is lost: {error}");
                 }
                 Ok(())
             }
-            WriteFate::Lost => Ok(()),
-            WriteFate::Refused => Err(DmaError::Refused { addr }),
-            WriteFate::Gone => Err(DmaError::Removed { addr }),
+            WriteDecision::Lost => Ok(()),
+            WriteDecision::Refused => Err(DmaError::Refused { addr }),
+            WriteDecision::Gone => Err(DmaError::Removed { addr }),
         }
     }
 }

@@ -4,14 +4,14 @@
 //! and DMA each ask the function's [`Faults`], which cost one load of a word
 //! while none is armed.
 
-pub mod about;
-mod board;
+pub mod catalogue;
 mod delay;
+mod delayed;
 mod description;
 mod dice;
 mod error;
+mod injector;
 mod kind;
-mod later;
 mod table;
 mod text;
 
@@ -30,10 +30,10 @@ pub use description::{DEFAULT_SEED, Fault, FaultBuilder, MAX_RATE, MAX_STORM};
 pub use error::FaultError;
 pub use kind::{Access, FaultKind, NAMES, Place, Registers, When};
 
-pub(crate) use board::Board;
-pub(crate) use table::{Fate, WriteFate};
+pub(crate) use injector::Injector;
+pub(crate) use table::{Decision, WriteDecision};
 
-use self::{later::Later, table::Table};
+use self::{delayed::Delayed, table::Table};
 
 /// Most faults that are armed at a time.
 pub const MAX_FAULTS: usize = 64;
@@ -112,8 +112,8 @@ struct Inner {
     /// Bits of [`site`]: all that is looked at while nothing is wrong.
     sites: AtomicU32,
     table: Mutex<Table>,
-    later: Later,
-    board: OnceLock<Board>,
+    later: Delayed,
+    injector: OnceLock<Injector>,
 }
 
 impl fmt::Debug for Faults {
@@ -155,8 +155,8 @@ impl Faults {
     /// # Errors
     /// As [`Faults::arm`].
     pub fn check(&self, faults: &[Fault]) -> Result<(), FaultError> {
-        let board = self.inner.board.get().ok_or(FaultError::NoDevice)?;
-        faults.iter().try_for_each(|fault| board.check(fault))?;
+        let injector = self.inner.injector.get().ok_or(FaultError::NoDevice)?;
+        faults.iter().try_for_each(|fault| injector.check(fault))?;
         self.table().has_room(faults.len())
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The faults that are armed: whose turn it is, and what they count.
 
-mod fate;
+mod decision;
 
 use super::{
     FaultId, FaultReport, MAX_FAULTS,
@@ -12,8 +12,8 @@ use super::{
     site,
 };
 
-pub(super) use fate::Wish;
-pub(crate) use fate::{Fate, WriteFate};
+pub(super) use decision::Wish;
+pub(crate) use decision::{Decision, WriteDecision};
 
 #[derive(Debug)]
 struct Armed {

@@ -19,7 +19,7 @@ fn counts(table: &Table) -> Vec<(u64, u64)> {
     reports.iter().map(counts).collect()
 }
 
-fn interrupt(table: &mut Table, vector: u32) -> Fate {
+fn interrupt(table: &mut Table, vector: u32) -> Decision {
     table.interrupt(vector, 4, &mut Vec::new())
 }
 
@@ -27,12 +27,15 @@ fn interrupt(table: &mut Table, vector: u32) -> Fate {
 fn a_seed_hits_the_same_opportunities_again() {
     let hits = |seed| {
         let mut table = armed(&[&format!("irq-lost:chance=0.3,seed={seed}")]);
-        let fates: Vec<_> = (0..1000).map(|_| interrupt(&mut table, 0)).collect();
-        fates
+        let decisions: Vec<_> = (0..1000).map(|_| interrupt(&mut table, 0)).collect();
+        decisions
     };
     assert_eq!(hits(7), hits(7));
     assert_ne!(hits(7), hits(8));
-    let lost = hits(7).iter().filter(|fate| **fate == Fate::Lost).count();
+    let lost = hits(7)
+        .iter()
+        .filter(|decision| **decision == Decision::Lost)
+        .count();
     assert!((250..350).contains(&lost), "{lost}");
 }
 
@@ -40,7 +43,7 @@ fn a_seed_hits_the_same_opportunities_again() {
 fn opportunities_are_let_pass_and_hits_are_limited() {
     let mut table = armed(&["irq-lost:after=2,count=3"]);
     let lost: Vec<_> = (0..8)
-        .map(|_| interrupt(&mut table, 0) == Fate::Lost)
+        .map(|_| interrupt(&mut table, 0) == Decision::Lost)
         .collect();
     let expected = [false, false, true, true, true, false, false, false];
     assert_eq!(lost, expected);
@@ -50,16 +53,16 @@ fn opportunities_are_let_pass_and_hits_are_limited() {
 #[test]
 fn other_vectors_are_no_opportunity() {
     let mut table = armed(&["irq-lost:vector=1"]);
-    assert_eq!(interrupt(&mut table, 0), Fate::Sent);
-    assert_eq!(interrupt(&mut table, 1), Fate::Lost);
+    assert_eq!(interrupt(&mut table, 0), Decision::Sent);
+    assert_eq!(interrupt(&mut table, 1), Decision::Lost);
     assert_eq!(counts(&table), [(1, 1)]);
 }
 
 #[test]
 fn the_first_fault_that_happens_has_its_way() {
     let mut table = armed(&["irq-lost:count=1", "irq-misrouted:to=3"]);
-    assert_eq!(interrupt(&mut table, 0), Fate::Lost);
-    assert_eq!(interrupt(&mut table, 0), Fate::On(3));
+    assert_eq!(interrupt(&mut table, 0), Decision::Lost);
+    assert_eq!(interrupt(&mut table, 0), Decision::On(3));
     assert_eq!(counts(&table), [(2, 1), (1, 1)]);
 }
 
@@ -69,8 +72,8 @@ fn a_misrouted_interrupt_never_comes_on_its_own_vector() {
     let mut found = [0; 4];
     for _ in 0..1000 {
         match interrupt(&mut table, 2) {
-            Fate::On(vector) => found[vector as usize] += 1,
-            fate => panic!("{fate:?}"),
+            Decision::On(vector) => found[vector as usize] += 1,
+            decision => panic!("{decision:?}"),
         }
     }
     assert_eq!(found[2], 0);
@@ -79,7 +82,7 @@ fn a_misrouted_interrupt_never_comes_on_its_own_vector() {
         "{found:?}"
     );
     // A line alone has no other.
-    assert_eq!(table.interrupt(0, 1, &mut Vec::new()), Fate::Sent);
+    assert_eq!(table.interrupt(0, 1, &mut Vec::new()), Decision::Sent);
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn a_storm_is_over_before_the_next_begins() {
     let mut table = armed(&["irq-storm:interrupts=5,rate=1000"]);
     let mut wishes = Vec::new();
     for _ in 0..3 {
-        assert_eq!(table.interrupt(0, 1, &mut wishes), Fate::Sent);
+        assert_eq!(table.interrupt(0, 1, &mut wishes), Decision::Sent);
     }
     assert_eq!(wishes.len(), 1);
     assert_eq!(counts(&table), [(3, 1)]);
@@ -102,21 +105,24 @@ fn writes_are_chosen_by_their_length() {
     let write = |fault: &str, len: usize| {
         let mut wishes = Vec::new();
         let data = vec![0; len];
-        let fate = armed(&[fault]).write(GuestAddr(0x1000), &data, &mut wishes);
-        (fate, wishes.len())
+        let decision = armed(&[fault]).write(GuestAddr(0x1000), &data, &mut wishes);
+        (decision, wishes.len())
     };
-    assert_eq!(write("dma-failed:length=32", 4), (WriteFate::Whole, 0));
-    assert_eq!(write("dma-failed:length=32", 32), (WriteFate::Refused, 0));
-    assert_eq!(write("dma-torn:bytes=8", 8), (WriteFate::Whole, 0));
-    assert_eq!(write("dma-torn:bytes=8", 9), (WriteFate::First(8), 0));
+    assert_eq!(write("dma-failed:length=32", 4), (WriteDecision::Whole, 0));
+    assert_eq!(
+        write("dma-failed:length=32", 32),
+        (WriteDecision::Refused, 0)
+    );
+    assert_eq!(write("dma-torn:bytes=8", 8), (WriteDecision::Whole, 0));
+    assert_eq!(write("dma-torn:bytes=8", 9), (WriteDecision::First(8), 0));
     assert_eq!(
         write("dma-torn:bytes=8,rest=1ms", 9),
-        (WriteFate::First(8), 1)
+        (WriteDecision::First(8), 1)
     );
-    assert_eq!(write("dma-late:mean=1ms", 4), (WriteFate::Lost, 1));
+    assert_eq!(write("dma-late:mean=1ms", 4), (WriteDecision::Lost, 1));
     assert_eq!(
         write("dma-misplaced:place=outside", 4),
-        (WriteFate::Lost, 0)
+        (WriteDecision::Lost, 0)
     );
 }
 

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Weak};
 
 use super::{InterruptMode, IrqError, IrqKind, Irqs, Lines, Signalled, lock};
-use crate::fault::Fate;
+use crate::fault::Decision;
 
 /// Interrupts that this does not keep alive.
 #[derive(Debug)]
@@ -48,14 +48,14 @@ impl Irqs {
             _ => self.of_kind(kind).len() as u32,
         };
         match self.lines.faults.interrupt(kind, vector, vectors) {
-            Fate::Sent => self.deliver(kind, vector),
-            Fate::Twice => {
+            Decision::Sent => self.deliver(kind, vector),
+            Decision::Twice => {
                 self.deliver(kind, vector)?;
                 self.nudge(kind, vector).map(|()| Signalled::Sent)
             }
-            Fate::On(other) => self.deliver(kind, other),
-            Fate::Lost => Ok(Signalled::Sent),
-            Fate::Gone => Ok(Signalled::Off),
+            Decision::On(other) => self.deliver(kind, other),
+            Decision::Lost => Ok(Signalled::Sent),
+            Decision::Gone => Ok(Signalled::Off),
         }
     }
 }

@@ -14,10 +14,11 @@ use rustix::process::Signal;
 
 use super::AbError;
 use crate::{
-    group, interrupt,
+    group,
+    interleave::{Answer, Order},
+    interrupt,
     lines::{LineError, Lines},
     qemu::die_with_parent,
-    turns::{Answer, Order},
 };
 
 /// How long a program may take to end in good order.

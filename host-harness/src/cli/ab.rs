@@ -13,11 +13,10 @@ use device_model::log;
 use crate::{
     ab::{self, Measured, Plan, Side, Sources},
     compare::Thresholds,
-    interrupt,
+    interleave, interrupt,
     progress::Progress,
     qemu::ClockKind,
     result::JsonTarget,
-    turns,
 };
 
 /// Boots of each side, where time is measured.
@@ -33,7 +32,7 @@ const OURS: [&str; 6] = [
     "--clock",
     "--saturate",
     "--help",
-    turns::OPTION,
+    interleave::OPTION,
 ];
 
 #[derive(Debug, Args)]

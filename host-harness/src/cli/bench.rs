@@ -13,6 +13,7 @@ use device_model::log;
 use crate::{
     bench::Bench,
     environment,
+    interleave::{Answer, Turns},
     mechanism::{Context, Mechanism, Pair},
     progress::Progress,
     qemu::{ClockKind, Machine},
@@ -21,7 +22,6 @@ use crate::{
     series::{self, Series},
     session::Session,
     table,
-    turns::{Answer, Turns},
 };
 
 #[derive(Debug, Args)]

@@ -12,8 +12,8 @@ use crate::{
     accel::AccelRequest,
     qemu::Machine,
     scenario::{
-        Builtin, Description, Device, GivenDevice, GivenFile, GivenModule, MAX_PORTS, MAX_WINDOWS,
-        ModuleSource, ScenarioError,
+        Builtin, Description, Device, DeviceRequest, GivenFile, GivenModule, MAX_PORTS,
+        MAX_WINDOWS, ModuleSource, ScenarioError,
     },
 };
 
@@ -23,7 +23,7 @@ pub(super) struct GuestArguments {
     /// on the root bus as `edu,irq=intx,mapped=on,dma_mask=0xffffffff,slot=5,function=1`;
     /// may be given again
     #[arg(long, value_name = "NAME[,KEY=VALUE...]", value_parser = device)]
-    device: Vec<GivenDevice>,
+    device: Vec<DeviceRequest>,
     /// Where a device model of yours listens, which speaks vfio-user; may be
     /// given again, these devices come behind those of --device
     #[arg(long, value_name = "PATH")]
@@ -100,8 +100,8 @@ fn parameter(text: &str) -> Result<Parameter, String> {
     })
 }
 
-pub(super) fn device(text: &str) -> Result<GivenDevice, String> {
-    GivenDevice::of_word(text).map_err(|error| error.to_string())
+pub(super) fn device(text: &str) -> Result<DeviceRequest, String> {
+    DeviceRequest::of_word(text).map_err(|error| error.to_string())
 }
 
 fn module(text: &str) -> Result<ModuleSource, String> {
@@ -140,7 +140,7 @@ impl GuestArguments {
     }
 
     /// The devices, each with its faults.
-    fn devices(&self) -> Result<Vec<GivenDevice>, ScenarioError> {
+    fn devices(&self) -> Result<Vec<DeviceRequest>, ScenarioError> {
         let mut builtin = self.device.clone();
         match &mut *builtin {
             _ if self.fault.is_empty() => {}
@@ -155,7 +155,7 @@ impl GuestArguments {
         let sockets = self.socket.iter().cloned().map(Device::Socket);
         Ok(builtin
             .into_iter()
-            .chain(sockets.map(GivenDevice::from))
+            .chain(sockets.map(DeviceRequest::from))
             .collect())
     }
 
@@ -166,13 +166,13 @@ impl GuestArguments {
 
     /// The guest with the event device and no other one, which may have faults.
     pub(super) fn description_of_ours(&self) -> Result<Description, ScenarioError> {
-        self.description_with(vec![GivenDevice {
+        self.description_with(vec![DeviceRequest {
             faults: self.fault.clone(),
             ..Device::Builtin(Builtin::Event).into()
         }])
     }
 
-    fn description_with(&self, devices: Vec<GivenDevice>) -> Result<Description, ScenarioError> {
+    fn description_with(&self, devices: Vec<DeviceRequest>) -> Result<Description, ScenarioError> {
         let mut modules: Vec<GivenModule> = self
             .module
             .iter()

@@ -14,7 +14,7 @@ use device_model::Fault;
 use super::{control::socket_or_default, guest::device};
 use crate::{
     plugging::{Request, ask},
-    scenario::{Device, GivenDevice, Interrupts, MAX_PORTS, ScenarioError},
+    scenario::{Device, DeviceRequest, Interrupts, MAX_PORTS, ScenarioError},
 };
 
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(super) struct Plug {
     /// A device of this project: event, edu or nic-lite, with its options as
     /// `edu,irq=intx,mapped=on,dma_mask=0xffffffff` or `event,irq=msi`
     #[arg(value_name = "NAME[,KEY=VALUE...]", value_parser = device)]
-    device: Option<GivenDevice>,
+    device: Option<DeviceRequest>,
     /// Where a device model of yours listens, which speaks vfio-user
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -62,7 +62,7 @@ impl Place {
 
 impl Plug {
     /// The device. The process that plugs it in may be in another folder.
-    fn given(&self) -> io::Result<GivenDevice> {
+    fn given(&self) -> io::Result<DeviceRequest> {
         let mut given = match &self.device {
             Some(device) => device.clone(),
             None => {
@@ -78,7 +78,7 @@ impl Plug {
     }
 
     /// Whether it can be plugged in, as far as this process knows.
-    fn check(&self, given: &GivenDevice) -> Result<(), ScenarioError> {
+    fn check(&self, given: &DeviceRequest) -> Result<(), ScenarioError> {
         match given.builtin() {
             Some(device) if self.no_msix && !device.can_lack_msix() => {
                 Err(ScenarioError::NoChoiceOfMsix(device.as_str().to_owned()))

@@ -16,7 +16,7 @@ use serde::{
 };
 
 use super::{
-    Action, Builtin, Description, Device, DeviceOptions, GivenDevice, GivenFile, GivenModule,
+    Action, Builtin, Description, Device, DeviceOptions, DeviceRequest, GivenFile, GivenModule,
     Interrupts, ModuleSource, ScenarioError, Sleep, Step, options::number, read,
 };
 use crate::qemu::{Address, Port};
@@ -324,7 +324,7 @@ impl Description {
 }
 
 impl DeviceTable {
-    fn device(self, folder: &Path) -> Result<GivenDevice, ScenarioError> {
+    fn device(self, folder: &Path) -> Result<DeviceRequest, ScenarioError> {
         let device = match (self.name, self.socket, self.command) {
             (Some(name), None, None) => Device::Builtin(Builtin::named(&name)?),
             (None, Some(socket), None) => Device::Socket(folder.join(socket)),
@@ -348,7 +348,7 @@ impl DeviceTable {
                 function,
             }),
         };
-        Ok(GivenDevice {
+        Ok(DeviceRequest {
             device,
             options: DeviceOptions {
                 irq,
@@ -470,7 +470,7 @@ mod tests {
         };
         let keys = "irq = 'intx'\nmapped = true\ndma-mask = 0xffff\nslot = 5\nfunction = 1\n";
         let word = "edu,irq=intx,mapped=on,dma_mask=0xffff,slot=5,function=1";
-        let given = GivenDevice::of_word(word).expect("a device");
+        let given = DeviceRequest::of_word(word).expect("a device");
         assert_eq!(device(keys).expect("a device"), given);
         let wide = device("dma-mask = '0xffffffffffffffff'\n").expect("a device");
         assert_eq!(wide.options.dma_mask, Some(u64::MAX));

@@ -6,7 +6,7 @@ use std::fmt;
 
 use device_model::Fault;
 
-use super::{GivenDevice, ScenarioError, Sleep};
+use super::{DeviceRequest, ScenarioError, Sleep};
 use crate::qemu::Port;
 
 /// Most ports of a machine.
@@ -27,7 +27,7 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// A device is plugged in.
-    Plug(GivenDevice),
+    Plug(DeviceRequest),
     /// The guest is asked to let go of the device, which is pulled then.
     Unplug,
     /// Something goes wrong with the device from now on, which is one of ours.

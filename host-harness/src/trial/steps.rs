@@ -8,7 +8,7 @@ use super::{DeviceFault, Failure};
 use crate::{
     qemu::Port,
     qmp::QmpError,
-    scenario::{Action, Builtin, GivenDevice, Step},
+    scenario::{Action, Builtin, DeviceRequest, Step},
     session::{Guest, PlugError, SessionError},
 };
 
@@ -132,7 +132,7 @@ impl<'a> Steps<'a> {
     fn plug(
         &mut self,
         port: Port,
-        given: &GivenDevice,
+        given: &DeviceRequest,
         guest: &mut Guest,
     ) -> Result<(), SessionError> {
         guest.plug_served(port, |options| given.serve(options))?;

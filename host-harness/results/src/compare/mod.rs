@@ -9,8 +9,8 @@
 //! how many figures there are: of all that did not change, none is reported in
 //! 99 of 100 comparisons.
 
+mod comparable;
 pub mod format;
-mod obstacle;
 mod statistics;
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::{
     stages::Stage,
     units::Unit,
 };
-use obstacle::{changed_parameters, obstacle, too_few, too_few_pairs};
+use comparable::{changed_parameters, obstacle, too_few, too_few_pairs};
 use statistics::{Interval, median};
 
 /// Rounds that wall times need on each side: with less, hardly any difference

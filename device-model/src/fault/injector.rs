@@ -9,12 +9,12 @@ use std::{
 
 use super::{
     FaultId, Faults,
+    delayed::Action,
     description::Fault,
     error::FaultError,
     kind::{FaultKind, Registers, When},
-    later::Action,
     site,
-    table::{Fate, Wish, WriteFate},
+    table::{Decision, Wish, WriteDecision},
 };
 use crate::{
     attached::DeviceCell,
@@ -40,7 +40,7 @@ enum Cause<'a> {
 }
 
 /// A function, as its faults reach it. They do not keep it alive.
-pub(crate) struct Board {
+pub(crate) struct Injector {
     irqs: WeakIrqs,
     dma: WeakDma,
     timers: Timers,
@@ -52,7 +52,7 @@ pub(crate) struct Board {
     bars: [u64; BarIndex::COUNT],
 }
 
-impl Board {
+impl Injector {
     pub fn new(bus: &Bus, device: &Arc<DeviceCell>, spec: &DeviceSpec) -> Self {
         let size = |index| spec.get_bar(index).map_or(0, |bar| bar.size);
         Self {
@@ -129,15 +129,15 @@ impl Board {
 
 impl Faults {
     /// The function that the faults are of.
-    pub(crate) fn connect(&self, board: Board) {
+    pub(crate) fn connect(&self, injector: Injector) {
         // A function is attached once.
-        let _ = self.inner.board.set(board);
+        let _ = self.inner.injector.set(injector);
     }
 
     /// The memory of its mapped BARs.
     pub(crate) fn set_windows<'a>(&self, windows: impl Iterator<Item = &'a Arc<Window>>) {
-        if let Some(board) = self.inner.board.get() {
-            let _ = board.windows.set(windows.map(Arc::downgrade).collect());
+        if let Some(injector) = self.inner.injector.get() {
+            let _ = injector.windows.set(windows.map(Arc::downgrade).collect());
         }
     }
 
@@ -220,20 +220,20 @@ impl Faults {
     }
 
     fn irqs(&self) -> Option<Irqs> {
-        self.inner.board.get()?.irqs.upgrade()
+        self.inner.injector.get()?.irqs.upgrade()
     }
 
     /// Does something to the function, on a thread that is not its server's: a
     /// panic is the device's. `None` where there was one.
     pub(crate) fn guarded<T>(&self, place: &str, act: impl FnOnce() -> T) -> Option<T> {
-        match self.inner.board.get() {
-            Some(board) => board.watch.run(place, act),
+        match self.inner.injector.get() {
+            Some(injector) => injector.watch.run(place, act),
             None => Some(act()),
         }
     }
 
     fn dma(&self) -> Option<Dma> {
-        self.inner.board.get()?.dma.upgrade()
+        self.inner.injector.get()?.dma.upgrade()
     }
 
     /// What is late belongs to a device that is reset or gone: it never comes.
@@ -326,7 +326,11 @@ impl Faults {
     }
 
     fn fill(&self, byte: u8) {
-        let windows = self.inner.board.get().and_then(|board| board.windows.get());
+        let windows = self
+            .inner
+            .injector
+            .get()
+            .and_then(|injector| injector.windows.get());
         for window in windows.into_iter().flatten().filter_map(Weak::upgrade) {
             window.fill(byte);
         }
@@ -342,7 +346,7 @@ impl Faults {
     /// Resets the function; its configuration space with the next access to it,
     /// which comes before anybody can see it.
     fn reset(&self) {
-        let Some(board) = self.inner.board.get() else {
+        let Some(injector) = self.inner.injector.get() else {
             return;
         };
         self.forget_late();
@@ -350,13 +354,13 @@ impl Faults {
         if let Some(dma) = self.dma() {
             dma.reset();
         }
-        if let Some(device) = board.device.upgrade() {
+        if let Some(device) = injector.device.upgrade() {
             device.call("reset()", |device| {
-                board.timers.power_on();
+                injector.timers.power_on();
                 device.reset(ResetKind::Function);
             });
         }
-        if let Some(irqs) = board.irqs.upgrade() {
+        if let Some(irqs) = injector.irqs.upgrade() {
             irqs.clear_pending();
         }
     }
@@ -412,23 +416,27 @@ impl Faults {
 
     /// An interrupt of a device that has as many vectors of that kind.
     #[cold]
-    pub(crate) fn interrupt(&self, kind: IrqKind, vector: u32, vectors: u32) -> Fate {
+    pub(crate) fn interrupt(&self, kind: IrqKind, vector: u32, vectors: u32) -> Decision {
         let mut wishes = Vec::new();
-        let fate = self.table().interrupt(vector, vectors, &mut wishes);
+        let decision = self.table().interrupt(vector, vectors, &mut wishes);
         self.fulfil(wishes, Cause::Interrupt(kind, vector));
-        if self.is_removed() { Fate::Gone } else { fate }
+        if self.is_removed() {
+            Decision::Gone
+        } else {
+            decision
+        }
     }
 
     /// A write of the device to the guest's memory.
     #[cold]
-    pub(crate) fn write(&self, ticket: &Ticket, addr: GuestAddr, data: &[u8]) -> WriteFate {
+    pub(crate) fn write(&self, ticket: &Ticket, addr: GuestAddr, data: &[u8]) -> WriteDecision {
         let mut wishes = Vec::new();
-        let fate = self.table().write(addr, data, &mut wishes);
+        let decision = self.table().write(addr, data, &mut wishes);
         self.fulfil(wishes, Cause::Write(ticket));
         if self.is_removed() {
-            WriteFate::Gone
+            WriteDecision::Gone
         } else {
-            fate
+            decision
         }
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is told of a benchmark beside its figures: what was asked for, and what a
+//! Parameters and notes of a benchmark, beside its figures: what was asked for, and what a
 //! reader should know.
 
 use std::collections::BTreeMap;

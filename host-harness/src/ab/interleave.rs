@@ -10,9 +10,9 @@ use super::{
     child::{Bench, Ended},
 };
 use crate::{
+    interleave::{Answer, OPTION, Order},
     lines::LineError,
     result::Document,
-    turns::{Answer, OPTION, Order},
 };
 
 /// What became of a round.

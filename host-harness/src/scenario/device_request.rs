@@ -20,7 +20,7 @@ const GONE: FaultKind = FaultKind::Removed(When::In(Duration::ZERO));
 
 /// A device, and its options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GivenDevice {
+pub struct DeviceRequest {
     /// The device.
     #[serde(flatten)]
     pub device: Device,
@@ -35,7 +35,7 @@ pub struct GivenDevice {
     pub faults: Vec<Fault>,
 }
 
-impl From<Device> for GivenDevice {
+impl From<Device> for DeviceRequest {
     fn from(device: Device) -> Self {
         Self {
             device,
@@ -46,7 +46,7 @@ impl From<Device> for GivenDevice {
     }
 }
 
-impl GivenDevice {
+impl DeviceRequest {
     /// A device of ours as a command line has it, in QEMU's style:
     /// `NAME,KEY=VALUE,...`.
     ///

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What becomes of an interrupt, of a write to the guest's memory and of an access to
+//! What is decided of an interrupt, of a write to the guest's memory and of an access to
 //! registers, where it is the turn of a fault.
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::{
 
 /// What becomes of an interrupt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Decision {
     /// It is sent.
     Sent,
     /// It is sent twice.
@@ -33,7 +33,7 @@ pub(crate) enum Fate {
 
 /// What becomes of a write to the guest's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum WriteFate {
+pub(crate) enum WriteDecision {
     /// It is carried out.
     Whole,
     /// The device thinks that it is carried out.
@@ -73,7 +73,7 @@ pub(in crate::fault) enum Wish {
 
 impl Table {
     /// An interrupt of a device with so many vectors.
-    pub fn interrupt(&mut self, vector: u32, vectors: u32, wishes: &mut Vec<Wish>) -> Fate {
+    pub fn interrupt(&mut self, vector: u32, vectors: u32, wishes: &mut Vec<Wish>) -> Decision {
         self.all_at(Access::Interrupt, wishes);
         for armed in &mut self.armed {
             let other = |to: Option<u32>, dice: &mut Dice| {
@@ -93,19 +93,19 @@ impl Table {
                 continue;
             }
             match armed.fault.kind {
-                FaultKind::IrqLost => return Fate::Lost,
-                FaultKind::IrqDuplicated { gap } if gap.is_zero() => return Fate::Twice,
+                FaultKind::IrqLost => return Decision::Lost,
+                FaultKind::IrqDuplicated { gap } if gap.is_zero() => return Decision::Twice,
                 FaultKind::IrqDuplicated { gap } => {
                     let (after, late) = (gap, false);
                     wishes.push(Wish::Interrupt { after, late });
-                    return Fate::Sent;
+                    return Decision::Sent;
                 }
                 FaultKind::IrqDelayed { delay } => {
                     let (after, late) = (delay.draw(&mut armed.dice), true);
                     wishes.push(Wish::Interrupt { after, late });
-                    return Fate::Lost;
+                    return Decision::Lost;
                 }
-                FaultKind::IrqMisrouted { to } => return Fate::On(other(to, &mut armed.dice)),
+                FaultKind::IrqMisrouted { to } => return Decision::On(other(to, &mut armed.dice)),
                 FaultKind::IrqStorm { interrupts, rate } => {
                     armed.storms = true;
                     let id = armed.id;
@@ -118,11 +118,11 @@ impl Table {
                 _ => {}
             }
         }
-        Fate::Sent
+        Decision::Sent
     }
 
     /// A write of the device to the guest's memory.
-    pub fn write(&mut self, addr: GuestAddr, data: &[u8], wishes: &mut Vec<Wish>) -> WriteFate {
+    pub fn write(&mut self, addr: GuestAddr, data: &[u8], wishes: &mut Vec<Wish>) -> WriteDecision {
         self.all_at(Access::Dma, wishes);
         let fits = |length: Option<u32>| length.is_none_or(|length| length as usize == data.len());
         for armed in &mut self.armed {
@@ -149,28 +149,28 @@ impl Table {
                         let data = data.get(bytes..).unwrap_or_default().to_vec();
                         wishes.push(Wish::Write { after, addr, data });
                     }
-                    return WriteFate::First(bytes);
+                    return WriteDecision::First(bytes);
                 }
                 FaultKind::DmaLate { delay, .. } => {
                     let after = delay.draw(&mut armed.dice);
                     let data = data.to_vec();
                     wishes.push(Wish::Write { after, addr, data });
-                    return WriteFate::Lost;
+                    return WriteDecision::Lost;
                 }
                 FaultKind::DmaMisplaced { place, .. } => {
                     return match misplaced(addr, data.len(), place) {
-                        Some(Misplaced::To(addr)) => WriteFate::To(addr),
-                        _ => WriteFate::Lost,
+                        Some(Misplaced::To(addr)) => WriteDecision::To(addr),
+                        _ => WriteDecision::Lost,
                     };
                 }
                 FaultKind::DmaCorrupted { bits, .. } => {
-                    return WriteFate::Data(corrupted(data, bits, &mut armed.dice));
+                    return WriteDecision::Data(corrupted(data, bits, &mut armed.dice));
                 }
-                FaultKind::DmaFailed { .. } => return WriteFate::Refused,
+                FaultKind::DmaFailed { .. } => return WriteDecision::Refused,
                 _ => {}
             }
         }
-        WriteFate::Whole
+        WriteDecision::Whole
     }
 
     /// A read of registers: whether it is answered with all ones.

@@ -63,7 +63,7 @@ impl Action {
 }
 
 #[derive(Default)]
-pub(super) struct Later {
+pub(super) struct Delayed {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -77,7 +77,7 @@ struct State {
     closed: bool,
 }
 
-impl Later {
+impl Delayed {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
