@@ -148,6 +148,12 @@ bench-peers *ARGS: setup
 new-device NAME:
     @device-model/examples/new-device.sh "$@"
 
+# Check the sources in short: rustfmt, clippy, the unit tests
+check:
+    @cargo fmt --all --check
+    @cargo clippy --quiet --release --workspace --all-targets --locked -- -D warnings
+    @cargo test --quiet --release --workspace --lib
+
 # Check the sources: rustfmt, clippy, the module with W=1 and sparse, shellcheck
 lint:
     @images/lint.sh

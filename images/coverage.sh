@@ -56,6 +56,8 @@ done
 # the wish that a module count. Counters that live in a file outlive their process.
 export GCOV_PROFILE=y RUSTC_WORKSPACE_WRAPPER=$tree/images/coverage-rustc.sh
 export IRQBED_COVERAGE=$reached LLVM_PROFILE_FILE=$reached/%4m%c.profraw
+# Guests with counters in them take long to boot.
+export IRQBED_BOOT_LIMIT=${IRQBED_BOOT_LIMIT:-600}
 unset IRQBED_LOCKED
 (
   cd "$tree"
