@@ -257,7 +257,7 @@ impl EventSource {
     /// After power on, but for the numbers and the account, which run on.
     pub(super) fn reset(&self) {
         let mut state = self.lock();
-        state.reset();
+        state.reset(&self.shared.instrument);
         if let Some(bus) = self.shared.bus.get() {
             follow_status(&state, &bus.irqs);
         }

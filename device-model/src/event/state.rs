@@ -193,15 +193,20 @@ impl State {
     }
 
     /// After power on, but for the numbers and the account, which run on.
-    pub fn reset(&mut self) {
+    pub fn reset(&mut self, instrument: &Instrument) {
         self.enabled = false;
         self.dma_error = false;
         self.scratch = 0;
         self.irq_status = 0;
-        for ring in &mut self.rings {
+        for (vector, ring) in Vector::all().zip(&mut self.rings) {
             ring.dma.terminate();
+            let mut ended = ring.producer.take().or(ring.ended.take());
+            if let Some(producer) = &mut ended {
+                // The memory of the index may go before anybody asks what was taken.
+                producer.observe(instrument.consumer(vector));
+            }
             *ring = Ring {
-                ended: ring.producer.take().or(ring.ended.take()),
+                ended,
                 ..Ring::default()
             };
         }
@@ -248,7 +253,7 @@ impl State {
         instrument: &Instrument,
     ) -> Option<(Vector, u32)> {
         match register {
-            Register::Ctrl if value & CTRL_RESET != 0 => self.reset(),
+            Register::Ctrl if value & CTRL_RESET != 0 => self.reset(instrument),
             Register::Ctrl => self.enabled = value & CTRL_ENABLE != 0,
             Register::Scratch => self.scratch = value,
             Register::SelfRaise => {

@@ -320,9 +320,12 @@ impl Ports {
             // QEMU stays connected to what it does not free, and lends it memory for
             // as long: it aborts where it cannot say what it maps. But a card that is
             // out of its slot does nothing.
-            let out = Fault::new(FaultKind::Removed(When::In(Duration::ZERO)));
-            if let Err(error) = out.build().and_then(|out| server.faults().arm(out)) {
-                tracing::warn!("the device of port {port} goes on when it is pulled: {error}");
+            let now = || When::In(Duration::ZERO);
+            for out in [FaultKind::Reset(now()), FaultKind::Removed(now())] {
+                let out = Fault::new(out).build();
+                if let Err(error) = out.and_then(|out| server.faults().arm(out)) {
+                    tracing::warn!("the device of port {port} goes on when it is pulled: {error}");
+                }
             }
             self.held.push(card);
             return Ok(());
