@@ -35,6 +35,8 @@ const GROWTH_KIB: u64 = 32 << 10;
 /// The same of QEMU, which keeps the code that it has translated, 1 GiB at most: a driver that
 /// is loaded anew is new code.
 const QEMU_GROWTH_KIB: u64 = (1 << 20) + GROWTH_KIB;
+/// How long kmemleak may take to look at all memory.
+const SCAN: Duration = Duration::from_secs(600);
 /// How long a guest sleeps.
 const ASLEEP: Duration = Duration::from_millis(300);
 /// Events that are delivered at the end of each round that disturbs.
@@ -224,12 +226,24 @@ fn disturb(guest: &mut Guest, random: &mut Rng, number: u32) {
     guest.session.unload_module().expect("nothing holds it");
 }
 
-/// A script's output where the kernel has kmemleak; `None` where it has not.
+/// What a script for kmemleak says, where the kernel has it; `None` where it has not. It may take
+/// longer than the agent waits for a program.
 fn leaks(guest: &mut Guest, script: &str) -> Option<String> {
-    let script = format!("cd /sys/kernel/debug && test -e kmemleak || exit 9; {script}");
-    let (status, output, error) = guest.session.run(&["sh", "-c", &script]).expect("sh runs");
-    assert!(status == 0 || status == 9, "{error}");
-    (status == 0).then_some(output)
+    let mut sh = |script: &str| guest.session.run(&["sh", "-c", script]).expect("sh runs");
+    if sh("test -e /sys/kernel/debug/kmemleak").0 != 0 {
+        return None;
+    }
+    let script = format!(
+        "rm -f /leaks.end; cd /sys/kernel/debug; \
+         {{ {script}; }} </dev/null >/leaks 2>&1; touch /leaks.end"
+    );
+    sh(&format!("({script}) </dev/null >/dev/null 2>&1 &"));
+    let begun = Instant::now();
+    while sh("test -e /leaks.end").0 != 0 {
+        assert!(begun.elapsed() < SCAN, "kmemleak does not come to an end");
+        thread::sleep(Duration::from_secs(1));
+    }
+    Some(sh("cat /leaks").1)
 }
 
 #[test]
