@@ -36,6 +36,7 @@ use device_model::log;
 use crate::{
     artefacts::{ArtefactError, Artefacts},
     interrupt,
+    result::JsonTarget,
 };
 
 /// A QEMU-emulated testbed that measures how long an interrupt takes to reach
@@ -135,6 +136,12 @@ struct BadInput(Box<dyn Error + Send + Sync>);
 /// Makes an error one of what was given.
 fn bad_input(error: impl Error + Send + Sync + 'static) -> anyhow::Error {
     BadInput(Box::new(error)).into()
+}
+
+/// Makes sure that these can be written, before anything is done for them.
+fn ensure_writable<'a>(targets: impl IntoIterator<Item = &'a JsonTarget>) -> anyhow::Result<()> {
+    let mut targets = targets.into_iter();
+    targets.try_for_each(|target| target.ensure_writable().map_err(bad_input))
 }
 
 /// What the user asked for, on standard output. Who reads no further, as `head` does, has

@@ -30,13 +30,12 @@ use device_model::{ServerEnd, ServerHandle, event::EventSource};
 use irqbed_abi::control::{Accesses, Hello, Load, Reply, Request, Symbol};
 
 pub use error::SessionError;
-pub use guest::Guest;
+pub use guest::{Guest, ends_over_a_device, unexpected};
 pub use hotplug::PlugError;
 pub use setup::Setup;
 pub use suspend::SuspendError;
 
-pub use guest::ends_over_a_device;
-use guest::{ended, unexpected};
+use guest::ended;
 
 /// How long QEMU may take from its last word to the device to its end.
 const GONE_LIMIT: Duration = Duration::from_secs(1);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a pair of mechanism and context needs of the machine that it is measured in.
 
-use std::num::NonZero;
-
 use crate::{
+    host,
     mechanism::{Context, Driver, Mechanism, Pair, driver, most_listeners},
     qemu::{ClockKind, Machine},
 };
@@ -48,9 +47,9 @@ fn drives_the_device(pair: Pair, machine: &Machine) -> Option<String> {
 
 /// Why a listener that never sleeps cannot be measured, if it cannot.
 fn looks_all_the_time(machine: &Machine) -> Option<String> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = host::cores();
     // The harness needs one that the guest's processors do not take.
-    let free = cores > machine.vcpus as usize;
+    let free = cores > machine.vcpus;
     (machine.clock == ClockKind::Wall && !free).then(|| {
         format!(
             "the listener never sleeps, and {} vCPUs on {cores} cores leave none free; give less \

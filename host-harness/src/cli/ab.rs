@@ -110,9 +110,7 @@ impl Arguments {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let targets = ["base.json", "new.json"].map(|name| JsonTarget::File(folder.join(name)));
-        for target in &targets {
-            target.ensure_writable().map_err(super::bad_input)?;
-        }
+        super::ensure_writable(&targets)?;
         Ok(Some(targets))
     }
 

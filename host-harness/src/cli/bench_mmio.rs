@@ -159,9 +159,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(conflict) = arguments.conflict() {
         refuse(conflict);
     }
-    if let Some(target) = &arguments.json {
-        target.ensure_writable().map_err(super::bad_input)?;
-    }
+    super::ensure_writable(&arguments.json)?;
     let artefacts = super::artefacts(None)?;
     let choice = accel::choose(arguments.accel)?;
     let plan = arguments.plan(&choice);

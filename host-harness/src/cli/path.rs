@@ -74,9 +74,7 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    if let Some(target) = &arguments.json {
-        target.ensure_writable().map_err(super::bad_input)?;
-    }
+    super::ensure_writable(&arguments.json)?;
     let artefacts = Artefacts::locate()?;
     let mut choice = accel::choose(AccelRequest::Tcg)?;
     choice.reason = "it logs instructions".to_owned();

@@ -5,7 +5,6 @@
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
-
 use device_model::log;
 
 use crate::{

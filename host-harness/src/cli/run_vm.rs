@@ -13,14 +13,13 @@ use std::{
 
 use anyhow::ensure;
 use clap::Args;
+use device_model::log;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{
     control::{attend, check, listen, socket_or_default},
     guest::GuestArguments,
 };
-use device_model::log;
-
 use crate::{
     accel::{self, Accelerator},
     artefacts::Artefacts,

@@ -135,9 +135,7 @@ impl Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let scenarios = arguments.scenarios().map_err(super::bad_input)?;
-    if let Some(target) = &arguments.junit {
-        target.ensure_writable().map_err(super::bad_input)?;
-    }
+    super::ensure_writable(&arguments.junit)?;
     if let Some(socket) = &arguments.control {
         check(socket)?;
     }

@@ -6,11 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use device_model::log;
 use irqbed_abi::control::ReplyBy;
 
 use super::options::{Options, contexts, mechanisms, refuse, replies};
-use device_model::log;
-
 use crate::{
     environment,
     mechanism::{Context, Mechanism, Pair},
@@ -71,9 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(why) = trace::refusal(pair, options.clock) {
         refuse(format!("{pair} cannot be traced: {why}"));
     }
-    if let Some(target) = &arguments.output {
-        target.ensure_writable().map_err(super::bad_input)?;
-    }
+    super::ensure_writable(&arguments.output)?;
     let artefacts = super::artefacts(options.kernel.as_deref())?;
     artefacts.check()?;
     let choice = options.accelerator()?;

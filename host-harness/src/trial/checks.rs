@@ -7,8 +7,10 @@ use irqbed_abi::control::{Inspection, InterruptLine, Reply, Request};
 
 use super::{DeviceFault, Failure, Outcome, Trial, Unbound, Unhandled};
 use crate::{
-    agent::AgentError, kernel_report::Finding, kmod::fits, scenario::Scenario,
-    session::SessionError,
+    kernel_report::Finding,
+    kmod::fits,
+    scenario::Scenario,
+    session::{SessionError, unexpected},
 };
 
 /// Interrupts by a line that may be nobody's.
@@ -19,11 +21,10 @@ impl Trial {
     pub(super) fn inspect(&mut self) -> Result<Inspection, SessionError> {
         match self.guest.ask(Request::Inspect)? {
             Reply::Inspected(inspection) => Ok(inspection),
-            answer => Err(AgentError::Unexpected {
-                request: "the state of interrupts and devices".to_owned(),
-                answer: format!("{answer:?}"),
-            }
-            .into()),
+            answer => Err(unexpected(
+                "the state of interrupts and devices".to_owned(),
+                &answer,
+            )),
         }
     }
 }

@@ -110,17 +110,15 @@ impl Devices {
             SessionError::BootEnded { messages, .. } if !ends_over_a_device(messages) => {
                 return error;
             }
-            SessionError::BootEnded { .. } | SessionError::Device(_) => END_LIMIT,
+            SessionError::BootEnded { .. } | SessionError::Device(_)
+                if !self.processes.is_empty() =>
+            {
+                END_LIMIT
+            }
             _ => Duration::ZERO,
         };
-        let deadline = Instant::now() + limit;
-        loop {
-            match self.failed() {
-                Some(why) => return SessionError::Device(why),
-                None if self.processes.is_empty() || Instant::now() >= deadline => return error,
-                None => std::thread::sleep(SLICE),
-            }
-        }
+        let failed = wait_until(Instant::now() + limit, || self.failed());
+        failed.map_or(error, SessionError::Device)
     }
 
     /// `Err` where a device did not survive the end of the guest.
@@ -132,12 +130,7 @@ impl Devices {
         }
         let deadline = Instant::now() + OTHERS_LIMIT;
         for process in &mut self.processes {
-            let end = loop {
-                match process.ended() {
-                    None if Instant::now() < deadline => std::thread::sleep(SLICE),
-                    end => break end,
-                }
-            };
+            let end = wait_until(deadline, || process.ended());
             if let Some(end) = end.filter(DeviceEnd::is_panic) {
                 return Err(SessionError::Device(end.to_string()));
             }
@@ -156,6 +149,17 @@ impl Devices {
         let process = |process: &mut DeviceProcess| Some(process.ended()?.to_string());
         let server = self.servers.iter().find_map(ended);
         server.or_else(|| self.processes.iter_mut().find_map(process))
+    }
+}
+
+/// What `look` finds, as soon as it finds something; `None` where it has not by then.
+fn wait_until<T>(deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    loop {
+        let found = look();
+        if found.is_some() || Instant::now() >= deadline {
+            return found;
+        }
+        std::thread::sleep(SLICE);
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Failure, Outcome, Trial, outcome::state, steps::Steps};
 use crate::{
     agent::AgentError,
     scenario::{FOLDER, Scenario},
-    session::{Guest, SessionError},
+    session::{Guest, SessionError, unexpected},
 };
 
 /// Where the guest's own limits are, it has this long beyond them to say so.
@@ -129,11 +129,7 @@ impl Trial {
                 }
                 Reply::Ended(ending) => break ending,
                 answer => {
-                    return Err(AgentError::Unexpected {
-                        request: "running a program".to_owned(),
-                        answer: format!("{answer:?}"),
-                    }
-                    .into());
+                    return Err(unexpected("running a program".to_owned(), &answer));
                 }
             }
         };

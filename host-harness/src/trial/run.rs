@@ -15,7 +15,7 @@ use crate::{
     agent::AgentError,
     kernel_report::{Finding, failed_probes, findings},
     scenario::{Module, Scenario},
-    session::SessionError,
+    session::{SessionError, unexpected},
     span::span,
 };
 
@@ -270,11 +270,7 @@ impl Trial {
         let answer = self.guest.ask(Request::KernelMessages)?;
         match answer {
             Reply::KernelMessages { messages, left_out } => Ok((messages, left_out)),
-            answer => Err(AgentError::Unexpected {
-                request: "the kernel's messages".to_owned(),
-                answer: format!("{answer:?}"),
-            }
-            .into()),
+            answer => Err(unexpected("the kernel's messages".to_owned(), &answer)),
         }
     }
 }

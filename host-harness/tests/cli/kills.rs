@@ -96,14 +96,6 @@ fn scenario(sandbox: &Sandbox, last: &str) -> String {
     own(sandbox, "killed.toml", text)
 }
 
-/// The lines that say that it failed, and why.
-fn reasons(ended: &Ended) -> Vec<&str> {
-    let lines = ended.stderr.lines();
-    let is_reason =
-        |line: &&str| line.starts_with("irqbed: failed: ") || line.starts_with("irqbed: error: ");
-    lines.filter(is_reason).collect()
-}
-
 /// One command, one death: what it says of it, after all else was checked.
 fn kill(victim: Victim, after: Duration) -> String {
     let sandbox = Sandbox::with_guest();
@@ -129,7 +121,7 @@ fn kill(victim: Victim, after: Duration) -> String {
     let ended = running.wait();
     sandbox.wait_until_nothing_is_left();
     let what = format!("{victim:?} after {after:?}, {:?} in all", started.elapsed());
-    let reasons = reasons(&ended);
+    let reasons = ended.reasons();
     match (victim, ended.status.code()) {
         // It was through before.
         (_, Some(0)) => assert!(reasons.is_empty(), "{what}: {ended:#?}"),
@@ -209,8 +201,8 @@ fn a_guest_that_stands_still_is_told_within_the_limit() {
         }
     });
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
-    assert_eq!(reasons(&ended).len(), 1, "{ended:#?}");
-    assert!(reasons(&ended)[0].contains("the guest hangs"), "{ended:#?}");
+    assert_eq!(ended.reasons().len(), 1, "{ended:#?}");
+    assert!(ended.reasons()[0].contains("the guest hangs"), "{ended:#?}");
 }
 
 #[test]
@@ -247,7 +239,7 @@ fn a_full_disk_is_named_with_the_file() {
     );
     let ended = Running::start(&sandbox, command).wait();
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
-    let reasons = reasons(&ended);
+    let reasons = ended.reasons();
     assert_eq!(reasons.len(), 1, "{ended:#?}");
     for word in ["/dev/full", "No space left"] {
         assert!(reasons[0].contains(word), "{ended:#?}");

@@ -199,6 +199,14 @@ impl Ended {
         others
     }
 
+    /// The lines that say that it failed, and why.
+    pub fn reasons(&self) -> Vec<&str> {
+        let is_reason = |line: &&str| {
+            line.starts_with("irqbed: failed: ") || line.starts_with("irqbed: error: ")
+        };
+        self.stderr.lines().filter(is_reason).collect()
+    }
+
     /// The guest's last words are shown: a report of the kernel's, or else some lines, and not
     /// too many.
     #[track_caller]

@@ -275,10 +275,8 @@ fn a_device_model_that_panics_is_named_with_its_panic() {
         let scenario = own(&sandbox, "write.toml", text);
         let ended = run(&sandbox, &["test", "--accel=tcg", &scenario]);
         assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
-        let is_reason = |line: &&str| {
-            line.starts_with("irqbed: failed: ") || line.starts_with("irqbed: error: ")
-        };
-        let first = ended.stderr.lines().find(is_reason).unwrap_or_default();
+        let reasons = ended.reasons();
+        let first = reasons.first().copied().unwrap_or_default();
         for word in words.into_iter().chain(["panicked at "]) {
             assert!(first.contains(word), "no {word:?} in {first}: {ended:#?}");
         }

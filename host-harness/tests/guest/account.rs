@@ -95,7 +95,7 @@ impl Outcome {
     }
 
     /// Those of them that no listener could have received.
-    pub fn lost_to_all(&self) -> u64 {
+    fn lost_to_all(&self) -> u64 {
         let device = self.device();
         device.ring_overflow
             + device.dma_errors
@@ -115,15 +115,18 @@ impl Outcome {
     /// Each event was delivered once, or lost under one name, and none is left.
     #[track_caller]
     pub fn assert_balanced(&self, what: &str) {
-        let explained = self.delivered() + self.damaged() + self.lost();
-        assert_eq!(self.device().raised, explained, "{what}: {self:#?}");
-        assert_eq!(self.after.in_rings, 0, "{what}: {self:#?}");
+        self.assert_explained(self.lost(), what);
     }
 
     /// The same of a listener that has others beside it, and had room for every event.
     #[track_caller]
     pub fn assert_balanced_beside_others(&self, what: &str) {
-        let explained = self.delivered() + self.damaged() + self.lost_to_all();
+        self.assert_explained(self.lost_to_all(), what);
+    }
+
+    #[track_caller]
+    fn assert_explained(&self, lost: u64, what: &str) {
+        let explained = self.delivered() + self.damaged() + lost;
         assert_eq!(self.device().raised, explained, "{what}: {self:#?}");
         assert_eq!(self.after.in_rings, 0, "{what}: {self:#?}");
     }

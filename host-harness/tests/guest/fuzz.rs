@@ -17,7 +17,7 @@ use host_harness::{
 
 use crate::{
     load::under_load,
-    support::{Guest, kernel, machine, unicast},
+    support::{Guest, kernel, machine, number_from, unicast},
 };
 /// System calls where nobody asks for more.
 const SLICE: u64 = 120_000;
@@ -51,13 +51,6 @@ const EXPECTED: [&str; 5] = [
 /// Sockets in sockets are freed by a worker of the kernel.
 const UNLOADS: Duration = Duration::from_secs(20);
 
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is no number"))
-    })
-}
-
 fn unload(guest: &mut Guest, round: &str) {
     let begun = Instant::now();
     while let Err(error) = guest.session.unload_module() {
@@ -84,8 +77,8 @@ fn calls_in(output: &str) -> u64 {
 
 #[test]
 fn no_system_call_brings_the_driver_down() {
-    let operations = from_environment("IRQBED_FUZZ_OPERATIONS", SLICE);
-    let seed = from_environment("IRQBED_FUZZ_SEED", 1);
+    let operations = number_from("IRQBED_FUZZ_OPERATIONS", SLICE);
+    let seed = number_from("IRQBED_FUZZ_SEED", 1);
     let round_calls = if kernel().is_some() {
         SLOW_ROUND
     } else {

@@ -6,7 +6,7 @@
 //! runs it on the kernel that checks.
 
 use std::{
-    env, fs, thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,7 @@ use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
 use crate::{
     account,
     mechanisms::roomy,
-    support::{Guest, machine, unicast},
+    support::{Guest, machine, number_from, unicast},
 };
 
 /// How long it is where nobody asks for more.
@@ -248,13 +248,11 @@ fn leaks(guest: &mut Guest, script: &str) -> Option<String> {
 
 #[test]
 fn nothing_is_lost_or_kept_in_the_long_run() {
-    let minutes = env::var("IRQBED_SOAK_MINUTES").ok();
-    let length = minutes.map_or(SHORT, |text| {
-        Duration::from_secs(60 * text.parse::<u64>().expect("IRQBED_SOAK_MINUTES"))
-    });
-    let seed = env::var("IRQBED_SEED").ok();
-    let seed = seed.map_or(1, |text| text.parse().expect("IRQBED_SEED"));
-    let mut random = Rng::with_seed(seed);
+    let length = match number_from("IRQBED_SOAK_MINUTES", 0) {
+        0 => SHORT,
+        minutes => Duration::from_secs(60 * minutes),
+    };
+    let mut random = Rng::with_seed(number_from("IRQBED_SEED", 1));
     let machine = Machine {
         vcpus: 2,
         ..machine(ClockKind::Wall)
@@ -268,7 +266,7 @@ fn nothing_is_lost_or_kept_in_the_long_run() {
     mechanisms.retain(|mechanism| *mechanism != Mechanism::Vfio);
     let qemu = guest.session.qemu_id().to_string();
     let held = || [held_by("self"), held_by(&qemu)];
-    let (begun, mut warm, mut raised) = (Instant::now(), None, 0);
+    let (begun, mut warm) = (Instant::now(), None);
     let mut number = 0;
     while begun.elapsed() < length {
         if random.u8(..4) == 0 {
@@ -284,8 +282,8 @@ fn nothing_is_lost_or_kept_in_the_long_run() {
             warm = Some(held());
             println!("after {WARM} rounds: {warm:?} (KiB, descriptors)");
         }
-        raised = guest.session.source().counters().raised;
     }
+    let raised = guest.session.source().counters().raised;
     println!("{number} rounds, {raised} events, {:.0?}", begun.elapsed());
     let now = held();
     println!("irqbed, QEMU: {warm:?} became {now:?} (KiB, descriptors)");

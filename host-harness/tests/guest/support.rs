@@ -52,6 +52,14 @@ pub fn kernel() -> Option<String> {
     std::env::var("IRQBED_TEST_KERNEL").ok()
 }
 
+/// A number that a recipe gives a test by a variable of the environment.
+pub fn number_from(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number"))
+    })
+}
+
 /// Says why a test cannot be run; `./just test-matrix` does not count it as passed.
 pub fn skip(why: &str) {
     println!("skipped: {why}");

@@ -359,7 +359,9 @@ fn shortened(of: &impl Debug) -> String {
     text
 }
 
-pub(super) fn unexpected(request: String, answer: &Reply) -> SessionError {
+/// An answer that is none to this request.
+#[must_use]
+pub fn unexpected(request: String, answer: &Reply) -> SessionError {
     let answer = shortened(answer);
     AgentError::Unexpected { request, answer }.into()
 }

@@ -16,7 +16,7 @@ use irqbed_abi::control::Mechanism;
 use super::trial::Trial;
 use crate::{
     account::Outcome,
-    support::{Guest, machine},
+    support::{Guest, machine, number_from},
 };
 
 const ENTRIES: [u32; 4] = [16, 64, 1024, 4096];
@@ -171,12 +171,8 @@ fn every_account_balances_whatever_the_seed() {
 #[test]
 #[ignore = "as long as it is asked to be: ./just faults-campaign"]
 fn seeds_of_a_campaign() {
-    let number = |name: &str, default: u64| {
-        let text = std::env::var(name).ok();
-        text.map_or(default, |text| text.parse().expect("a number"))
-    };
-    let seeds = number("IRQBED_SEEDS", 0);
+    let seeds = number_from("IRQBED_SEEDS", 0);
     if seeds > 0 {
-        campaign(number("IRQBED_FIRST_SEED", 0), seeds);
+        campaign(number_from("IRQBED_FIRST_SEED", 0), seeds);
     }
 }
