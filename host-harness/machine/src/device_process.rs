@@ -81,8 +81,8 @@ impl DeviceProcess {
                 }
                 Err(_) => {}
             }
-            if let Some(status) = process.child.try_wait()? {
-                return Err(failed(format!("it ended before it listened ({status})")));
+            if let Some(end) = process.ended() {
+                return Err(SessionError::Device(format!("it never listened: {end}")));
             }
             std::thread::sleep(SLICE);
         }
