@@ -2,7 +2,7 @@
 //! What `irqbed test` says of drivers and devices that do what none should: the first lines
 //! name the cause.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, thread, time::Duration};
 
 use device_model::{Bar, BarIndex, Bus, DeviceSpec, Identity, PciDevice, Server, ServerEnd};
 
@@ -191,7 +191,8 @@ fn the_cause_of_a_death_comes_before_the_death() {
 
 /// A device that panics when it is written to, or before.
 struct Panics {
-    at_once: bool,
+    /// How long its attach takes until it panics.
+    in_attach: Option<Duration>,
 }
 
 impl PciDevice for Panics {
@@ -200,7 +201,10 @@ impl PciDevice for Panics {
     }
 
     fn attach(&mut self, _: Bus) {
-        assert!(!self.at_once, "the device panics where it is attached");
+        if let Some(after) = self.in_attach {
+            thread::sleep(after);
+            panic!("the device panics where it is attached");
+        }
     }
 
     fn bar_read(&mut self, _: BarIndex, _: u64, data: &mut [u8]) {
@@ -233,14 +237,25 @@ fn serve(device: Panics) {
 #[test]
 #[ignore = "the program of a device"]
 fn a_device_that_panics_when_written_to() {
-    serve(Panics { at_once: false });
+    serve(Panics { in_attach: None });
 }
 
 /// The same of another one.
 #[test]
 #[ignore = "the program of a device"]
 fn a_device_that_panics_at_once() {
-    serve(Panics { at_once: true });
+    serve(Panics {
+        in_attach: Some(Duration::ZERO),
+    });
+}
+
+/// The same of one that QEMU waits for when it panics.
+#[test]
+#[ignore = "the program of a device"]
+fn a_device_that_panics_before_it_answers() {
+    serve(Panics {
+        in_attach: Some(Duration::from_secs(2)),
+    });
 }
 
 #[test]
@@ -249,21 +264,18 @@ fn a_device_model_that_panics_is_named_with_its_panic() {
     let lines = "device=/sys/bus/pci/devices/0000:00:01.0\necho 1 >$device/enable\n\
                  bar=$(head -n 1 $device/resource | cut -d ' ' -f 1)\n\
                  devmem $bar 32 1\nsleep 100";
+    let in_attach = [
+        "the device model failed: ",
+        "the device panics where it is attached",
+    ];
+    let in_write = [
+        "a device is gone: its device model ",
+        "the device panics in a write",
+    ];
     for (device, words) in [
-        (
-            "when_written_to",
-            [
-                "a device is gone: its device model ",
-                "the device panics in a write",
-            ],
-        ),
-        (
-            "at_once",
-            [
-                "the device model failed: ",
-                "the device panics where it is attached",
-            ],
-        ),
+        ("when_written_to", in_write),
+        ("at_once", in_attach),
+        ("before_it_answers", in_attach),
     ] {
         let sandbox = Sandbox::with_guest();
         script(&sandbox, "write.sh", lines);

@@ -106,6 +106,8 @@ mod tests {
         assert!(bare.contains("display modules"), "{bare}");
         let gone = r#"qemu: -device {"driver":"vfio-user-pci","socket":{"path":"/proc/self/fd/9"}}: Failed to connect to '/proc/self/fd/9': Connection refused"#;
         assert!(said(gone).contains("device model"), "{gone}");
+        let died = "qemu: util/error.c:62: error_setv: Assertion `*errp == NULL' failed.";
+        assert!(said(died).contains("device model"), "{died}");
         assert!(said("qemu: could not load kernel").contains("doctor"));
         let killed = remedy(ExitStatus::from_raw(9), &[]);
         assert!(killed.contains("memory is short"), "{killed}");

@@ -35,6 +35,9 @@ const BEHIND: Duration = Duration::from_millis(50);
 const HUNG_UP: &str = "failed to read header";
 /// What it says where it could not be connected to one.
 const NOT_CONNECTED: &str = r#"-device {"driver":"vfio-user-pci","#;
+/// What it dies of where one hangs up before it has answered the first request: two errors in
+/// one place (QEMU 11.1).
+const HUNG_UP_AT_FIRST: &str = "error_setv: Assertion";
 /// Characters of a request that are shown with an error.
 const LONGEST: usize = 100;
 /// Console lines shown with an error.
@@ -330,7 +333,8 @@ fn missing_device(messages: &Console) -> Option<String> {
 
 /// Whether it is for a device that QEMU, with these last messages, ended.
 pub fn ends_over_a_device(messages: &[String]) -> bool {
-    let is_of_device = |line: &String| line.contains(HUNG_UP) || line.contains(NOT_CONNECTED);
+    let words = [HUNG_UP, NOT_CONNECTED, HUNG_UP_AT_FIRST];
+    let is_of_device = |line: &String| words.iter().any(|word| line.contains(word));
     messages.iter().any(is_of_device)
 }
 
