@@ -2,6 +2,7 @@
 //! Who serves a device that QEMU connects to: this process, or another one at a socket.
 
 use std::{
+    fs,
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
 };
@@ -19,6 +20,8 @@ use crate::device_process::DeviceProcess;
 
 /// Stands for the path of the socket in a device model's command.
 pub const SOCKET: &str = "{socket}";
+/// Set among the flags in `/proc/net/unix` where a socket listens: `SO_ACCEPTCON`.
+const LISTENS: u32 = 1 << 16;
 
 /// A device that QEMU can connect to.
 #[derive(Debug)]
@@ -79,6 +82,7 @@ pub fn reach(path: &Path) -> Result<OwnedFd, String> {
     let address = SocketAddrUnix::new(format!("/proc/self/fd/{}", handle.as_raw_fd()));
     let connected = probe.and_then(|probe| connect(probe, &address?));
     match connected {
+        Err(Errno::PROTOTYPE) if is_only_bound(path) => Err("nobody listens there yet".to_owned()),
         Err(Errno::PROTOTYPE) => Ok(handle),
         Err(Errno::CONNREFUSED) => Err("nobody listens there (any more)".to_owned()),
         Err(errno) => Err(errno.to_string()),
@@ -86,9 +90,23 @@ pub fn reach(path: &Path) -> Result<OwnedFd, String> {
     }
 }
 
+/// Whether a socket bound to this path does not listen, as far as the kernel shows: it
+/// has a list for each network namespace, by the paths that were given to bind().
+fn is_only_bound(path: &Path) -> bool {
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let flags = sockets.lines().find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let flags = u32::from_str_radix(fields.nth(3)?, 16).ok()?;
+        (fields.nth(3).map(Path::new) == Some(path)).then_some(flags)
+    });
+    flags.is_some_and(|flags| flags & LISTENS == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::{UnixDatagram, UnixListener};
+
+    use rustix::net::{bind, listen};
 
     use super::*;
 
@@ -97,15 +115,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         // Longer than a socket's address may be.
         let deep = folder.path().join("x".repeat(100));
-        std::fs::create_dir(&deep).expect("a folder");
+        fs::create_dir(&deep).expect("a folder");
         let short = folder.path().join("device");
         let why = |path: &Path| reach(path).expect_err("none");
         assert!(why(&short).contains("no such socket"));
         assert!(why(folder.path()).contains("no socket"));
 
+        let bound = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
+        bind(&bound, &SocketAddrUnix::new(&short).expect("short")).expect("a path");
+        assert!(why(&short).contains("yet"));
+        listen(&bound, 1).expect("a socket");
+        reach(&short).expect("somebody listens");
+        fs::remove_file(&short).expect("the socket");
+
         let listener = UnixListener::bind(&short).expect("a socket");
         let long = deep.join("device");
-        std::fs::rename(&short, &long).expect("the same file system");
+        fs::rename(&short, &long).expect("the same file system");
         reach(&long).expect("somebody listens");
         listener.set_nonblocking(true).expect("a socket");
         assert!(listener.accept().is_err(), "it was connected to");
