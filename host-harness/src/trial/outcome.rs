@@ -23,8 +23,8 @@ impl fmt::Display for Unhandled {
         } = &self.0;
         write!(
             f,
-            "interrupt {irq} of {actions} ({chip}) came {count} times, and {unhandled} times or \
-             more no handler took it: each returned IRQ_NONE"
+            "interrupt {irq} of {actions} ({chip}): of {count} that came, no handler took \
+             {unhandled} or more: each returned IRQ_NONE"
         )
     }
 }

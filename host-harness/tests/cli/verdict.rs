@@ -97,7 +97,7 @@ fn what_a_driver_does_wrong_while_the_guest_goes_on_is_named() {
         &[
             "interrupt ",
             " of faulty (PCI-MSI",
-            "5 times or more no handler took it",
+            "no handler took 5 or more: each returned IRQ_NONE",
         ],
         &[
             "the device edu warns: DMA at 0x1000: ",
