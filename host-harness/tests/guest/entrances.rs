@@ -9,7 +9,7 @@ use host_harness::{
 };
 use irqbed_abi::control::{Behaviour, ListenerSpec};
 
-use crate::support::{Guest, machine};
+use crate::support::{Guest, machine, sh};
 
 fn load(guest: &mut Guest, mechanism: Mechanism, context: Context) {
     let pair = Pair { mechanism, context };
@@ -23,13 +23,6 @@ fn probe(guest: &mut Guest, kind: &str) -> String {
     let ran = guest.session.run(&["/proc/1/exe", "probe", kind]);
     let (status, output, error) = ran.expect("it runs");
     assert_eq!((status, &*error), (0, ""), "{output}");
-    output
-}
-
-fn sh(guest: &mut Guest, script: &str) -> String {
-    let ran = guest.session.run(&["sh", "-ec", script]);
-    let (status, output, error) = ran.expect("a shell runs");
-    assert_eq!((status, &*error), (0, ""), "{script}");
     output
 }
 
@@ -129,14 +122,17 @@ fn a_queue_is_on_the_account_of_its_process() {
     let mut guest = Guest::boot_bare(&machine(ClockKind::Wall));
     load(&mut guest, Mechanism::Read, Context::Hardirq);
     sh(
-        &mut guest,
+        &mut guest.session,
         "mkdir /tmp/groups; mount -t cgroup2 none /tmp/groups
         echo +memory >/tmp/groups/cgroup.subtree_control
         mkdir /tmp/groups/listeners; echo 1 >/tmp/groups/listeners/cgroup.procs",
     );
     let account = |guest: &mut Guest| -> u64 {
         let stat = "sed -n 's/^vmalloc //p' /tmp/groups/listeners/memory.stat";
-        sh(guest, stat).trim().parse().expect("a number")
+        sh(&mut guest.session, stat)
+            .trim()
+            .parse()
+            .expect("a number")
     };
     let before = account(&mut guest);
     let spec = ListenerSpec {
@@ -166,7 +162,7 @@ fn a_flush_is_answered_to_the_socket_that_asked_and_to_no_other() {
     load(&mut guest, Mechanism::Netlink, Context::Workqueue);
     // The worker has a second of work: the flush waits for it.
     sh(
-        &mut guest,
+        &mut guest.session,
         "echo 100000000 >/sys/module/irqbed/parameters/delay_ns",
     );
     for _ in 0..10 {
@@ -177,7 +173,10 @@ fn a_flush_is_answered_to_the_socket_that_asked_and_to_no_other() {
         raised.expect("the device takes the event");
     }
     assert_eq!(probe(&mut guest, "flush"), "answer to another: false\n");
-    sh(&mut guest, "echo 0 >/sys/module/irqbed/parameters/delay_ns");
+    sh(
+        &mut guest.session,
+        "echo 0 >/sys/module/irqbed/parameters/delay_ns",
+    );
     // The next one is not held up by it.
     assert_eq!(guest.flush().events, 10);
     guest.assert_quiet();

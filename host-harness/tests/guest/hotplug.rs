@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     account,
-    support::{Guest, machine, unicast},
+    support::{Guest, machine, sh, unicast},
 };
 
 const FIRST: Port = Port(0);
@@ -60,15 +60,8 @@ fn plug(guest: &mut Guest, device: EventDevice) {
 
 /// The output of a script that must not fail.
 #[track_caller]
-fn sh(guest: &mut Guest, script: &str) -> String {
-    let ran = guest.session.run(&["sh", "-ec", script]);
-    let (status, output, error) = ran.expect("a shell runs");
-    assert_eq!((status, &*error), (0, ""), "{script}");
-    output
-}
-
 fn pci_devices(guest: &mut Guest) -> Vec<String> {
-    let listed = sh(guest, "ls /sys/bus/pci/devices");
+    let listed = sh(&mut guest.session, "ls /sys/bus/pci/devices");
     listed.lines().map(str::to_owned).collect()
 }
 
@@ -206,7 +199,7 @@ fn any_device_is_plugged_in_beside_another_and_pulled() {
         guest.session.guest().plug(SECOND, edu).expect("plugged in");
         // What was written to the register reads inverted, as a sign of life.
         let alive = sh(
-            &mut guest,
+            &mut guest.session,
             "edu=/sys/bus/pci/devices/0000:02:00.0
             # It is there a moment before its BARs have their places.
             bar=0
@@ -234,7 +227,7 @@ fn the_guest_may_let_go_of_a_device_by_itself() {
               [ $(cat $slot/address) != 0000:01:00 ] || echo 0 >$slot/power
             done
             ls /sys/bus/pci/devices | grep -c 0000:01 || true";
-        assert_eq!(sh(&mut guest, ejected), "0\n");
+        assert_eq!(sh(&mut guest.session, ejected), "0\n");
     }
     guest.session.unplug(FIRST).expect("it is gone already");
     let error = guest.session.unplug(FIRST).expect_err("it is empty");

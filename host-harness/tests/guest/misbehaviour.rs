@@ -13,7 +13,7 @@ use irqbed_abi::{
     counters::Counters,
 };
 
-use crate::support::{Guest, machine, signal_listeners};
+use crate::support::{Guest, machine, sh, signal_listeners};
 
 /// Every mechanism in a guest of its own driver, with `vcpus` processors.
 fn with_each(vcpus: u32, mut test: impl FnMut(&mut Guest, Mechanism)) {
@@ -156,8 +156,7 @@ fn every_mechanism_delivers_on_several_processors() {
         // Half of the interrupts come to each processor.
         let spread = "for irq in $(awk -F: '/irqbed/ {print $1}' /proc/interrupts); do
             echo $((irq % 2)) > /proc/irq/$irq/smp_affinity_list; done";
-        let (status, _, error) = guest.session.run(&["sh", "-c", spread]).expect("sh runs");
-        assert_eq!((status, error.as_str()), (0, ""));
+        sh(&mut guest.session, spread);
         let number = guest.session.listen(spec).expect("a listener");
         let run = guest.run(&Plan {
             events: 2000,

@@ -23,7 +23,7 @@ use irqbed_abi::{
 use crate::{
     load::under_load,
     mechanisms::roomy,
-    support::{Guest, kernel, machine},
+    support::{Guest, kernel, machine, sh},
     taps,
 };
 
@@ -70,21 +70,15 @@ fn boot() -> Guest {
         ..machine(ClockKind::Wall)
     };
     let mut guest = Guest::boot_bare(&machine);
-    sh(&mut guest, "mount -t debugfs none /sys/kernel/debug");
+    sh(
+        &mut guest.session,
+        "mount -t debugfs none /sys/kernel/debug",
+    );
     taps::add(&mut guest);
     guest
 }
 
 /// The output of a script that must not fail.
-fn sh(guest: &mut Guest, script: &str) -> String {
-    let (status, output, error) = guest
-        .session
-        .run(&["sh", "-ec", script])
-        .expect("a shell runs");
-    assert_eq!((status, &*error), (0, ""), "{script}");
-    output
-}
-
 fn raise(guest: &mut Guest, events: u64, payload: u32) {
     guest.run(&Plan {
         events,
@@ -206,9 +200,12 @@ fn listeners_are_killed_in_mid_stream(guest: &mut Guest, pair: Pair) {
 fn allocations_fail(guest: &mut Guest, pair: Pair) {
     let listener = listen(guest, pair.mechanism);
     let before = guest.flush();
-    sh(guest, FAIL);
+    sh(&mut guest.session, FAIL);
     raise(guest, 100, 64);
-    let left: u64 = sh(guest, FAIL_NO_MORE).trim().parse().expect("a number");
+    let left: u64 = sh(&mut guest.session, FAIL_NO_MORE)
+        .trim()
+        .parse()
+        .expect("a number");
     let after = guest.flush();
     let failed = 1_000_000 - left;
     let no_memory = after.no_memory - before.no_memory;
@@ -248,7 +245,7 @@ fn complaints(guest: &mut Guest, pair: Pair) -> Vec<String> {
         guest.session.unload_module().expect("the driver unloads");
     }
     let complaints = guest.complaints();
-    let locks = sh(guest, "grep debug_locks /proc/lockdep_stats");
+    let locks = sh(&mut guest.session, "grep debug_locks /proc/lockdep_stats");
     let looks = locks.trim().ends_with('1');
     assert!(looks || !complaints.is_empty(), "lockdep is off: {locks}");
     complaints
@@ -257,13 +254,13 @@ fn complaints(guest: &mut Guest, pair: Pair) -> Vec<String> {
 /// What the kernel has lost sight of. A scan takes longer than the agent may
 /// for an answer.
 fn leaks(guest: &mut Guest) -> String {
-    sh(guest, SCAN);
+    sh(&mut guest.session, SCAN);
     let begun = Instant::now();
-    while !sh(guest, "test -e /tmp/leaks || echo wait").is_empty() {
+    while !sh(&mut guest.session, "test -e /tmp/leaks || echo wait").is_empty() {
         assert!(begun.elapsed() < SCANNED, "kmemleak does not end");
         thread::sleep(Duration::from_secs(1));
     }
-    sh(guest, "cat /tmp/leaks")
+    sh(&mut guest.session, "cat /tmp/leaks")
 }
 
 /// Every mechanism, in a guest of its own driver; in another guest, once the

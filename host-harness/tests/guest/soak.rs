@@ -23,7 +23,7 @@ use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
 use crate::{
     account,
     mechanisms::roomy,
-    support::{Guest, machine, number_from, unicast},
+    support::{Guest, machine, number_from, sh, unicast},
 };
 
 /// How long it is where nobody asks for more.
@@ -186,8 +186,7 @@ impl Disturbance {
             }
             Self::Reset => {
                 let script = "echo 1 >$(dirname /sys/bus/pci/drivers/irqbed/*/reset)/reset";
-                let ran = guest.session.run(&["sh", "-ec", script]);
-                assert_eq!(ran.expect("sh runs"), (0, String::new(), String::new()));
+                sh(&mut guest.session, script);
             }
             Self::Suspend(suspend) => {
                 let slept = guest.session.guest().suspend(suspend, ASLEEP);

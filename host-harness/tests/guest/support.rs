@@ -52,6 +52,11 @@ pub fn kernel() -> Option<String> {
     std::env::var("IRQBED_TEST_KERNEL").ok()
 }
 
+/// Whether the kernel is one that checks: what it does for an event depends on those before.
+pub fn kernel_checks() -> bool {
+    kernel().is_some_and(|name| name.ends_with("-debug"))
+}
+
 /// A number that a recipe gives a test by a variable of the environment.
 pub fn number_from(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| {
@@ -80,7 +85,7 @@ pub fn machine(clock: ClockKind) -> Machine {
         .expect("TCG always works")
         .accelerator;
     let mut machine = Machine::new(accelerator, clock);
-    if kernel().is_some_and(|name| name.ends_with("-debug")) {
+    if kernel_checks() {
         // One that checks keeps account of all memory, in memory.
         machine.memory_mib *= 2;
     }
@@ -200,8 +205,16 @@ impl Guest {
 pub fn signal_listeners(guest: &mut Guest, signal: &str) {
     // A listener's process is the agent with `listen` as its first argument.
     let script = format!("kill -{signal} $(ps -o pid,args | awk '$3 == \"listen\" {{print $1}}')");
-    let (status, _, error) = guest.session.run(&["sh", "-c", &script]).expect("sh runs");
-    assert_eq!((status, error.as_str()), (0, ""));
+    sh(&mut guest.session, &script);
+}
+
+/// What a script in the guest prints, which must succeed and complain of nothing.
+#[track_caller]
+pub fn sh(session: &mut Session, script: &str) -> String {
+    let ran = session.run(&["sh", "-ec", script]);
+    let (status, output, error) = ran.expect("a shell runs");
+    assert_eq!((status, &*error), (0, ""), "{script}: {output}");
+    output
 }
 
 pub fn unicast() -> ListenerSpec {

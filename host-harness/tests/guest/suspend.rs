@@ -14,7 +14,7 @@ use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
 use crate::{
     account,
     mechanisms::roomy,
-    support::{Guest, machine, unicast},
+    support::{Guest, machine, sh, unicast},
 };
 
 const PORT: Port = Port(0);
@@ -46,11 +46,7 @@ fn all() -> impl Iterator<Item = Suspend> {
 /// driver.
 fn hibernate(guest: &mut Guest) {
     let script = "cd /sys/power; echo core >pm_test; echo disk >state; echo none >pm_test";
-    let ran = guest.session.run(&["sh", "-ec", script]);
-    assert_eq!(
-        ran.expect("a shell runs"),
-        (0, String::new(), String::new())
-    );
+    sh(&mut guest.session, script);
 }
 
 /// Has the guest sleep while events are on their way to a listener, and closes the

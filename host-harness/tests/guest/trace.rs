@@ -17,7 +17,7 @@ use host_harness::{
 };
 use prost::Message;
 
-use crate::support::{Guest, machine};
+use crate::support::{Guest, machine, sh};
 
 const EVENTS: u64 = 50;
 
@@ -183,8 +183,7 @@ fn a_run_stops_at_the_first_event_above_the_limit_and_says_what_it_waited_for() 
     let session = &mut guest.session;
     session.start_trace(16).expect("the kernel traces");
     let script = "i=0; while [ $i -lt 100 ]; do usleep 1; i=$((i + 1)); done";
-    let (status, _, error) = session.run(&["sh", "-c", script]).expect("sh runs");
-    assert_eq!((status, error.as_str()), (0, ""));
+    sh(session, script);
     let summary = session.summarize_trace().expect("it was traced");
     assert!(
         summary.cpus.iter().all(|cpu| cpu.overwritten > 0),

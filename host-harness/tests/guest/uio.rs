@@ -13,7 +13,7 @@ use irqbed_abi::control::{Behaviour, ListenerSpec};
 
 use crate::{
     mechanisms::load,
-    support::{Guest, machine, signal_listeners},
+    support::{Guest, machine, sh, signal_listeners},
 };
 
 fn boot() -> Guest {
@@ -137,8 +137,7 @@ fn a_device_that_goes_while_it_is_open_leaves_what_was_queued() {
     assert!(error.to_string().contains("busy"), "{error}");
     signal_listeners(&mut guest, "STOP");
     assert_eq!(guest.raise(50, 64).delivered(), 0);
-    let (status, _, stderr) = guest.session.run(&["sh", "-c", UNBIND]).expect("sh runs");
-    assert_eq!(status, 0, "{stderr}");
+    sh(&mut guest.session, UNBIND);
     signal_listeners(&mut guest, "CONT");
     let report = guest.session.end_listener(number, false).expect("a report");
     assert_eq!(

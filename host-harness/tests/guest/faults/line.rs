@@ -12,16 +12,10 @@ use host_harness::{
 use irqbed_abi::control::Mechanism;
 
 use super::{assert_no_event_is_lost, trial::Trial};
-use crate::support::{Guest, machine};
+use crate::support::{Guest, machine, sh};
 
 /// Bytes that are brought at a time, in a word of a command line.
 const CHUNK: usize = 32 << 10;
-
-fn sh(session: &mut Session, script: &str) -> String {
-    let (status, output, error) = session.run(&["sh", "-c", script]).expect("sh runs");
-    assert_eq!((status, error.as_str()), (0, ""), "{script}: {output}");
-    output.trim().to_owned()
-}
 
 /// Builds the other driver and brings it into the guest.
 fn bring_neighbour(session: &mut Session) {
@@ -66,7 +60,7 @@ fn shares_its_line(kernel_parameters: &[&str]) {
         // The line is the kernel's as long as a device is enabled that has it.
         let numbers = "sed -n 's/^ *\\([0-9]*\\):.*irqbed0.*/\\1/p' /proc/interrupts";
         let line = sh(&mut trial.guest.session, numbers);
-        let insert = format!("insmod /neighbour.ko irq={line}");
+        let insert = format!("insmod /neighbour.ko irq={}", line.trim());
         sh(&mut trial.guest.session, &insert);
         let before = trial.guest.flush().interrupts;
         // The watchdog holds the ring again and again.
@@ -75,7 +69,7 @@ fn shares_its_line(kernel_parameters: &[&str]) {
         // Whatever interrupts the one interrupts the other.
         let calls = "cat /sys/module/neighbour/parameters/calls";
         let calls = sh(&mut trial.guest.session, calls);
-        let called: u64 = calls.parse().expect("a number");
+        let called: u64 = calls.trim().parse().expect("a number");
         let ours = trial.guest.flush().interrupts - before;
         assert!(ours > 0 && called >= ours, "{context}: {called} of {ours}");
         trial.arm("reset");
