@@ -17,7 +17,6 @@ mod json;
 mod kernel;
 mod kills;
 mod mmio;
-mod page;
 mod plug;
 mod ports;
 mod program;
