@@ -38,6 +38,7 @@ pub mod spec;
 pub mod timer;
 pub mod tsc;
 pub mod vfio_user;
+mod window;
 
 pub use bar::{Area, Bar, BarIndex, BarKind};
 pub use capability::{

@@ -23,9 +23,9 @@ use crate::{
     device_panic::PanicWatch,
     dma::{Dma, GuestAddr, Ticket, WeakDma},
     irq::{IrqKind, Irqs, WeakIrqs},
-    server::Window,
     spec::DeviceSpec,
     timer::Timers,
+    window::Window,
 };
 
 /// The access that faults happened to.

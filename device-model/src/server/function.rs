@@ -7,7 +7,7 @@ use std::{fs::File, sync::Arc};
 use rustix::io::Errno;
 use vfio_bindings::bindings::vfio::VFIO_PCI_CONFIG_REGION_INDEX;
 
-use super::{ServeError, window::Window};
+use super::ServeError;
 use crate::{
     attached::Attached,
     bar::{Bar, BarIndex},
@@ -23,6 +23,7 @@ use crate::{
         Access, Backend, DmaMessages, IoEventFd, IrqInfo, Refusal, Region,
         request::{MapRequest, SetIrqs},
     },
+    window::Window,
 };
 
 /// A device and what surrounds it on its bus: configuration space, interrupts

@@ -6,7 +6,6 @@ mod function;
 mod handle;
 mod run;
 mod stop;
-mod window;
 
 use std::{
     fs, io, os::fd::OwnedFd, path::Path, process::ExitCode, sync::Arc, thread, time::Duration,
@@ -15,7 +14,6 @@ use std::{
 pub use function::Function;
 pub use handle::ServerHandle;
 pub use stop::Stopper;
-pub(crate) use window::Window;
 
 use self::handle::Outcome;
 use crate::{
