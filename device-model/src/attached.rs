@@ -10,7 +10,6 @@ use crate::{
     capability::{Msix, OwnCapability},
     device::{Bus, PciDevice, PowerState, ResetKind},
     device_panic::PanicWatch,
-    fault::Injector,
     spec::DeviceSpec,
 };
 
@@ -59,8 +58,7 @@ impl Attached {
             device: Mutex::new(Some(device)),
             watch,
         });
-        let injector = Injector::new(&bus, &device, spec);
-        bus.faults.connect(injector);
+        bus.hooks.function().connect(&bus, &device, spec);
         bus.timers.attach(&device, || {
             device.call("attach()", |device| device.attach(bus.clone()));
         });
@@ -141,7 +139,7 @@ impl Attached {
 
     /// Ends what the device has under way, and drops it.
     pub fn retire(&self) {
-        self.bus.faults.close();
+        self.bus.hooks.close();
         self.bus.timers.close();
         self.device.retire();
     }

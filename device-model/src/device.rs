@@ -12,7 +12,7 @@ use crate::{
     capability::OwnCapability,
     device_panic::PanicWatch,
     dma::Dma,
-    fault::Faults,
+    hook::Hooks,
     irq::Irqs,
     recorder::{Recorder, RegisterNames},
     spec::{DeviceSpec, Identity},
@@ -33,21 +33,21 @@ pub struct Bus {
     /// Keeps the last accesses to registers, and what it is [told](Recorder::warn) to
     /// warn of, which fails an `irqbed test`.
     pub recorder: Recorder,
-    /// What goes wrong where the three meet the bus; nothing, unless somebody
+    /// What steps in where the three meet the bus, as a fault; nothing, unless somebody
     /// asked for it.
-    pub faults: Faults,
+    pub hooks: Hooks,
     pub(crate) watch: PanicWatch,
 }
 
 impl Bus {
     pub(crate) fn new(spec: &DeviceSpec, watch: PanicWatch) -> Self {
-        let (faults, recorder) = (Faults::default(), Recorder::default());
+        let (hooks, recorder) = (Hooks::default(), Recorder::default());
         Self {
-            irqs: Irqs::with_faults(spec, faults.clone()),
-            dma: Dma::with_faults(faults.clone(), recorder.clone()),
+            irqs: Irqs::hooked(spec, hooks.clone()),
+            dma: Dma::hooked(hooks.clone(), recorder.clone()),
             timers: Timers::default(),
             recorder,
-            faults,
+            hooks,
             watch,
         }
     }

@@ -25,6 +25,7 @@ pub mod dma;
 pub mod edu;
 pub mod event;
 pub mod fault;
+pub mod hook;
 pub mod irq;
 pub mod log;
 pub mod nic_lite;
@@ -47,7 +48,7 @@ pub use capability::{
 pub use device::{Bus, PciDevice, PowerState, ResetKind};
 pub use device_panic::DevicePanic;
 pub use dma::{Dma, DmaError, GuestAddr, Segment};
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, FaultInjection, Faults};
 pub use irq::{InterruptMode, Irq, IrqError, Irqs, Signalled};
 pub use recorder::{Recorder, RegisterAccess, RegisterNames, Warning};
 pub use register::{Access, RegisterMap, RegisterSet, Registers, Write};

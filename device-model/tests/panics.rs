@@ -16,8 +16,8 @@ use std::{
 
 use common::board::{Board, wait};
 use device_model::{
-    Bar, BarIndex, Bus, DevicePanic, DeviceSpec, Disconnect, Identity, IntxPin, Options,
-    OwnCapability, PciDevice, PowerManagement, PowerState, ResetKind, ServeError, Server,
+    Bar, BarIndex, Bus, DevicePanic, DeviceSpec, Disconnect, FaultInjection, Identity, IntxPin,
+    Options, OwnCapability, PciDevice, PowerManagement, PowerState, ResetKind, ServeError, Server,
     ServerEnd, SharedMemory, TimerId, VendorCapability,
     control::{ControlClient, ControlServer, Reply, Request},
 };
@@ -272,7 +272,7 @@ fn a_panic_that_a_fault_or_the_control_socket_brings_about_is_the_devices() {
     check(&panicked(board.server.join()), "reset()");
     // A device that comes back, on the thread of whoever clears the faults.
     let board = serve(&path, "reset()", Disconnect::End);
-    let faults = board.server.faults().clone();
+    let faults = board.server.faults();
     let _control = ControlServer::bind(&control, faults).unwrap();
     let mut client = ControlClient::connect(&control).unwrap();
     let armed = client.ask(&Request::Arm {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use vm_memory::{VolatileMemory, VolatileSlice};
 
 use super::{Access, Dma, DmaError, GuestAddr, UnderWay};
-use crate::fault::site;
+use crate::hook::site;
 
 /// A word that can be accessed atomically: `u32` or `u64`, little-endian in
 /// the guest's memory.
@@ -95,16 +95,16 @@ impl Dma {
     /// # Errors
     /// When the word is not aligned or cannot be written.
     pub fn store<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
-        let store = || self.store_faultless(addr, word);
-        let stored = if self.shared.faults.has(site::DMA) {
-            self.store_faulty(addr, word.le_bytes().as_ref(), store)
+        let store = || self.store_unhooked(addr, word);
+        let stored = if self.shared.hooks.has(site::DMA) {
+            self.store_hooked(addr, word.le_bytes().as_ref(), store)
         } else {
             store()
         };
         stored.map_err(|error| self.note(error))
     }
 
-    fn store_faultless<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
+    fn store_unhooked<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
         let mut since = UnderWay::default();
         let act = |memory: &VolatileSlice<'_>| word.store(memory);
         match self.word::<W, _>(&mut since, addr, Access::ReadWrite, act)? {

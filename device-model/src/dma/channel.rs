@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use super::{Dma, DmaError, GuestAddr, map::Map};
-use crate::fault::site;
+use crate::hook::site;
 
 /// Accesses that end together: see [`Dma::channel`].
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct UnderWay(Option<u64>);
 /// An access that is carried out later, and ends with those that began when it
 /// did.
 #[derive(Debug, Clone)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     since: UnderWay,
     channel: Option<Arc<Channel>>,
 }
@@ -132,7 +132,7 @@ impl Dma {
         addr: GuestAddr,
     ) -> Result<RwLockReadGuard<'_, Map>, DmaError> {
         let map = self.read_map();
-        if self.shared.faults.has(site::REMOVED) {
+        if self.shared.hooks.has(site::REMOVED) {
             return Err(DmaError::Removed { addr });
         }
         if !map.bus_master {

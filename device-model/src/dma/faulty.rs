@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Writes to the guest's memory by a function that has faults.
+//! Writes to the guest's memory by a function that has a hook.
 
 use std::sync::{Arc, Weak};
 
 use super::{Dma, DmaError, GuestAddr, Shared, Ticket, UnderWay};
 use crate::{
-    fault::{Faults, WriteDecision},
+    hook::{Hooks, WriteDecision},
     recorder::Recorder,
 };
 
@@ -22,9 +22,9 @@ impl WeakDma {
 }
 
 impl Dma {
-    pub(crate) fn with_faults(faults: Faults, recorder: Recorder) -> Self {
+    pub(crate) fn hooked(hooks: Hooks, recorder: Recorder) -> Self {
         let shared = Shared {
-            faults,
+            hooks,
             recorder,
             ..Shared::default()
         };
@@ -38,7 +38,7 @@ impl Dma {
         WeakDma(Arc::downgrade(&self.shared))
     }
 
-    /// Carries out a write that a fault kept back, if what began with it has not
+    /// Carries out a write that a hook kept back, if what began with it has not
     /// ended.
     pub(crate) fn write_late(
         &self,
@@ -51,14 +51,14 @@ impl Dma {
     }
 
     #[cold]
-    pub(super) fn write_faulty(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
+    pub(super) fn write_hooked(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
         let whole = || self.write_pieces(UnderWay::default(), addr, data);
-        self.store_faulty(addr, data, whole)
+        self.store_hooked(addr, data, whole)
     }
 
-    /// Writes `data` as faults want it, by `whole` if they want nothing.
+    /// Writes `data` as the hook wants it, by `whole` if it wants nothing.
     #[cold]
-    pub(super) fn store_faulty(
+    pub(super) fn store_hooked(
         &self,
         addr: GuestAddr,
         data: &[u8],
@@ -67,20 +67,20 @@ impl Dma {
         // What is not allowed anyway is no opportunity.
         let ticket = self.ticket(addr)?;
         let write = |addr, data: &[u8]| self.write_pieces(UnderWay::default(), addr, data);
-        match self.shared.faults.write(&ticket, addr, data) {
-            WriteDecision::Whole => whole(),
-            WriteDecision::First(bytes) => write(addr, data.get(..bytes).unwrap_or(data)),
-            WriteDecision::Data(data) => write(addr, &data),
-            WriteDecision::To(other) => {
+        match self.shared.hooks.write(&ticket, addr, data) {
+            Some(WriteDecision::Whole) => whole(),
+            Some(WriteDecision::First(bytes)) => write(addr, data.get(..bytes).unwrap_or(data)),
+            Some(WriteDecision::Data(data)) => write(addr, &data),
+            Some(WriteDecision::To(other)) => {
                 // Where no memory is, a write is lost and nobody told.
                 if let Err(error) = write(other, data) {
                     tracing::debug!("a misplaced write is lost: {error}");
                 }
                 Ok(())
             }
-            WriteDecision::Lost => Ok(()),
-            WriteDecision::Refused => Err(DmaError::Refused { addr }),
-            WriteDecision::Gone => Err(DmaError::Removed { addr }),
+            Some(WriteDecision::Lost) => Ok(()),
+            Some(WriteDecision::Refused) => Err(DmaError::Refused { addr }),
+            None => Err(DmaError::Removed { addr }),
         }
     }
 }

@@ -21,13 +21,14 @@ pub use atomic::Word;
 pub use error::{DmaError, MapError};
 pub use scatter::Segment;
 
-pub(crate) use self::{channel::Ticket, faulty::WeakDma, map::max_maps};
+pub use self::channel::Ticket;
 use self::{
     channel::{Channel, UnderWay},
     map::{Access, Map, Memory, Region},
 };
+pub(crate) use self::{faulty::WeakDma, map::max_maps};
 use crate::{
-    fault::{Faults, site},
+    hook::{Hooks, site},
     recorder::Recorder,
     vfio_user::DmaMessages,
 };
@@ -75,7 +76,7 @@ pub struct Dma {
 #[derive(Debug, Default)]
 struct Shared {
     map: RwLock<Map>,
-    faults: Faults,
+    hooks: Hooks,
     recorder: Recorder,
 }
 
@@ -122,8 +123,8 @@ impl Dma {
     /// Names the first address that cannot be written; what lies before it may
     /// have been.
     pub fn write(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
-        let written = if self.shared.faults.has(site::DMA) {
-            self.write_faulty(addr, data)
+        let written = if self.shared.hooks.has(site::DMA) {
+            self.write_hooked(addr, data)
         } else {
             self.write_pieces(UnderWay::default(), addr, data)
         };

@@ -149,7 +149,7 @@ impl Faults {
         state.last += 1;
         let number = state.last;
         if action.is_late() {
-            self.set(super::site::LATE);
+            self.function().set_late(true);
         }
         state.actions.insert((due, number), action);
         if state.thread.is_none() {
@@ -176,7 +176,7 @@ impl Faults {
     }
 
     /// The function is no more.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.inner.later.close();
     }
 }

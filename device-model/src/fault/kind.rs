@@ -90,7 +90,7 @@ pub enum FaultKind {
         length: Option<u32>,
     },
     /// Two completions of a burst change places. The device does that itself,
-    /// and says where it can: [`Faults::swap`](super::Faults::swap).
+    /// and says where it can: [`Hooks::swap`](crate::hook::Hooks::swap).
     CompletionsSwapped,
     /// The function is gone: all ones on every read, writes lost, no interrupt,
     /// no DMA.

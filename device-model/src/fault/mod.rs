@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Faults on demand: what hardware does wrong, at the bus of a function, so
-//! that any device has them without knowing. Interrupts, accesses to registers
-//! and DMA each ask the function's [`Faults`], which cost one load of a word
-//! while none is armed.
+//! that any device has them without knowing. They are a [hook](crate::hook)
+//! of the function, which is asked while one is armed.
 
 pub mod catalogue;
 mod delay;
@@ -17,10 +16,7 @@ mod text;
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -30,33 +26,15 @@ pub use description::{DEFAULT_SEED, Fault, FaultBuilder, MAX_RATE, MAX_STORM};
 pub use error::FaultError;
 pub use kind::{Access, FaultKind, NAMES, Place, Registers, When};
 
-pub(crate) use injector::Injector;
-pub(crate) use table::{Decision, WriteDecision};
-
 use self::{delayed::Delayed, table::Table};
+use crate::{
+    device::Bus,
+    hook::{HookedFunction, Hooks},
+    server::{Function, ServerHandle},
+};
 
 /// Most faults that are armed at a time.
 pub const MAX_FAULTS: usize = 64;
-
-/// What is asked for at which part of the bus, as bits of one word.
-pub(crate) mod site {
-    /// Interrupts.
-    pub const INTERRUPT: u32 = 1;
-    /// Writes of the device to the guest's memory.
-    pub const DMA: u32 = 1 << 1;
-    /// Reads of registers.
-    pub const READ: u32 = 1 << 2;
-    /// Writes to registers.
-    pub const WRITE: u32 = 1 << 3;
-    /// Bursts of completions.
-    pub const SWAP: u32 = 1 << 4;
-    /// The function is gone.
-    pub const REMOVED: u32 = 1 << 5;
-    /// Something is under way that is late.
-    pub const LATE: u32 = 1 << 6;
-    /// The configuration space is to be reset by whoever has it.
-    pub const CONFIG: u32 = 1 << 7;
-}
 
 /// Number of an armed fault, never used twice by a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,7 +70,7 @@ pub struct FaultReport {
 ///
 /// # Example
 /// ```
-/// use device_model::{event::EventDevice, serve};
+/// use device_model::{FaultInjection, event::EventDevice, serve};
 /// let (server, _for_qemu) = serve(EventDevice::new()?)?;
 /// let faults = server.faults();
 /// faults.arm("irq-lost:chance=0.1,vector=0".parse()?)?;
@@ -109,11 +87,42 @@ pub struct Faults {
 
 #[derive(Default)]
 struct Inner {
-    /// Bits of [`site`]: all that is looked at while nothing is wrong.
-    sites: AtomicU32,
+    function: Arc<HookedFunction>,
     table: Mutex<Table>,
     later: Delayed,
-    injector: OnceLock<Injector>,
+}
+
+/// What has faults.
+pub trait FaultInjection {
+    /// What goes wrong with the function. Nothing can where it has a hook of another
+    /// kind.
+    #[must_use]
+    fn faults(&self) -> Faults;
+}
+
+impl FaultInjection for Hooks {
+    fn faults(&self) -> Faults {
+        let faults = self.get_or_attach(Faults::new);
+        faults.cloned().unwrap_or_default()
+    }
+}
+
+impl FaultInjection for Bus {
+    fn faults(&self) -> Faults {
+        self.hooks.faults()
+    }
+}
+
+impl FaultInjection for Function {
+    fn faults(&self) -> Faults {
+        self.hooks().faults()
+    }
+}
+
+impl FaultInjection for ServerHandle {
+    fn faults(&self) -> Faults {
+        self.hooks().faults()
+    }
 }
 
 impl fmt::Debug for Faults {
@@ -123,6 +132,15 @@ impl fmt::Debug for Faults {
 }
 
 impl Faults {
+    fn new(function: &Arc<HookedFunction>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                function: Arc::clone(function),
+                ..Inner::default()
+            }),
+        }
+    }
+
     /// Arms a fault, which happens from now on.
     ///
     /// # Errors
@@ -155,8 +173,13 @@ impl Faults {
     /// # Errors
     /// As [`Faults::arm`].
     pub fn check(&self, faults: &[Fault]) -> Result<(), FaultError> {
-        let injector = self.inner.injector.get().ok_or(FaultError::NoDevice)?;
-        faults.iter().try_for_each(|fault| injector.check(fault))?;
+        let function = self.function();
+        if !function.is_attached() {
+            return Err(FaultError::NoDevice);
+        }
+        faults
+            .iter()
+            .try_for_each(|fault| injector::check(function, fault))?;
         self.table().has_room(faults.len())
     }
 
@@ -181,25 +204,11 @@ impl Faults {
     /// Whether the function is gone.
     #[must_use]
     pub fn is_removed(&self) -> bool {
-        self.has(site::REMOVED)
+        self.function().is_removed()
     }
 
-    /// Whether the device should let two completions that come at once on a
-    /// vector change places; asked by the device where it could.
-    #[must_use]
-    pub fn swap(&self, vector: u32) -> bool {
-        self.has(site::SWAP) && self.table().swap(vector)
-    }
-
-    /// Whether anything is armed at one of these [`site`]s. Nothing is ordered
-    /// by it: a fault that is armed at this moment may happen to the next.
-    pub(crate) fn has(&self, sites: u32) -> bool {
-        self.inner.sites.load(Ordering::Relaxed) & sites != 0
-    }
-
-    /// Whether anything at all is not as usual.
-    pub(crate) fn any(&self) -> bool {
-        self.has(u32::MAX)
+    fn function(&self) -> &HookedFunction {
+        &self.inner.function
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -207,24 +216,9 @@ impl Faults {
         table.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the word follow the table.
+    /// The hook is asked where the table has something.
     fn refresh(&self) {
         let table = self.table();
-        let kept = site::REMOVED | site::LATE | site::CONFIG;
-        let follow = |sites| Some(sites & kept | table.sites());
-        let order = Ordering::AcqRel;
-        let _ = self
-            .inner
-            .sites
-            .fetch_update(order, Ordering::Acquire, follow);
-    }
-
-    fn set(&self, sites: u32) {
-        self.inner.sites.fetch_or(sites, Ordering::AcqRel);
-    }
-
-    /// Unsets bits, and says whether one of them was set.
-    fn unset(&self, sites: u32) -> bool {
-        self.inner.sites.fetch_and(!sites, Ordering::AcqRel) & sites != 0
+        self.function().ask_at(table.sites());
     }
 }

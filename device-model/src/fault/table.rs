@@ -9,11 +9,10 @@ use super::{
     dice::Dice,
     error::FaultError,
     kind::{Access, FaultKind, When},
-    site,
 };
+use crate::hook::site;
 
 pub(super) use decision::Wish;
-pub(crate) use decision::{Decision, WriteDecision};
 
 #[derive(Debug)]
 struct Armed {
@@ -122,7 +121,7 @@ impl Table {
             | FaultKind::DmaMisplaced { .. }
             | FaultKind::DmaCorrupted { .. }
             | FaultKind::DmaFailed { .. } => site::DMA,
-            FaultKind::CompletionsSwapped => site::SWAP,
+            FaultKind::CompletionsSwapped => site::BURST,
             FaultKind::Removed(when) | FaultKind::Returned(when) | FaultKind::Reset(when) => {
                 match when {
                     When::In(_) => 0,

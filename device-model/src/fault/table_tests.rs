@@ -2,7 +2,11 @@
 //! Whose turn it is: counted, limited, and the same again from the same seed.
 
 use super::*;
-use crate::{bar::BarIndex, dma::GuestAddr};
+use crate::{
+    bar::BarIndex,
+    dma::GuestAddr,
+    hook::{InterruptDecision, WriteDecision},
+};
 
 fn armed(texts: &[&str]) -> Table {
     let mut table = Table::default();
@@ -19,7 +23,7 @@ fn counts(table: &Table) -> Vec<(u64, u64)> {
     reports.iter().map(counts).collect()
 }
 
-fn interrupt(table: &mut Table, vector: u32) -> Decision {
+fn interrupt(table: &mut Table, vector: u32) -> InterruptDecision {
     table.interrupt(vector, 4, &mut Vec::new())
 }
 
@@ -34,7 +38,7 @@ fn a_seed_hits_the_same_opportunities_again() {
     assert_ne!(hits(7), hits(8));
     let lost = hits(7)
         .iter()
-        .filter(|decision| **decision == Decision::Lost)
+        .filter(|decision| **decision == InterruptDecision::Lost)
         .count();
     assert!((250..350).contains(&lost), "{lost}");
 }
@@ -43,7 +47,7 @@ fn a_seed_hits_the_same_opportunities_again() {
 fn opportunities_are_let_pass_and_hits_are_limited() {
     let mut table = armed(&["irq-lost:after=2,count=3"]);
     let lost: Vec<_> = (0..8)
-        .map(|_| interrupt(&mut table, 0) == Decision::Lost)
+        .map(|_| interrupt(&mut table, 0) == InterruptDecision::Lost)
         .collect();
     let expected = [false, false, true, true, true, false, false, false];
     assert_eq!(lost, expected);
@@ -53,16 +57,16 @@ fn opportunities_are_let_pass_and_hits_are_limited() {
 #[test]
 fn other_vectors_are_no_opportunity() {
     let mut table = armed(&["irq-lost:vector=1"]);
-    assert_eq!(interrupt(&mut table, 0), Decision::Sent);
-    assert_eq!(interrupt(&mut table, 1), Decision::Lost);
+    assert_eq!(interrupt(&mut table, 0), InterruptDecision::Sent);
+    assert_eq!(interrupt(&mut table, 1), InterruptDecision::Lost);
     assert_eq!(counts(&table), [(1, 1)]);
 }
 
 #[test]
 fn the_first_fault_that_happens_has_its_way() {
     let mut table = armed(&["irq-lost:count=1", "irq-misrouted:to=3"]);
-    assert_eq!(interrupt(&mut table, 0), Decision::Lost);
-    assert_eq!(interrupt(&mut table, 0), Decision::On(3));
+    assert_eq!(interrupt(&mut table, 0), InterruptDecision::Lost);
+    assert_eq!(interrupt(&mut table, 0), InterruptDecision::On(3));
     assert_eq!(counts(&table), [(2, 1), (1, 1)]);
 }
 
@@ -72,7 +76,7 @@ fn a_misrouted_interrupt_never_comes_on_its_own_vector() {
     let mut found = [0; 4];
     for _ in 0..1000 {
         match interrupt(&mut table, 2) {
-            Decision::On(vector) => found[vector as usize] += 1,
+            InterruptDecision::On(vector) => found[vector as usize] += 1,
             decision => panic!("{decision:?}"),
         }
     }
@@ -82,7 +86,10 @@ fn a_misrouted_interrupt_never_comes_on_its_own_vector() {
         "{found:?}"
     );
     // A line alone has no other.
-    assert_eq!(table.interrupt(0, 1, &mut Vec::new()), Decision::Sent);
+    assert_eq!(
+        table.interrupt(0, 1, &mut Vec::new()),
+        InterruptDecision::Sent
+    );
 }
 
 #[test]
@@ -90,7 +97,7 @@ fn a_storm_is_over_before_the_next_begins() {
     let mut table = armed(&["irq-storm:interrupts=5,rate=1000"]);
     let mut wishes = Vec::new();
     for _ in 0..3 {
-        assert_eq!(table.interrupt(0, 1, &mut wishes), Decision::Sent);
+        assert_eq!(table.interrupt(0, 1, &mut wishes), InterruptDecision::Sent);
     }
     assert_eq!(wishes.len(), 1);
     assert_eq!(counts(&table), [(3, 1)]);

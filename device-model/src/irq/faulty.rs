@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Interrupts of a function that has faults, or had them a moment ago.
+//! Interrupts of a function that has a hook, or had one a moment ago.
 
 use std::sync::{Arc, Weak};
 
 use super::{InterruptMode, IrqError, IrqKind, Irqs, Lines, Signalled, lock};
-use crate::fault::Decision;
+use crate::hook::InterruptDecision;
 
 /// Interrupts that this does not keep alive.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Irqs {
     }
 
     #[cold]
-    pub(super) fn signal_faulty(&self, kind: IrqKind, vector: u32) -> Result<Signalled, IrqError> {
+    pub(super) fn signal_hooked(&self, kind: IrqKind, vector: u32) -> Result<Signalled, IrqError> {
         if lock(self.line(kind, vector)?).is_message_off() {
             // What is not sent anyway is no opportunity.
             return Ok(Signalled::Off);
@@ -47,15 +47,15 @@ impl Irqs {
             (IrqKind::Msi, InterruptMode::Msi { vectors }) => vectors,
             _ => self.of_kind(kind).len() as u32,
         };
-        match self.lines.faults.interrupt(kind, vector, vectors) {
-            Decision::Sent => self.deliver(kind, vector),
-            Decision::Twice => {
+        match self.lines.hooks.interrupt(kind, vector, vectors) {
+            Some(InterruptDecision::Sent) => self.deliver(kind, vector),
+            Some(InterruptDecision::Twice) => {
                 self.deliver(kind, vector)?;
                 self.nudge(kind, vector).map(|()| Signalled::Sent)
             }
-            Decision::On(other) => self.deliver(kind, other),
-            Decision::Lost => Ok(Signalled::Sent),
-            Decision::Gone => Ok(Signalled::Off),
+            Some(InterruptDecision::On(other)) => self.deliver(kind, other),
+            Some(InterruptDecision::Lost) => Ok(Signalled::Sent),
+            None => Ok(Signalled::Off),
         }
     }
 }

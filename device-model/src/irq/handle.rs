@@ -26,9 +26,12 @@ pub struct Irq {
 
 /// A kind of interrupt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IrqKind {
+pub enum IrqKind {
+    /// A vector of MSI-X.
     Msix,
+    /// A vector of MSI.
     Msi,
+    /// The line.
     Intx,
 }
 
@@ -72,7 +75,8 @@ impl Irqs {
     /// fewer vectors of MSI than the device has, the upper bits of the number are
     /// left out (PCI 3.0, 6.8.3.4). `None` where it has switched messages off and
     /// the device has no line.
-    pub(crate) fn chosen(&self, vector: u32) -> Option<(IrqKind, u32)> {
+    #[must_use]
+    pub fn chosen(&self, vector: u32) -> Option<(IrqKind, u32)> {
         match self.mode() {
             InterruptMode::Msix => Some((IrqKind::Msix, vector)),
             InterruptMode::Msi { vectors } => {

@@ -20,11 +20,14 @@ use vfio_bindings::bindings::vfio::{
     VFIO_PCI_MSIX_IRQ_INDEX,
 };
 
+pub(crate) use self::faulty::WeakIrqs;
 use self::line::Line;
-pub use self::{error::IrqError, handle::Irq};
-pub(crate) use self::{faulty::WeakIrqs, handle::IrqKind};
+pub use self::{
+    error::IrqError,
+    handle::{Irq, IrqKind},
+};
 use crate::{
-    fault::{Faults, site},
+    hook::{Hooks, site},
     spec::DeviceSpec,
     vfio_user::IrqInfo,
 };
@@ -78,7 +81,7 @@ struct Lines {
     error: [Mutex<Line>; 1],
     /// Whether a line may be due.
     unsettled: AtomicBool,
-    faults: Faults,
+    hooks: Hooks,
 }
 
 impl Lines {
@@ -96,10 +99,10 @@ impl Irqs {
     /// The interrupts of a device, connected to nothing.
     #[must_use]
     pub fn new(spec: &DeviceSpec) -> Self {
-        Self::with_faults(spec, Faults::default())
+        Self::hooked(spec, Hooks::default())
     }
 
-    pub(crate) fn with_faults(spec: &DeviceSpec, faults: Faults) -> Self {
+    pub(crate) fn hooked(spec: &DeviceSpec, hooks: Hooks) -> Self {
         // As after power on: messages are off.
         let edge = || Mutex::new(Line::message());
         let edges = |vectors| (0..vectors).map(|_| edge()).collect();
@@ -115,7 +118,7 @@ impl Irqs {
                 msix: edges(spec.msix.map_or(0, |msix| msix.vectors)),
                 error: Default::default(),
                 unsettled: AtomicBool::new(false),
-                faults,
+                hooks,
             }),
         }
     }
@@ -185,9 +188,7 @@ impl Irqs {
 
     /// Ends [`Irqs::assert_intx`]; nothing where there is no INTx.
     pub fn deassert_intx(&self) {
-        if self.lines.faults.has(site::LATE) {
-            self.lines.faults.line_ends();
-        }
+        self.lines.hooks.line_ends();
         for line in &self.lines.intx {
             lock(line).clear();
         }
@@ -240,14 +241,18 @@ impl Irqs {
         })
     }
 
-    pub(crate) fn signal(&self, kind: IrqKind, vector: u32) -> Result<Signalled, IrqError> {
-        if self.lines.faults.has(site::INTERRUPT | site::REMOVED) {
-            return self.signal_faulty(kind, vector);
+    /// Signals an interrupt of a kind.
+    ///
+    /// # Errors
+    /// When there is no such interrupt, or its eventfd is no longer one.
+    pub fn signal(&self, kind: IrqKind, vector: u32) -> Result<Signalled, IrqError> {
+        if self.lines.hooks.has(site::INTERRUPT | site::REMOVED) {
+            return self.signal_hooked(kind, vector);
         }
         self.deliver(kind, vector)
     }
 
-    /// Signals, whatever faults there are.
+    /// Signals, and asks no hook.
     pub(crate) fn deliver(&self, kind: IrqKind, vector: u32) -> Result<Signalled, IrqError> {
         lock(self.line(kind, vector)?).signal(vector)
     }

@@ -15,7 +15,7 @@ use crate::{
     device::{Bus, PciDevice, PowerState, ResetKind},
     device_panic::{DevicePanic, PanicWatch},
     dma::{GuestAddr, MapError},
-    fault::{Faults, site},
+    hook::{Hooks, site},
     irq::IrqError,
     recorder::Recorder,
     spec::{DeviceSpec, SpecError},
@@ -91,7 +91,8 @@ impl Function {
             return Err(panicked(watch));
         }
         device.bus().recorder.name_by(names);
-        device.bus().faults.set_windows(windows.iter().flatten());
+        let hooked = device.bus().hooks.function();
+        hooked.set_windows(windows.iter().flatten());
         Ok(Self {
             bus: device.bus().clone(),
             device,
@@ -109,10 +110,10 @@ impl Function {
         &self.spec
     }
 
-    /// What goes wrong with the function.
+    /// Where somebody may step in between the function and its bus.
     #[must_use]
-    pub fn faults(&self) -> Faults {
-        self.bus.faults.clone()
+    pub const fn hooks(&self) -> &Hooks {
+        &self.bus.hooks
     }
 
     /// What happened at the function last.
@@ -177,7 +178,7 @@ impl Function {
     fn reset_function(&mut self) -> Result<(), Refusal> {
         self.device.quiesce();
         self.bus.dma.reset();
-        self.bus.faults.forget_late();
+        self.bus.hooks.forget_late();
         self.config.reset();
         self.config_changed()?;
         self.bus.irqs.clear_pending();
@@ -185,7 +186,7 @@ impl Function {
         Ok(())
     }
 
-    fn read_faultless(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
+    fn read_unhooked(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
         match self.target(region, offset, data.len()) {
             Some(Target::Config) => {
                 let asserted = self.bus.irqs.is_intx_asserted();
@@ -199,7 +200,7 @@ impl Function {
         Ok(())
     }
 
-    fn write_faultless(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), Refusal> {
+    fn write_unhooked(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), Refusal> {
         match self.target(region, offset, data.len()) {
             Some(Target::Config) => {
                 self.config.write(offset, data);
@@ -220,9 +221,9 @@ impl Function {
         Ok(())
     }
 
-    /// What a fault has left to do, if it is of the function as a whole.
+    /// What a hook has left to do, if it is of the function as a whole.
     fn finish_reset(&mut self) -> Result<(), Refusal> {
-        if self.bus.faults.takes_reset() {
+        if self.bus.hooks.takes_reset() {
             self.config.reset();
             self.config_changed()?;
         }
@@ -230,21 +231,21 @@ impl Function {
     }
 
     #[cold]
-    fn read_faulty(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
+    fn read_hooked(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), Refusal> {
         self.finish_reset()?;
-        let faults = self.bus.faults.clone();
+        let hooks = self.bus.hooks.clone();
         let bar = BarIndex::new(region);
         let ones = match bar {
-            Some(bar) => faults.reads_ones(bar, offset, data.len()),
-            None => faults.is_removed(),
+            Some(bar) => hooks.reads_ones(bar, offset, data.len()),
+            None => hooks.function().is_removed(),
         };
         if ones {
             data.fill(0xff);
             return Ok(());
         }
-        self.read_faultless(region, offset, data)?;
-        if let Some(bar) = bar.filter(|_| faults.has(site::READ)) {
-            faults.stick(bar, offset, data);
+        self.read_unhooked(region, offset, data)?;
+        if let Some(bar) = bar.filter(|_| hooks.has(site::READ)) {
+            hooks.answer(bar, offset, data);
         }
         Ok(())
     }
@@ -252,10 +253,10 @@ impl Function {
     #[cold]
     fn loses_write(&mut self, region: u32) -> Result<bool, Refusal> {
         self.finish_reset()?;
-        let faults = &self.bus.faults;
+        let hooks = &self.bus.hooks;
         Ok(match BarIndex::new(region) {
-            Some(_) => faults.loses_write(),
-            None => faults.is_removed(),
+            Some(_) => hooks.loses_write(),
+            None => hooks.function().is_removed(),
         })
     }
 
@@ -287,7 +288,7 @@ impl Function {
     pub(super) fn disconnect(&self) {
         self.bus.irqs.disconnect();
         self.bus.dma.disconnect();
-        self.bus.faults.forget_late();
+        self.bus.hooks.forget_late();
     }
 
     /// The client is gone. The device goes back to the state before it came, or
@@ -357,10 +358,10 @@ impl Backend for Function {
         if let Some(bar) = bar {
             self.bus.recorder.read(bar, offset, data.len());
         }
-        if self.bus.faults.any() {
-            self.read_faulty(region, offset, data)?;
+        if self.bus.hooks.any() {
+            self.read_hooked(region, offset, data)?;
         } else {
-            self.read_faultless(region, offset, data)?;
+            self.read_unhooked(region, offset, data)?;
         }
         if bar.is_some() {
             self.bus.recorder.answered(data);
@@ -372,11 +373,11 @@ impl Backend for Function {
         if let Some(bar) = BarIndex::new(region) {
             self.bus.recorder.write(bar, offset, data);
         }
-        if self.bus.faults.any() && self.loses_write(region)? {
+        if self.bus.hooks.any() && self.loses_write(region)? {
             tracing::debug!("lost: a write to region {region} at {offset:#x}");
             return Ok(());
         }
-        self.write_faultless(region, offset, data)?;
+        self.write_unhooked(region, offset, data)?;
         self.looked = false;
         self.settle();
         self.still_there()

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{ServerEnd, Stopper};
-use crate::{fault::Faults, recorder::Recorder, spec::DeviceSpec};
+use crate::{hook::Hooks, recorder::Recorder, spec::DeviceSpec};
 
 /// How long a dropped [`ServerHandle`] waits for its thread.
 const DROP_BOUND: Duration = Duration::from_secs(2);
@@ -59,7 +59,7 @@ pub struct ServerHandle {
     pub(super) outcome: Arc<Outcome>,
     pub(super) stopper: Stopper,
     pub(super) spec: DeviceSpec,
-    pub(super) faults: Faults,
+    pub(super) hooks: Hooks,
     pub(super) recorder: Recorder,
     pub(super) thread: Option<JoinHandle<()>>,
 }
@@ -109,10 +109,10 @@ impl ServerHandle {
         &self.spec
     }
 
-    /// What goes wrong with the device.
+    /// Where somebody may step in between the device and its bus.
     #[must_use]
-    pub const fn faults(&self) -> &Faults {
-        &self.faults
+    pub const fn hooks(&self) -> &Hooks {
+        &self.hooks
     }
 
     /// The last accesses to the device's registers, and what it was warned of.

@@ -173,7 +173,7 @@ fn start(
             watch.leave_at(socket.path());
         }
     })?;
-    let (spec, faults) = (function.spec().clone(), function.faults());
+    let (spec, hooks) = (function.spec().clone(), function.hooks().clone());
     let recorder = function.recorder();
     let outcome = Arc::new(Outcome::default());
     let stopper = Stopper::new(listener, Arc::clone(&outcome));
@@ -197,7 +197,7 @@ fn start(
         outcome,
         stopper,
         spec,
-        faults,
+        hooks,
         recorder,
         thread: Some(thread),
     })

@@ -14,41 +14,8 @@ use crate::{
         dice::Dice,
         kind::{Access, FaultKind, Place, Registers},
     },
+    hook::{InterruptDecision, WriteDecision},
 };
-
-/// What becomes of an interrupt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// It is sent.
-    Sent,
-    /// It is sent twice.
-    Twice,
-    /// The device thinks that it is sent.
-    Lost,
-    /// It is sent on another vector.
-    On(u32),
-    /// There is nobody who could send it.
-    Gone,
-}
-
-/// What becomes of a write to the guest's memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum WriteDecision {
-    /// It is carried out.
-    Whole,
-    /// The device thinks that it is carried out.
-    Lost,
-    /// These bytes of it are.
-    First(usize),
-    /// It goes there.
-    To(GuestAddr),
-    /// Other data is written.
-    Data(Vec<u8>),
-    /// It is refused.
-    Refused,
-    /// There is nobody who could write.
-    Gone,
-}
 
 /// What a fault wants beside that.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +40,12 @@ pub(in crate::fault) enum Wish {
 
 impl Table {
     /// An interrupt of a device with so many vectors.
-    pub fn interrupt(&mut self, vector: u32, vectors: u32, wishes: &mut Vec<Wish>) -> Decision {
+    pub fn interrupt(
+        &mut self,
+        vector: u32,
+        vectors: u32,
+        wishes: &mut Vec<Wish>,
+    ) -> InterruptDecision {
         self.all_at(Access::Interrupt, wishes);
         for armed in &mut self.armed {
             let other = |to: Option<u32>, dice: &mut Dice| {
@@ -93,19 +65,23 @@ impl Table {
                 continue;
             }
             match armed.fault.kind {
-                FaultKind::IrqLost => return Decision::Lost,
-                FaultKind::IrqDuplicated { gap } if gap.is_zero() => return Decision::Twice,
+                FaultKind::IrqLost => return InterruptDecision::Lost,
+                FaultKind::IrqDuplicated { gap } if gap.is_zero() => {
+                    return InterruptDecision::Twice;
+                }
                 FaultKind::IrqDuplicated { gap } => {
                     let (after, late) = (gap, false);
                     wishes.push(Wish::Interrupt { after, late });
-                    return Decision::Sent;
+                    return InterruptDecision::Sent;
                 }
                 FaultKind::IrqDelayed { delay } => {
                     let (after, late) = (delay.draw(&mut armed.dice), true);
                     wishes.push(Wish::Interrupt { after, late });
-                    return Decision::Lost;
+                    return InterruptDecision::Lost;
                 }
-                FaultKind::IrqMisrouted { to } => return Decision::On(other(to, &mut armed.dice)),
+                FaultKind::IrqMisrouted { to } => {
+                    return InterruptDecision::On(other(to, &mut armed.dice));
+                }
                 FaultKind::IrqStorm { interrupts, rate } => {
                     armed.storms = true;
                     let id = armed.id;
@@ -118,7 +94,7 @@ impl Table {
                 _ => {}
             }
         }
-        Decision::Sent
+        InterruptDecision::Sent
     }
 
     /// A write of the device to the guest's memory.
