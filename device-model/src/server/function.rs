@@ -14,7 +14,7 @@ use crate::{
     config_space::ConfigSpace,
     device::{Bus, PciDevice, PowerState, ResetKind},
     device_panic::{DevicePanic, PanicWatch},
-    dma::{GuestAddr, MapError},
+    dma::{GuestAddr, MapError, max_maps},
     hook::{Hooks, site},
     irq::IrqError,
     recorder::Recorder,
@@ -400,6 +400,10 @@ impl Backend for Function {
             self.settle();
         }
         Ok(())
+    }
+
+    fn max_dma_maps(&self) -> u64 {
+        max_maps()
     }
 
     fn dma_map(&mut self, map: &MapRequest, file: Option<File>) -> Result<(), Refusal> {

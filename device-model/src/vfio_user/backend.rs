@@ -6,7 +6,7 @@ use std::{fs::File, sync::Arc};
 
 use rustix::io::Errno;
 
-use crate::bar::Area;
+use super::{Area, MAX_DMA_MAPS};
 
 /// Why a request is not carried out: the errno of the reply, and a sentence
 /// for the log.
@@ -122,6 +122,11 @@ pub trait Backend {
     /// Become the reply.
     fn set_irqs(&mut self, set: super::request::SetIrqs<'_>, fds: Vec<File>)
     -> Result<(), Refusal>;
+
+    /// Most pieces of memory that it keeps at a time.
+    fn max_dma_maps(&self) -> u64 {
+        MAX_DMA_MAPS
+    }
 
     /// Memory appears, in a file or reached by messages alone.
     ///

@@ -11,7 +11,6 @@ use super::{
     protocol::{MAX_DATA, MAX_FDS, Version},
     request,
 };
-use crate::dma::max_maps;
 
 /// The version that is spoken.
 const MAJOR: u16 = 0;
@@ -105,14 +104,14 @@ impl Proposal {
     }
 
     /// Writes the body of the reply. What both sides must know of each other is
-    /// always told, the rest only to who asked for it.
-    pub(super) fn answer(&self, body: &mut Vec<u8>) {
+    /// always told, the rest only to who asked for it. `most` pieces of memory are kept.
+    pub(super) fn answer(&self, most: u64, body: &mut Vec<u8>) {
         let theirs = &self.capabilities;
         let answer = Answer {
             capabilities: Capabilities {
                 max_msg_fds: Some(MAX_FDS as u64),
                 max_data_xfer_size: Some(MAX_DATA.into()),
-                max_dma_maps: theirs.max_dma_maps.map(|most| most.min(max_maps())),
+                max_dma_maps: theirs.max_dma_maps.map(|theirs| theirs.min(most)),
                 pgsizes: theirs.pgsizes.map(|_| PAGE_SIZES),
                 write_multiple: theirs.write_multiple,
             },

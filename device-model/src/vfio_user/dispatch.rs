@@ -93,7 +93,7 @@ impl Dispatcher {
         match parse(message, fds.len(), self.negotiated.as_ref())? {
             Request::Version(proposal) => {
                 self.negotiated = Some(proposal.negotiate());
-                proposal.answer(reply.tail());
+                proposal.answer(backend.max_dma_maps(), reply.tail());
             }
             Request::DmaMap(map) => {
                 let file = fds.into_iter().next().map(File::from);

@@ -8,7 +8,10 @@
 //! and holds their file descriptors, through [`request`], which understands
 //! them, to [`Dispatcher`], which asks a [`Backend`] and writes the reply. All
 //! but the first are functions of bytes: they need no socket.
+//!
+//! Nothing here knows what the device is.
 
+mod area;
 mod backend;
 mod capabilities;
 mod client;
@@ -21,7 +24,9 @@ mod protocol;
 mod receive;
 mod reply;
 pub mod request;
+pub mod socket;
 
+pub use area::Area;
 pub use backend::{Access, Backend, IoEventFd, IrqInfo, Refusal, Region};
 pub use capabilities::{MAX_DMA_MAPS, Negotiated};
 pub use client::{Client, ClientError, ClientRegion};

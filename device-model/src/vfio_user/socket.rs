@@ -155,7 +155,10 @@ impl Drop for BoundSocket {
 ///
 /// The socket has a path for a moment, in a folder of its own, and keeps its
 /// inode when that is removed; the handle (`O_PATH`) stands for the inode.
-pub(crate) fn unnamed() -> Result<(OwnedFd, OwnedFd), SocketError> {
+///
+/// # Errors
+/// Where no folder can be made in the system's own for temporary ones.
+pub fn unnamed() -> Result<(OwnedFd, OwnedFd), SocketError> {
     let folder = tempfile::Builder::new()
         .prefix("irqbed-")
         .permissions(fs::Permissions::from_mode(0o700))
