@@ -37,7 +37,6 @@ pub mod slot;
 pub mod spec;
 pub mod timer;
 pub mod tsc;
-pub mod vfio_user;
 mod window;
 
 pub use bar::{Area, Bar, BarIndex, BarKind};
@@ -49,6 +48,7 @@ pub use device_panic::DevicePanic;
 pub use dma::{Dma, DmaError, GuestAddr, Segment};
 pub use fault::{Fault, FaultInjection, Faults};
 pub use irq::{InterruptMode, Irq, IrqError, Irqs, Signalled};
+pub use irqbed_vfio_user::{self as vfio_user, socket};
 pub use recorder::{Recorder, RegisterAccess, RegisterNames, Warning};
 pub use register::{Access, RegisterMap, RegisterSet, Registers, Write};
 pub use server::{
@@ -60,4 +60,3 @@ pub use slot::Slot;
 pub use spec::{DeviceSpec, Identity, SpecError};
 pub use timer::{TimerId, Timers};
 pub use tsc::{GuestTsc, HostTsc};
-pub use vfio_user::socket;

@@ -71,7 +71,8 @@ impl DmaMessages {
     }
 
     /// Most bytes of a message's data.
-    pub(crate) const fn most(&self) -> usize {
+    #[must_use]
+    pub const fn most(&self) -> usize {
         self.most
     }
 
@@ -80,7 +81,7 @@ impl DmaMessages {
     ///
     /// # Errors
     /// When the client does not give them.
-    pub(crate) fn read(
+    pub fn read(
         &self,
         address: u64,
         data: &mut [u8],
@@ -114,7 +115,7 @@ impl DmaMessages {
     ///
     /// # Errors
     /// When the client does not take them; some of them may be written.
-    pub(crate) fn write(
+    pub fn write(
         &self,
         address: u64,
         data: &[u8],
@@ -144,7 +145,7 @@ impl DmaMessages {
     ///
     /// # Errors
     /// When it is the other layout, or the client does not answer.
-    pub(crate) fn prepare(&self, address: u64) -> Result<(), MessageError> {
+    pub fn prepare(&self, address: u64) -> Result<(), MessageError> {
         match self.as_specified.get() {
             Some(true) => Ok(()),
             Some(false) => Err(MessageError::OtherLayout),

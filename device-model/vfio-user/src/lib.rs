@@ -11,6 +11,9 @@
 //!
 //! Nothing here knows what the device is.
 
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
 mod area;
 mod backend;
 mod capabilities;

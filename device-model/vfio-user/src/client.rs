@@ -87,7 +87,7 @@ pub struct ClientRegion {
 /// # Example
 /// ```no_run
 /// use std::{path::Path, time::Duration};
-/// use device_model::vfio_user::Client;
+/// use irqbed_vfio_user::Client;
 /// let mut client = Client::connect(Path::new("/tmp/device"), Duration::from_secs(5))?;
 /// let mut vendor = [0; 2];
 /// client.region_read(7, 0, &mut vendor)?; // the configuration space
