@@ -14,49 +14,23 @@
 
 #![deny(unsafe_code, missing_docs)]
 
-mod attached;
-pub mod bar;
-pub mod capability;
-pub mod config_space;
 pub mod control;
-pub mod device;
-mod device_panic;
-pub mod dma;
 pub mod edu;
 pub mod event;
-pub mod fault;
-pub mod hook;
-pub mod irq;
 pub mod log;
 pub mod nic_lite;
-pub mod recorder;
-pub mod register;
-pub mod server;
-pub mod shared_memory;
-pub mod slot;
-pub mod spec;
-pub mod timer;
 pub mod tsc;
-mod window;
 
-pub use bar::{Area, Bar, BarIndex, BarKind};
-pub use capability::{
-    ExtendedCapability, IntxPin, Msi, Msix, OwnCapability, PowerManagement, VendorCapability,
+pub use irqbed_fault::{self as fault, Fault, FaultInjection, Faults};
+pub use irqbed_pci::{
+    Access, Area, Bar, BarIndex, BarKind, Bus, DevicePanic, DeviceSpec, Disconnect, Dma, DmaError,
+    ExtendedCapability, Function, GuestAddr, Identity, InterruptMode, IntxPin, Irq, IrqError, Irqs,
+    Msi, Msix, Options, OwnCapability, PciDevice, PowerManagement, PowerState, Recorder,
+    RegisterAccess, RegisterMap, RegisterNames, RegisterSet, Registers, ResetKind, Segment,
+    ServeError, Server, ServerEnd, ServerHandle, SharedMemory, Signalled, Slot, SpecError, Stopper,
+    TimerId, Timers, VendorCapability, Warning, Write, bar, capability, config_space, device, dma,
+    hook, irq, recorder, register, registers, serve, serve_with, server, shared_memory, slot, spec,
+    timer,
 };
-pub use device::{Bus, PciDevice, PowerState, ResetKind};
-pub use device_panic::DevicePanic;
-pub use dma::{Dma, DmaError, GuestAddr, Segment};
-pub use fault::{Fault, FaultInjection, Faults};
-pub use irq::{InterruptMode, Irq, IrqError, Irqs, Signalled};
 pub use irqbed_vfio_user::{self as vfio_user, socket};
-pub use recorder::{Recorder, RegisterAccess, RegisterNames, Warning};
-pub use register::{Access, RegisterMap, RegisterSet, Registers, Write};
-pub use server::{
-    Disconnect, Function, Options, ServeError, Server, ServerEnd, ServerHandle, Stopper, serve,
-    serve_with,
-};
-pub use shared_memory::SharedMemory;
-pub use slot::Slot;
-pub use spec::{DeviceSpec, Identity, SpecError};
-pub use timer::{TimerId, Timers};
 pub use tsc::{GuestTsc, HostTsc};
