@@ -3,9 +3,9 @@
 //!
 //! A device is a type that implements [`PciDevice`]: it describes itself by a
 //! [`DeviceSpec`], answers accesses to its BARs, whose [`registers!`] it
-//! declares by name, and is handed a [`Bus`] to act on its own: [`Irqs`] to
-//! interrupt, [`Dma`] to reach the guest's memory, [`Timers`] to be called
-//! back. [`serve`] puts it behind a connected socket, [`Server::bind`] behind
+//! declares by name, and is handed a [`Bus`] to act on its own: to
+//! [interrupt](Irq), to reach the guest's memory by [`Dma`], and to be called back by
+//! [`Timers`](timer::Timers). [`serve`] puts it behind a connected socket, [`Server::bind`] behind
 //! a path, [`Slot`] several functions behind a path each.
 //!
 //! [`event::EventDevice`] is the device that irqbed measures with: the first
@@ -22,15 +22,22 @@ pub mod nic_lite;
 pub mod tsc;
 
 pub use irqbed_fault::{self as fault, Fault, FaultInjection, Faults};
+#[doc(inline)]
 pub use irqbed_pci::{
-    Access, Area, Bar, BarIndex, BarKind, Bus, DevicePanic, DeviceSpec, Disconnect, Dma, DmaError,
-    ExtendedCapability, Function, GuestAddr, Identity, InterruptMode, IntxPin, Irq, IrqError, Irqs,
-    Msi, Msix, Options, OwnCapability, PciDevice, PowerManagement, PowerState, Recorder,
-    RegisterAccess, RegisterMap, RegisterNames, RegisterSet, Registers, ResetKind, Segment,
-    ServeError, Server, ServerEnd, ServerHandle, SharedMemory, Signalled, Slot, SpecError, Stopper,
-    TimerId, Timers, VendorCapability, Warning, Write, bar, capability, config_space, device, dma,
-    hook, irq, recorder, register, registers, serve, serve_with, server, shared_memory, slot, spec,
-    timer,
+    Bar, BarIndex, Bus, DeviceSpec, Dma, DmaError, GuestAddr, Identity, IntxPin, Irq, IrqError,
+    Msi, Options, PciDevice, PowerState, Registers, ResetKind, Server, ServerHandle, SharedMemory,
+    Signalled, Slot, TimerId, registers, serve,
+};
+pub use irqbed_pci::{
+    bar, capability, config_space, device, dma, hook, irq, recorder, register, server,
+    shared_memory, slot, spec, timer,
+};
+#[doc(no_inline)]
+pub use irqbed_pci::{
+    bar::Area,
+    capability::{ExtendedCapability, OwnCapability, PowerManagement, VendorCapability},
+    recorder::{Recorder, RegisterAccess},
+    server::{Disconnect, Function, ServeError, ServerEnd, serve_with},
 };
 pub use irqbed_vfio_user::{self as vfio_user, socket};
 pub use tsc::{GuestTsc, HostTsc};

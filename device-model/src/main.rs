@@ -17,12 +17,13 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind, value_parser};
 use device_model::{
-    Disconnect, FaultInjection, Options, ServerEnd, ServerHandle, Slot, Stopper,
+    Disconnect, FaultInjection, Options, ServerEnd, ServerHandle, Slot,
     control::{ControlServer, Target},
     edu::{EduDevice, EduRegister},
     event::EventDevice,
     log,
     nic_lite::{NicLite, NicRegister},
+    server::Stopper,
     slot::ServedSlot,
 };
 use signal_hook::{

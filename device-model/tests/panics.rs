@@ -16,10 +16,11 @@ use std::{
 
 use common::board::{Board, wait};
 use device_model::{
-    Bar, BarIndex, Bus, DevicePanic, DeviceSpec, Disconnect, FaultInjection, Identity, IntxPin,
-    Options, OwnCapability, PciDevice, PowerManagement, PowerState, ResetKind, ServeError, Server,
+    Bar, BarIndex, Bus, DeviceSpec, Disconnect, FaultInjection, Identity, IntxPin, Options,
+    OwnCapability, PciDevice, PowerManagement, PowerState, ResetKind, ServeError, Server,
     ServerEnd, SharedMemory, TimerId, VendorCapability,
     control::{ControlClient, ControlServer, Reply, Request},
+    server::DevicePanic,
 };
 
 const LONG: Duration = Duration::from_secs(30);

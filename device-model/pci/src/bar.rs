@@ -69,7 +69,7 @@ pub enum BarKind {
 ///
 /// # Example
 /// ```
-/// use irqbed_pci::{Area, Bar, SharedMemory};
+/// use irqbed_pci::{Bar, SharedMemory, bar::Area};
 /// // Every access comes to the device.
 /// let registers = Bar::trapped(0x1000);
 /// // No access does: the guest reaches the memory at the speed of memory.

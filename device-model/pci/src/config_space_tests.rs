@@ -7,8 +7,8 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
 use super::*;
 use crate::{
-    Bar, BarIndex, ExtendedCapability, Identity, IntxPin, Msi, Msix, PowerManagement, PowerState,
-    VendorCapability,
+    Bar, BarIndex, Identity, IntxPin, Msi, PowerState,
+    capability::{ExtendedCapability, Msix, PowerManagement, VendorCapability},
 };
 
 const IDENTITY: Identity = Identity {

@@ -115,7 +115,7 @@ pub enum PowerState {
 /// [`power`](Self::power) or [`reset`](Self::reset). When the hypervisor leaves,
 /// `quiesce` and a `reset` of [`ResetKind::Disconnect`] come; then the device is
 /// dropped, or waits for the next one. A panic in any of them, or in a thread
-/// started by [`Bus::spawn`], ends the device: [`DevicePanic`](crate::DevicePanic).
+/// started by [`Bus::spawn`], ends the device: [`DevicePanic`](crate::server::DevicePanic).
 ///
 /// # Example
 /// A device with one register that counts down and then interrupts:
@@ -181,7 +181,7 @@ pub enum PowerState {
 /// let device = EggTimer { registers: Registers::new(), bus: Bus::detached() };
 /// assert!(device.spec().check().is_ok());
 /// let (_server, _for_qemu) = irqbed_pci::serve(device)?;
-/// # Ok::<(), irqbed_pci::ServeError>(())
+/// # Ok::<(), irqbed_pci::server::ServeError>(())
 /// ```
 pub trait PciDevice: Send + 'static {
     /// How the device presents itself. Asked once.

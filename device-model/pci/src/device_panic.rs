@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A device that panics. Whichever of its parts does, on whichever thread, it
 //! ends in one way: nobody calls the device any more, its connection is closed,
-//! and [`ServerEnd::Panicked`](crate::ServerEnd::Panicked) says what happened. So
+//! and [`ServerEnd::Panicked`](crate::server::ServerEnd::Panicked) says what happened. So
 //! does one line on stderr, for whoever watches the process, and a file beside
 //! its socket, for whoever only knows that.
 
@@ -24,7 +24,7 @@ const PREFIX: &str = "irqbed: ";
 ///
 /// Its text form is one line, and can be parsed:
 /// ```
-/// use irqbed_pci::DevicePanic;
+/// use irqbed_pci::server::DevicePanic;
 /// let text = "device 1bed:d1ce panicked in timer(): no dice";
 /// let panic = DevicePanic::find(&format!("a log\nirqbed: {text}\n")).unwrap();
 /// assert_eq!((panic.ids, &*panic.place), (Some((0x1bed, 0xd1ce)), "timer()"));

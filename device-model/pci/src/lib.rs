@@ -33,21 +33,14 @@ mod window;
 
 pub use irqbed_vfio_user as vfio_user;
 
-pub use bar::{Area, Bar, BarIndex, BarKind};
-pub use capability::{
-    ExtendedCapability, IntxPin, Msi, Msix, OwnCapability, PowerManagement, VendorCapability,
-};
+pub use bar::{Bar, BarIndex};
+pub use capability::{IntxPin, Msi};
 pub use device::{Bus, PciDevice, PowerState, ResetKind};
-pub use device_panic::DevicePanic;
-pub use dma::{Dma, DmaError, GuestAddr, Segment};
-pub use irq::{InterruptMode, Irq, IrqError, Irqs, Signalled};
-pub use recorder::{Recorder, RegisterAccess, RegisterNames, Warning};
-pub use register::{Access, RegisterMap, RegisterSet, Registers, Write};
-pub use server::{
-    Disconnect, Function, Options, ServeError, Server, ServerEnd, ServerHandle, Stopper, serve,
-    serve_with,
-};
+pub use dma::{Dma, DmaError, GuestAddr};
+pub use irq::{Irq, IrqError, Signalled};
+pub use register::Registers;
+pub use server::{Options, Server, ServerHandle, serve};
 pub use shared_memory::SharedMemory;
 pub use slot::Slot;
-pub use spec::{DeviceSpec, Identity, SpecError};
-pub use timer::{TimerId, Timers};
+pub use spec::{DeviceSpec, Identity};
+pub use timer::TimerId;

@@ -14,7 +14,7 @@ use vfio_bindings::bindings::vfio::{
 };
 
 use super::*;
-use crate::{Bar, BarIndex, Identity, IntxPin, Msi, Msix};
+use crate::{Bar, BarIndex, Identity, IntxPin, Msi, capability::Msix};
 
 const TRIGGER_FD: u32 = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
 const TRIGGER_NONE: u32 = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;

@@ -13,7 +13,7 @@ pub use values::Registers;
 /// Declares the registers of a BAR as an enum.
 ///
 /// Each register has a name, an offset, a type (`u8` to `u64`), an
-/// [`Access`](crate::Access), and where wanted the bits that software may
+/// [`Access`](crate::register::Access), and where wanted the bits that software may
 /// change (`& 0x0f`) and the value after a reset (`= 0x80`). A register that
 /// is there many times gets their number and distance in brackets, and its
 /// variant the index. Anything but a literal stands in parentheses. Registers
@@ -81,15 +81,14 @@ macro_rules! registers {
                 #[doc = concat!(
                     "\n\nOffset `", stringify!($offset),
                     $("` + n * `", stringify!($step), "`, n below `", stringify!($count),)?
-                    "`, `", stringify!($type), "`, [`", stringify!($access),
-                    "`]($crate::Access::", stringify!($access), ")."
+                    "`, `", stringify!($type), "`, `", stringify!($access), "`."
                 )]
                 $name $(($crate::registers!(@index $count)))?,
             )+
         }
 
-        impl $crate::RegisterSet for $set {
-            const MAP: $crate::RegisterMap<Self> = $crate::RegisterMap::new(
+        impl $crate::register::RegisterSet for $set {
+            const MAP: $crate::register::RegisterMap<Self> = $crate::register::RegisterMap::new(
                 stringify!($set),
                 concat!($($set_doc, "\n"),*),
                 &[$(
@@ -98,8 +97,8 @@ macro_rules! registers {
                         doc: concat!($($doc, "\n"),*),
                         offset: $offset,
                         width: size_of::<$type>() as u32,
-                        access: $crate::Access::$access,
-                        writable: $crate::registers!(@or $crate::Access::$access.all() $(, $writable)?),
+                        access: $crate::register::Access::$access,
+                        writable: $crate::registers!(@or $crate::register::Access::$access.all() $(, $writable)?),
                         reset: $crate::registers!(@or 0 $(, $reset)?),
                         count: $crate::registers!(@or 1 $(, $count)?),
                         step: $crate::registers!(@or 0 $(, $step)?),
@@ -121,12 +120,12 @@ macro_rules! registers {
             }
         }
 
-        const _: () = <$set as $crate::RegisterSet>::MAP.check();
+        const _: () = <$set as $crate::register::RegisterSet>::MAP.check();
 
         #[allow(dead_code)]
         impl $set {
             /// What there is to know about these registers.
-            $vis const MAP: $crate::RegisterMap<Self> = <Self as $crate::RegisterSet>::MAP;
+            $vis const MAP: $crate::register::RegisterMap<Self> = <Self as $crate::register::RegisterSet>::MAP;
 
             /// Reads any range of bytes: asks for each register it touches,
             /// once. Where there is none, all ones are read.
@@ -136,7 +135,7 @@ macro_rules! registers {
 
             /// Writes any range of bytes: hands out each register it touches.
             /// Where there is none, the bytes are lost.
-            $vis fn write(offset: u64, data: &[u8], change: impl FnMut($crate::Write<Self>)) {
+            $vis fn write(offset: u64, data: &[u8], change: impl FnMut($crate::register::Write<Self>)) {
                 Self::MAP.write(offset, data, change);
             }
         }

@@ -15,10 +15,12 @@ pub use function::Function;
 pub use handle::ServerHandle;
 pub use stop::Stopper;
 
+pub use crate::device_panic::DevicePanic;
+
 use self::handle::Outcome;
 use crate::{
     device::PciDevice,
-    device_panic::{DevicePanic, PanicWatch},
+    device_panic::PanicWatch,
     spec::SpecError,
     vfio_user::socket::{BoundSocket, SocketError, unnamed},
 };

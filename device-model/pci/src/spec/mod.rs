@@ -53,14 +53,14 @@ impl Identity {
 ///
 /// # Example
 /// ```
-/// use irqbed_pci::{Bar, BarIndex, DeviceSpec, ExtendedCapability, Identity};
+/// use irqbed_pci::{Bar, BarIndex, DeviceSpec, Identity, capability::ExtendedCapability};
 /// let spec = DeviceSpec::new(Identity::new(0x1bed, 0x0001))
 ///     .bar(BarIndex::BAR0, Bar::trapped(0x1000))
 ///     .msix_in(BarIndex::BAR4, 8)
 ///     .express()
 ///     .extended(ExtendedCapability::serial_number(1));
 /// spec.check()?;
-/// # Ok::<(), irqbed_pci::SpecError>(())
+/// # Ok::<(), irqbed_pci::spec::SpecError>(())
 /// ```
 ///
 /// What cannot be is refused by name:

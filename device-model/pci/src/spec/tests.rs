@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{Area, SharedMemory};
+use crate::{SharedMemory, bar::Area};
 
 const BARE: DeviceSpec = DeviceSpec::new(Identity::new(0x1bed, 1));
 
