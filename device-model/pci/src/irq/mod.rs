@@ -159,34 +159,7 @@ impl Irqs {
         self.lines.intx.iter().any(|line| lock(line).is_pending())
     }
 
-    /// Signals an MSI-X vector.
-    ///
-    /// # Errors
-    /// When there is no such vector, or its eventfd is no longer one.
-    pub fn signal_msix(&self, vector: u32) -> Result<Signalled, IrqError> {
-        self.signal(IrqKind::Msix, vector)
-    }
-
-    /// Signals an MSI vector.
-    ///
-    /// # Errors
-    /// When there is no such vector, or its eventfd is no longer one.
-    pub fn signal_msi(&self, vector: u32) -> Result<Signalled, IrqError> {
-        self.signal(IrqKind::Msi, vector)
-    }
-
-    /// Asserts INTx, until [`Irqs::deassert_intx`]. It fires and masks itself;
-    /// whenever the hypervisor thinks that the guest has served it, it unmasks
-    /// it, and the line fires again if it is still asserted when the guest has
-    /// written to the device, or a moment later.
-    ///
-    /// # Errors
-    /// When the device has no INTx, or its eventfd is no longer one.
-    pub fn assert_intx(&self) -> Result<Signalled, IrqError> {
-        self.signal(IrqKind::Intx, 0)
-    }
-
-    /// Ends [`Irqs::assert_intx`]; nothing where there is no INTx.
+    /// The device does not assert INTx any more; nothing where there is no INTx.
     pub fn deassert_intx(&self) {
         self.lines.hooks.line_ends();
         for line in &self.lines.intx {
@@ -242,6 +215,11 @@ impl Irqs {
     }
 
     /// Signals an interrupt of a kind.
+    ///
+    /// INTx is asserted by that, until [`Irqs::deassert_intx`]. It fires and masks
+    /// itself; whenever the hypervisor thinks that the guest has served it, it unmasks
+    /// it, and the line fires again if it is still asserted when the guest has
+    /// written to the device, or a moment later.
     ///
     /// # Errors
     /// When there is no such interrupt, or its eventfd is no longer one.

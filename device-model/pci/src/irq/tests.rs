@@ -76,10 +76,10 @@ fn a_signal_goes_to_its_own_vector() {
     let irqs = irqs_by_msix();
     let (theirs, ours): (Vec<_>, Vec<_>) = (0..2).map(|_| listener()).unzip();
     irqs.set(MSIX, TRIGGER_FD, 1, 2, theirs).unwrap();
-    assert_eq!(irqs.signal_msix(2).unwrap(), Signalled::Sent);
+    assert_eq!(irqs.signal(IrqKind::Msix, 2).unwrap(), Signalled::Sent);
     assert_eq!((count(&ours[0]), count(&ours[1])), (0, 1));
     assert!(matches!(
-        irqs.signal_msix(4),
+        irqs.signal(IrqKind::Msix, 4),
         Err(IrqError::NoVector {
             vector: 4,
             count: 4
@@ -90,12 +90,12 @@ fn a_signal_goes_to_its_own_vector() {
 #[test]
 fn a_signal_to_nobody_is_sent_when_somebody_comes() {
     let irqs = irqs_by_msix();
-    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal(IrqKind::Msix, 0).unwrap(), Signalled::Pending);
     let (theirs, ours) = listener();
     irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
     assert_eq!(count(&ours), 1);
     irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![]).unwrap();
-    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal(IrqKind::Msix, 0).unwrap(), Signalled::Pending);
     irqs.clear_pending();
     let (theirs, ours) = listener();
     irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
@@ -110,7 +110,7 @@ fn a_trigger_without_data_signals_and_with_no_vectors_disconnects() {
     irqs.set(MSIX, TRIGGER_NONE, 0, 4, vec![]).unwrap();
     assert_eq!(count(&ours), 1);
     irqs.set(MSIX, TRIGGER_NONE, 0, 0, vec![]).unwrap();
-    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal(IrqKind::Msix, 0).unwrap(), Signalled::Pending);
     assert_eq!(count(&ours), 0);
 }
 
@@ -119,11 +119,11 @@ fn msi_and_msix_have_vectors_of_their_own() {
     let irqs = irqs_by(InterruptMode::Msi { vectors: 2 });
     let (theirs, ours): (Vec<_>, Vec<_>) = (0..2).map(|_| listener()).unzip();
     irqs.set(MSI, TRIGGER_FD, 0, 2, theirs).unwrap();
-    assert_eq!(irqs.signal_msix(1).unwrap(), Signalled::Off);
-    assert_eq!(irqs.signal_msi(1).unwrap(), Signalled::Sent);
+    assert_eq!(irqs.signal(IrqKind::Msix, 1).unwrap(), Signalled::Off);
+    assert_eq!(irqs.signal(IrqKind::Msi, 1).unwrap(), Signalled::Sent);
     assert_eq!((count(&ours[0]), count(&ours[1])), (0, 1));
     assert!(matches!(
-        irqs.signal_msi(2),
+        irqs.signal(IrqKind::Msi, 2),
         Err(IrqError::NoVector {
             vector: 2,
             count: 2
@@ -138,13 +138,13 @@ fn an_asserted_line_fires_whenever_it_is_unmasked() {
     let irqs = irqs();
     let (theirs, ours) = listener();
     irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
-    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Sent);
-    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Sent);
+    assert_eq!(irqs.signal(IrqKind::Intx, 0).unwrap(), Signalled::Sent);
+    assert_eq!(irqs.signal(IrqKind::Intx, 0).unwrap(), Signalled::Sent);
     assert_eq!(count(&ours), 1, "it masks itself");
     for _ in 0..2 {
         irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
         assert!(irqs.is_unsettled());
-        assert_eq!(irqs.assert_intx().unwrap(), Signalled::Sent);
+        assert_eq!(irqs.signal(IrqKind::Intx, 0).unwrap(), Signalled::Sent);
         assert_eq!(count(&ours), 0, "it may be acknowledged yet");
         irqs.settle().unwrap();
         assert_eq!(count(&ours), 1, "nobody has acknowledged it");
@@ -153,7 +153,7 @@ fn an_asserted_line_fires_whenever_it_is_unmasked() {
     irqs.deassert_intx();
     irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
     assert_eq!(count(&ours), 0);
-    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Sent);
+    assert_eq!(irqs.signal(IrqKind::Intx, 0).unwrap(), Signalled::Sent);
     assert_eq!(count(&ours), 1);
 }
 
@@ -163,14 +163,14 @@ fn a_line_that_goes_down_unheard_leaves_nothing_to_hear() {
     let (theirs, ours) = listener();
     irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
     for down in [Irqs::deassert_intx, Irqs::clear_pending] {
-        irqs.assert_intx().unwrap();
+        irqs.signal(IrqKind::Intx, 0).unwrap();
         down(&irqs);
         assert_eq!(count(&ours), 0);
     }
-    irqs.assert_intx().unwrap();
+    irqs.signal(IrqKind::Intx, 0).unwrap();
     assert_eq!(count(&ours), 1, "nobody had to unmask it");
     irqs.deassert_intx();
-    irqs.assert_intx().unwrap();
+    irqs.signal(IrqKind::Intx, 0).unwrap();
     assert_eq!(count(&ours), 0, "it was heard of, and is masked");
 }
 
@@ -183,11 +183,11 @@ fn what_the_hypervisor_masks_or_tries_out_is_not_taken_back() {
     irqs.deassert_intx();
     assert_eq!(count(&ours), 1);
     irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
-    irqs.assert_intx().unwrap();
+    irqs.signal(IrqKind::Intx, 0).unwrap();
     irqs.set(INTX, MASK, 0, 1, vec![]).unwrap();
     irqs.deassert_intx();
     assert_eq!(count(&ours), 1);
-    irqs.assert_intx().unwrap();
+    irqs.signal(IrqKind::Intx, 0).unwrap();
     assert_eq!(count(&ours), 0, "it is masked");
 }
 
@@ -196,20 +196,20 @@ fn a_line_that_is_acknowledged_after_its_unmasking_does_not_fire_again() {
     let irqs = irqs();
     let (theirs, ours) = listener();
     irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
-    irqs.assert_intx().unwrap();
+    irqs.signal(IrqKind::Intx, 0).unwrap();
     assert_eq!(count(&ours), 1);
     irqs.set(INTX, UNMASK, 0, 1, vec![]).unwrap();
     irqs.deassert_intx();
     irqs.settle().unwrap();
     assert_eq!(count(&ours), 0);
-    irqs.assert_intx().unwrap();
+    irqs.signal(IrqKind::Intx, 0).unwrap();
     assert_eq!(count(&ours), 1, "what comes then is new");
 }
 
 #[test]
 fn an_asserted_line_is_told_to_whoever_connects_until_a_reset() {
     let irqs = irqs();
-    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal(IrqKind::Intx, 0).unwrap(), Signalled::Pending);
     for _ in 0..2 {
         let (theirs, ours) = listener();
         irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
@@ -231,7 +231,7 @@ fn a_line_that_is_off_fires_when_it_is_on_again() {
     let (theirs, ours) = listener();
     irqs.set(INTX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
     irqs.set_mode(InterruptMode::Off, false).unwrap();
-    assert_eq!(irqs.assert_intx().unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal(IrqKind::Intx, 0).unwrap(), Signalled::Pending);
     irqs.set_mode(InterruptMode::Msix, false).unwrap();
     assert_eq!(count(&ours), 0);
     irqs.set_mode(InterruptMode::Intx, false).unwrap();
@@ -244,7 +244,7 @@ fn a_masked_vector_waits() {
     let (theirs, ours) = listener();
     irqs.set(MSIX, TRIGGER_FD, 3, 1, vec![theirs]).unwrap();
     irqs.set(MSIX, MASK, 3, 1, vec![]).unwrap();
-    assert_eq!(irqs.signal_msix(3).unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal(IrqKind::Msix, 3).unwrap(), Signalled::Pending);
     irqs.set(MSIX, UNMASK, 3, 1, vec![]).unwrap();
     assert_eq!(count(&ours), 1);
 }
@@ -255,8 +255,8 @@ fn vectors_that_are_masked_as_a_whole_are_pending_until_they_are_not() {
     let (theirs, ours): (Vec<_>, Vec<_>) = (0..4).map(|_| listener()).unzip();
     irqs.set(MSIX, TRIGGER_FD, 0, 4, theirs).unwrap();
     irqs.set_mode(InterruptMode::Msix, true).unwrap();
-    assert_eq!(irqs.signal_msix(1).unwrap(), Signalled::Pending);
-    assert_eq!(irqs.signal_msix(3).unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal(IrqKind::Msix, 1).unwrap(), Signalled::Pending);
+    assert_eq!(irqs.signal(IrqKind::Msix, 3).unwrap(), Signalled::Pending);
     assert_eq!((irqs.pending_msix(0), count(&ours[1])), (0b1010, 0));
     irqs.set(MSIX, MASK, 3, 1, vec![]).unwrap();
     irqs.set_mode(InterruptMode::Msix, false).unwrap();
@@ -272,10 +272,10 @@ fn a_message_that_software_has_switched_off_is_not_sent_later() {
     let (theirs, ours) = listener();
     irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
     irqs.set_mode(InterruptMode::Off, false).unwrap();
-    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Off);
+    assert_eq!(irqs.signal(IrqKind::Msix, 0).unwrap(), Signalled::Off);
     irqs.set_mode(InterruptMode::Msix, false).unwrap();
     assert_eq!((irqs.pending_msix(0), count(&ours)), (0, 0));
-    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Sent);
+    assert_eq!(irqs.signal(IrqKind::Msix, 0).unwrap(), Signalled::Sent);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_saturated_eventfd_is_a_signal_all_the_same() {
     let (theirs, ours) = listener();
     (&ours).write_all(&(u64::MAX - 1).to_ne_bytes()).unwrap();
     irqs.set(MSIX, TRIGGER_FD, 0, 1, vec![theirs]).unwrap();
-    assert_eq!(irqs.signal_msix(0).unwrap(), Signalled::Sent);
+    assert_eq!(irqs.signal(IrqKind::Msix, 0).unwrap(), Signalled::Sent);
 }
 
 proptest! {
