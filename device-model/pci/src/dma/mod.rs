@@ -7,7 +7,7 @@ mod access;
 mod atomic;
 mod channel;
 mod error;
-mod faulty;
+mod hooked;
 mod map;
 mod scatter;
 
@@ -26,7 +26,7 @@ use self::{
     channel::{Channel, UnderWay},
     map::{Access, Map, Memory, Region},
 };
-pub(crate) use self::{faulty::WeakDma, map::max_maps};
+pub(crate) use self::{hooked::WeakDma, map::max_maps};
 use crate::{
     hook::{Hooks, site},
     recorder::Recorder,

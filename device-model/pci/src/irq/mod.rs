@@ -4,8 +4,8 @@
 //! where an event leaves the host's userspace.
 
 mod error;
-mod faulty;
 mod handle;
+mod hooked;
 mod line;
 mod request;
 
@@ -20,7 +20,7 @@ use vfio_bindings::bindings::vfio::{
     VFIO_PCI_MSIX_IRQ_INDEX,
 };
 
-pub(crate) use self::faulty::WeakIrqs;
+pub(crate) use self::hooked::WeakIrqs;
 use self::line::Line;
 pub use self::{
     error::IrqError,
