@@ -265,3 +265,6 @@ impl Hooks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
