@@ -3,9 +3,9 @@
 //!
 //! A device is a type that implements [`PciDevice`]: it describes itself by a
 //! [`DeviceSpec`], answers accesses to its BARs, whose [`registers!`] it
-//! declares by name, and is handed a [`Bus`] to act on its own: [`Irqs`] to
-//! interrupt, [`Dma`] to reach the guest's memory, [`Timers`] to be called
-//! back. [`serve`] puts it behind a connected socket, [`Server::bind`] behind
+//! declares by name, and is handed a [`Bus`] to act on its own: to
+//! [interrupt](Irq), to reach the guest's memory by [`Dma`], and to be called back by
+//! [`Timers`](timer::Timers). [`serve`] puts it behind a connected socket, [`Server::bind`] behind
 //! a path, [`Slot`] several functions behind a path each.
 //!
 //! [`event::EventDevice`] is the device that irqbed measures with: the first
@@ -14,48 +14,30 @@
 
 #![deny(unsafe_code, missing_docs)]
 
-mod attached;
-pub mod bar;
-pub mod capability;
-pub mod config_space;
 pub mod control;
-pub mod device;
-mod device_panic;
-pub mod dma;
 pub mod edu;
 pub mod event;
-pub mod fault;
-pub mod irq;
 pub mod log;
 pub mod nic_lite;
-pub mod recorder;
-pub mod register;
-pub mod server;
-pub mod shared_memory;
-pub mod slot;
-pub mod socket;
-pub mod spec;
-pub mod timer;
 pub mod tsc;
-pub mod vfio_user;
 
-pub use bar::{Area, Bar, BarIndex, BarKind};
-pub use capability::{
-    ExtendedCapability, IntxPin, Msi, Msix, OwnCapability, PowerManagement, VendorCapability,
+pub use irqbed_fault::{self as fault, Fault, FaultInjection, Faults};
+#[doc(inline)]
+pub use irqbed_pci::{
+    Bar, BarIndex, Bus, DeviceSpec, Dma, DmaError, GuestAddr, Identity, IntxPin, Irq, IrqError,
+    Msi, Options, PciDevice, PowerState, Registers, ResetKind, Server, ServerHandle, SharedMemory,
+    Signalled, Slot, TimerId, registers, serve,
 };
-pub use device::{Bus, PciDevice, PowerState, ResetKind};
-pub use device_panic::DevicePanic;
-pub use dma::{Dma, DmaError, GuestAddr, Segment};
-pub use fault::{Fault, Faults};
-pub use irq::{InterruptMode, Irq, IrqError, Irqs, Signalled};
-pub use recorder::{Recorder, RegisterAccess, RegisterNames, Warning};
-pub use register::{Access, RegisterMap, RegisterSet, Registers, Write};
-pub use server::{
-    Disconnect, Function, Options, ServeError, Server, ServerEnd, ServerHandle, Stopper, serve,
-    serve_with,
+pub use irqbed_pci::{
+    bar, capability, config_space, device, dma, hook, irq, recorder, register, server,
+    shared_memory, slot, spec, timer,
 };
-pub use shared_memory::SharedMemory;
-pub use slot::Slot;
-pub use spec::{DeviceSpec, Identity, SpecError};
-pub use timer::{TimerId, Timers};
+#[doc(no_inline)]
+pub use irqbed_pci::{
+    bar::Area,
+    capability::{ExtendedCapability, OwnCapability, PowerManagement, VendorCapability},
+    recorder::{Recorder, RegisterAccess},
+    server::{Disconnect, Function, ServeError, ServerEnd, serve_with},
+};
+pub use irqbed_vfio_user::{self as vfio_user, socket};
 pub use tsc::{GuestTsc, HostTsc};

@@ -14,7 +14,7 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 /// The environment variable that says what is logged: `warn`, `debug`, or a level for
-/// each part, as `info,device_model::vfio_user=debug` (the directives of
+/// each part, as `info,irqbed_vfio_user=debug` (the directives of
 /// `tracing_subscriber::EnvFilter`).
 pub const FILTER: &str = "IRQBED_LOG";
 

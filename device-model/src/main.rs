@@ -17,12 +17,13 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind, value_parser};
 use device_model::{
-    Disconnect, Options, ServerEnd, ServerHandle, Slot, Stopper,
+    Disconnect, FaultInjection, Options, ServerEnd, ServerHandle, Slot,
     control::{ControlServer, Target},
     edu::{EduDevice, EduRegister},
     event::EventDevice,
     log,
     nic_lite::{NicLite, NicRegister},
+    server::Stopper,
     slot::ServedSlot,
 };
 use signal_hook::{
@@ -189,7 +190,7 @@ fn run(arguments: &Arguments, controlled: Option<usize>) -> anyhow::Result<ExitC
     let served = slot.serve(socket)?;
     let mut targets = iter::zip(sources, &served.servers).map(|(source, server)| match source {
         Some(source) => Target::Event(source),
-        None => Target::Other(server.faults().clone()),
+        None => Target::Other(server.faults()),
     });
     let target = controlled.and_then(|function| targets.nth(function));
     let control = arguments.control.as_deref();

@@ -17,6 +17,7 @@ use std::{
 
 use common::{Guest, PAYLOAD_AT};
 use device_model::{
+    FaultInjection,
     control::{ClientError, ControlClient, ControlError, ControlServer, MAX_LINE, Reply, Request},
     edu::EduDevice,
     fault::{FaultId, MAX_FAULTS},
@@ -262,7 +263,7 @@ fn a_device_without_events_has_faults_and_says_that_it_raises_nothing() {
     let (server, _handle) = device_model::serve(EduDevice::new()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control");
-    let _control = ControlServer::bind(&path, server.faults().clone()).unwrap();
+    let _control = ControlServer::bind(&path, server.faults()).unwrap();
     let mut client = ControlClient::connect(&path).unwrap();
     for request in [raise(0, 1, ""), Request::Counters] {
         match client.ask(&request).unwrap() {

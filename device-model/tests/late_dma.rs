@@ -23,7 +23,8 @@ use common::{
     capability, memfd,
 };
 use device_model::{
-    Bus, DeviceSpec, Dma, DmaError, GuestAddr, Identity, PciDevice, PowerManagement,
+    Bus, DeviceSpec, Dma, DmaError, FaultInjection, GuestAddr, Identity, PciDevice,
+    PowerManagement,
     event::{Payload, Vector},
 };
 use irqbed_abi::regs;
@@ -339,7 +340,7 @@ fn a_late_write_of_a_fault_does_not_land_in_a_ring_that_is_disarmed() {
         let mut guest = Guest::boot();
         assert!(guest.arm(0, 64, 1 << 16));
         guest.enable();
-        let faults = guest.server.faults().clone();
+        let faults = guest.server.faults();
         faults
             .arm("dma-late:mean=20ms,distribution=constant".parse().unwrap())
             .unwrap();

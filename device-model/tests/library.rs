@@ -19,7 +19,7 @@ use common::{
 use device_model::{
     Area, Bar, BarIndex, Bus, DeviceSpec, ExtendedCapability, GuestAddr, Identity, IntxPin,
     OwnCapability, PciDevice, PowerManagement, PowerState, ResetKind, ServeError, Server,
-    SharedMemory, Signalled, Slot, SpecError, TimerId, VendorCapability, serve,
+    SharedMemory, Signalled, Slot, TimerId, VendorCapability, serve, spec::SpecError,
 };
 use vfio_bindings::bindings::vfio::{VFIO_PCI_CONFIG_REGION_INDEX, VFIO_REGION_INFO_FLAG_MMAP};
 

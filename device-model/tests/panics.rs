@@ -16,10 +16,11 @@ use std::{
 
 use common::board::{Board, wait};
 use device_model::{
-    Bar, BarIndex, Bus, DevicePanic, DeviceSpec, Disconnect, Identity, IntxPin, Options,
+    Bar, BarIndex, Bus, DeviceSpec, Disconnect, FaultInjection, Identity, IntxPin, Options,
     OwnCapability, PciDevice, PowerManagement, PowerState, ResetKind, ServeError, Server,
     ServerEnd, SharedMemory, TimerId, VendorCapability,
     control::{ControlClient, ControlServer, Reply, Request},
+    server::DevicePanic,
 };
 
 const LONG: Duration = Duration::from_secs(30);
@@ -272,7 +273,7 @@ fn a_panic_that_a_fault_or_the_control_socket_brings_about_is_the_devices() {
     check(&panicked(board.server.join()), "reset()");
     // A device that comes back, on the thread of whoever clears the faults.
     let board = serve(&path, "reset()", Disconnect::End);
-    let faults = board.server.faults().clone();
+    let faults = board.server.faults();
     let _control = ControlServer::bind(&control, faults).unwrap();
     let mut client = ControlClient::connect(&control).unwrap();
     let armed = client.ask(&Request::Arm {

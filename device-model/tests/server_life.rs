@@ -186,7 +186,7 @@ fn messages_that_make_no_sense_end_the_server_and_nothing_else() {
 
 #[test]
 fn a_device_that_describes_nonsense_is_not_served() {
-    use device_model::{Bar, BarIndex, DeviceSpec, Identity, PciDevice, SpecError};
+    use device_model::{Bar, BarIndex, DeviceSpec, Identity, PciDevice, spec::SpecError};
     struct Odd;
     impl PciDevice for Odd {
         fn spec(&self) -> DeviceSpec {

@@ -113,7 +113,7 @@ pub fn main() -> ExitCode {
 
 fn log_to_stderr(verbose: u8) {
     let default = match verbose {
-        0 => "warn,device_model=error",
+        0 => "warn,device_model=error,irqbed_fault=error,irqbed_pci=error,irqbed_vfio_user=error",
         1 => "info",
         _ => "debug",
     };

@@ -101,7 +101,7 @@ impl EventSource {
         let mut burst: Option<Burst> = None;
         let mut result = Ok(());
         while left > 0 && result.is_ok() {
-            let take = if left > 1 && bus.faults.swap(vector.get()) {
+            let take = if left > 1 && bus.hooks.swap(vector.get()) {
                 self.publish_swapped(&mut state, vector, payload)
             } else {
                 self.publish_locked(&mut state, vector, payload)

@@ -11,7 +11,7 @@ use std::{thread, time::Duration};
 
 use common::{Guest, PAYLOAD_AT, board::Board};
 use device_model::{
-    Faults,
+    FaultInjection, Faults,
     edu::EduDevice,
     event::{EventDevice, Outcome, Payload, Vector},
     fault::FaultError,
@@ -104,7 +104,7 @@ fn the_end_of_a_device_ends_what_its_faults_have_under_way() {
 #[test]
 fn any_device_has_faults_by_its_server() {
     let mut board = Board::with(EduDevice::new());
-    let faults = board.server.faults().clone();
+    let faults = board.server.faults();
     let id = board.read(0, 0);
     for text in [
         "bits-stuck:bar=0,offset=0,mask=0xf,value=0",

@@ -13,9 +13,9 @@ use std::{
 };
 
 use device_model::{
-    Bar, BarIndex, Bus, DeviceSpec, GuestAddr, Identity, Msix, Options, PciDevice, Server,
-    ServerHandle,
+    Bar, BarIndex, Bus, DeviceSpec, GuestAddr, Identity, Options, PciDevice, Server, ServerHandle,
     bar::Area,
+    capability::Msix,
     vfio_user::{Command, IoEventFd},
 };
 use rustix::{

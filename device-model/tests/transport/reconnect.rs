@@ -32,12 +32,12 @@ fn leave_and_come(fixture: &mut Fixture) {
     fixture.takes_with(Command::SetIrqs, &connect, &[event.as_fd()]);
     let bus = fixture.outside.bus.get().unwrap().clone();
     bus.dma.write(GuestAddr(0), b"there").unwrap();
-    assert_eq!(bus.irqs.signal_msix(0).unwrap(), Signalled::Sent);
+    assert_eq!(bus.irqs.msix(0).raise().unwrap(), Signalled::Sent);
     let half = message(1, Command::RegionRead as u16, 0, &access(0, 0, 4));
     fixture.client.send(&half[..20], &[]).unwrap();
     fixture.client.stream.shutdown(Shutdown::Both).unwrap();
     fixture.client = RawClient::new(&fixture.path);
-    assert_ne!(bus.irqs.signal_msix(0).unwrap(), Signalled::Sent);
+    assert_ne!(bus.irqs.msix(0).raise().unwrap(), Signalled::Sent);
     assert_eq!(fixture.server.ended(), None);
 }
 

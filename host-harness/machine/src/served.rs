@@ -8,7 +8,8 @@ use std::{
 };
 
 use device_model::{
-    Options, PciDevice, ServeError, ServerHandle, control::Target, event::EventSource,
+    FaultInjection, Options, PciDevice, ServeError, ServerHandle, control::Target,
+    event::EventSource,
 };
 use rustix::{
     fs::{FileType, Mode, OFlags, fstat, open},
@@ -60,7 +61,7 @@ impl Served {
     /// What a control socket asks, where it is one of ours.
     pub fn target(&self) -> Option<Target> {
         let source = self.source.clone().map(Target::Event);
-        source.or_else(|| Some(Target::Other(self.server.as_ref()?.faults().clone())))
+        source.or_else(|| Some(Target::Other(self.server.as_ref()?.faults())))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use clap::ValueEnum;
 use device_model::{
-    Fault, Function, Options, PciDevice,
+    Fault, FaultInjection, Function, Options, PciDevice,
     edu::EduDevice,
     event::{EventDevice, EventSource},
     nic_lite::NicLite,

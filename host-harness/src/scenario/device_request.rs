@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use device_model::{
-    Fault, Options,
+    Fault, FaultInjection, Options,
     fault::{FaultKind, When},
 };
 

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use device_model::{Recorder, ServerEnd, ServerHandle, control::Target};
+use device_model::{FaultInjection, Recorder, ServerEnd, ServerHandle, control::Target};
 
 use super::DeviceFault;
 use crate::{
@@ -63,7 +63,7 @@ impl Devices {
     pub(super) fn faults(&self) -> Vec<DeviceFault> {
         let servers = self.servers.iter();
         servers
-            .flat_map(|(device, server)| DeviceFault::all(*device, None, server.faults()))
+            .flat_map(|(device, server)| DeviceFault::all(*device, None, &server.faults()))
             .collect()
     }
 

@@ -2,7 +2,7 @@
 //! Listens to the program of a scenario, and carries out each step when its line
 //! comes.
 
-use device_model::{Faults, Recorder};
+use device_model::{FaultInjection, Faults, Recorder};
 
 use super::{DeviceFault, Failure};
 use crate::{
@@ -140,7 +140,7 @@ impl<'a> Steps<'a> {
         self.cards.extend(ours.map(|(device, server)| Card {
             device,
             port,
-            faults: server.faults().clone(),
+            faults: server.faults(),
             recorder: server.recorder().clone(),
             armed: given.faults.len(),
         }));

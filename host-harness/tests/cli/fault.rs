@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use device_model::{control::ControlServer, edu::EduDevice};
+use device_model::{FaultInjection, control::ControlServer, edu::EduDevice};
 
 use crate::{
     program::{Running, irqbed, run},
@@ -26,7 +26,7 @@ impl Served {
         let sandbox = Sandbox::new();
         let (server, handle) = device_model::serve(EduDevice::new()).expect("a device");
         let control = sandbox.own("control").to_str().expect("UTF-8").to_owned();
-        let bound = ControlServer::bind(Path::new(&control), server.faults().clone());
+        let bound = ControlServer::bind(Path::new(&control), server.faults());
         Self {
             sandbox,
             control,

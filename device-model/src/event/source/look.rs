@@ -10,7 +10,7 @@ use std::{
 use super::EventSource;
 use crate::{
     event::{DeviceCounters, Instrument, Seq, Vector, ring::Producer},
-    fault::Faults,
+    fault::{FaultInjection, Faults},
     tsc::HostTsc,
 };
 
@@ -19,7 +19,7 @@ impl EventSource {
     #[must_use]
     pub fn faults(&self) -> Faults {
         let bus = self.shared.bus.get();
-        bus.map_or_else(Faults::default, |bus| bus.faults.clone())
+        bus.map_or_else(Faults::default, FaultInjection::faults)
     }
 
     /// The memory that host and guest share.

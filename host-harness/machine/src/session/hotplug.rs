@@ -10,7 +10,7 @@ use std::{
 };
 
 use device_model::{
-    DeviceSpec, Fault, Options, ServeError, ServerEnd, ServerHandle,
+    DeviceSpec, Fault, FaultInjection, Options, ServeError, ServerEnd, ServerHandle,
     bar::BarKind,
     fault::{FaultKind, When},
 };
