@@ -26,12 +26,12 @@ use crate::{
     pin::{Pin, Pinned},
     progress::Progress,
     qemu::{ClockKind, Machine},
-    result::{Clock, Listener, RunResult, Scheduling, Stages},
+    result::{Clock, FaultCounts, Listener, RunResult, Scheduling, Stages},
     session::{Session, SessionError},
     units::Nanos,
 };
 
-pub use faults::{counts, refusal};
+pub use faults::refusal;
 pub use machine::{cannot, machine_for};
 use notes::context_of;
 use stamps::distributions;
@@ -272,7 +272,10 @@ impl Bench {
             parameters: self.parameters(&run, placement),
             duration_ns: duration,
             account: self.account(&run, &reports, &before, &after),
-            faults: faults.iter().map(counts).collect(),
+            faults: faults
+                .iter()
+                .map(|did| FaultCounts::new(&did.fault, did.opportunities, did.hits))
+                .collect(),
             replies: self.replies(&reports, &before, &after),
             listeners: specs
                 .iter()

@@ -10,20 +10,9 @@ use super::{Bench, BenchError};
 use crate::{
     measure::{self, Run},
     qemu::ClockKind,
-    result::FaultCounts,
     session::Session,
     units::thousands,
 };
-
-/// A fault in the document of a run.
-#[must_use]
-pub fn counts(report: &FaultReport) -> FaultCounts {
-    FaultCounts {
-        fault: report.fault.to_string(),
-        opportunities: report.opportunities,
-        hits: report.hits,
-    }
-}
 
 /// Why a run with this clock cannot have a fault, if it cannot.
 #[must_use]

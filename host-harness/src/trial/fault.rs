@@ -5,7 +5,7 @@ use std::fmt;
 
 use device_model::Faults;
 
-use crate::{bench::counts, qemu::Port, result::FaultCounts, scenario::Builtin};
+use crate::{qemu::Port, result::FaultCounts, scenario::Builtin};
 
 /// A fault of a device, and how often it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +21,12 @@ pub struct DeviceFault {
 impl DeviceFault {
     /// Those that are armed.
     pub(crate) fn all(device: Builtin, port: Option<Port>, faults: &Faults) -> Vec<Self> {
-        let reports = faults.list();
-        let counts = reports.iter().map(counts);
-        counts
-            .map(|counts| Self {
+        let reports = faults.list().into_iter();
+        reports
+            .map(|did| Self {
                 device,
                 port,
-                counts,
+                counts: FaultCounts::new(&did.fault, did.opportunities, did.hits),
             })
             .collect()
     }
