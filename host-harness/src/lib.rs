@@ -12,8 +12,9 @@ pub mod ab;
 pub mod bench;
 pub mod cli;
 pub mod clock;
+mod doctor;
 pub mod environment;
-pub mod faults;
+mod faults;
 pub mod idle;
 pub mod interleave;
 pub mod measure;
@@ -29,8 +30,8 @@ pub mod trial;
 
 // The crates below go by these names.
 pub use irqbed_machine::{
-    accel, agent, artefacts, console, device_process, doctor, execution_log, group, host,
-    initramfs, interrupt, kernel_report, kmod, lines, progress, qemu, qmp, served, session, span,
+    accel, agent, artefacts, console, device_process, execution_log, group, host, initramfs,
+    interrupt, kernel_report, kmod, lines, progress, qemu, qmp, served, session, span,
 };
 pub use irqbed_results::{
     account, compare, mechanism, ratio, report, result, stages, table, units,

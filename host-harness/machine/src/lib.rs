@@ -9,7 +9,6 @@ pub mod agent;
 pub mod artefacts;
 pub mod console;
 pub mod device_process;
-pub mod doctor;
 pub mod execution_log;
 pub mod group;
 pub mod host;
