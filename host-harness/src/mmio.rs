@@ -30,7 +30,7 @@ use crate::{
     interrupt::Interrupted,
     progress::Progress,
     ratio::Rounds,
-    scenario::{Builtin, Device, DeviceRequest},
+    scenario::{Builtin, DeviceOptions},
     served::reach,
     session::SessionError,
 };
@@ -272,11 +272,11 @@ impl Served {
             },
             Serves::Ours(device, poll) => {
                 // It is connected to once by us, and once by QEMU.
-                let device = DeviceRequest::from(Device::Builtin(*device));
-                let served = device.serve(Options {
+                let how = Options {
                     poll: *poll,
                     disconnect: Disconnect::Reset,
-                })?;
+                };
+                let served = device.serve(DeviceOptions::default(), how)?;
                 Ok(Self {
                     name,
                     socket: PathOf::Handle(served.handle),

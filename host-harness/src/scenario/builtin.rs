@@ -11,7 +11,7 @@ use device_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceOptions, Interrupts, ScenarioError, device::failed};
+use super::{DeviceOptions, Interrupts};
 use crate::{served::Served, session::SessionError};
 
 /// A device that this project brings.
@@ -24,6 +24,10 @@ pub enum Builtin {
     Edu,
     /// A network card in miniature: queues, doorbells, a loop-back
     NicLite,
+}
+
+fn failed(error: &dyn std::error::Error) -> SessionError {
+    SessionError::Device(error.to_string())
 }
 
 /// A device as it was made.
@@ -53,21 +57,9 @@ impl Builtin {
         }
     }
 
-    /// The device of a name.
-    pub(super) fn named(name: &str) -> Result<Self, ScenarioError> {
-        Self::from_str(name, false).map_err(|_| {
-            let known = Self::value_variants().iter();
-            let known = known.filter_map(|device| device.to_possible_value());
-            let known: Vec<String> = known.map(|value| value.get_name().to_owned()).collect();
-            ScenarioError::UnknownDevice {
-                name: name.to_owned(),
-                known: known.join(", "),
-            }
-        })
-    }
-
     /// Whether it can be had without MSI-X.
-    pub(crate) fn can_lack_msix(self) -> bool {
+    #[must_use]
+    pub fn can_lack_msix(self) -> bool {
         self == Self::Event
     }
 
@@ -101,18 +93,21 @@ impl Builtin {
     }
 
     /// Whether it can have faults; `Err` with the reason.
-    pub(super) fn can_have(self, options: DeviceOptions, faults: &[Fault]) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// The first fault that it cannot have, or why there is no such device.
+    pub fn can_have(self, options: DeviceOptions, faults: &[Fault]) -> Result<(), String> {
         let made = self.make(options).map_err(|error| error.to_string())?;
         let function = Function::new(made.device).map_err(|error| error.to_string())?;
         let checked = function.faults().check(faults);
         checked.map_err(|error| error.to_string())
     }
 
-    pub(super) fn serve(
-        self,
-        options: DeviceOptions,
-        how: Options,
-    ) -> Result<Served, SessionError> {
+    /// Serves one from now on.
+    ///
+    /// # Errors
+    /// [`SessionError::Device`].
+    pub fn serve(self, options: DeviceOptions, how: Options) -> Result<Served, SessionError> {
         let Made { device, source } = self.make(options)?;
         let served = Served::by_us(device, how).map_err(|error| failed(&error))?;
         Ok(Served { source, ..served })
@@ -122,15 +117,6 @@ impl Builtin {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_unknown_device_is_answered_with_those_there_are() {
-        let error = Builtin::named("toaster").expect_err("none").to_string();
-        assert!(
-            error.contains("toaster") && error.contains("event"),
-            "{error}"
-        );
-    }
 
     #[test]
     fn a_device_is_made_as_its_options_say() {
@@ -159,7 +145,7 @@ mod tests {
     fn a_device_has_one_name_on_command_lines_and_in_messages() {
         for device in Builtin::value_variants() {
             let name = device.as_str();
-            assert_eq!(Builtin::named(name).expect("one"), *device);
+            assert_eq!(Builtin::from_str(name, false).as_ref(), Ok(device));
             let json = serde_json::to_string(device).expect("JSON");
             assert_eq!(json, format!("{name:?}"));
         }

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::ValueEnum;
 use device_model::Options;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +18,17 @@ use crate::{
     session::SessionError,
 };
 
-pub(super) fn failed(error: &dyn std::error::Error) -> SessionError {
-    SessionError::Device(error.to_string())
+/// The device of this project that has a name.
+pub(super) fn builtin(name: &str) -> Result<Builtin, ScenarioError> {
+    Builtin::from_str(name, false).map_err(|_| {
+        let known = Builtin::value_variants().iter();
+        let known = known.filter_map(|device| device.to_possible_value());
+        let known: Vec<String> = known.map(|value| value.get_name().to_owned()).collect();
+        ScenarioError::UnknownDevice {
+            name: name.to_owned(),
+            known: known.join(", "),
+        }
+    })
 }
 
 /// Where a device of a scenario comes from.
@@ -119,6 +129,15 @@ mod tests {
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_unknown_device_is_answered_with_those_there_are() {
+        let error = builtin("toaster").expect_err("none").to_string();
+        assert!(
+            error.contains("toaster") && error.contains("event"),
+            "{error}"
+        );
     }
 
     #[test]

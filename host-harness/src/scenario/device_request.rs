@@ -11,7 +11,7 @@ use device_model::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Builtin, Device, DeviceOptions, ScenarioError, device::failed, options::number};
+use super::{Builtin, Device, DeviceOptions, ScenarioError, device::builtin, options::number};
 use crate::{qemu::Address, served::Served, session::SessionError};
 
 /// QEMU and the guest's firmware hang over a device that is gone before they have
@@ -54,7 +54,7 @@ impl DeviceRequest {
     /// [`ScenarioError::UnknownDevice`], [`ScenarioError::Option`].
     pub fn of_word(word: &str) -> Result<Self, ScenarioError> {
         let mut parts = word.split(',');
-        let device = Builtin::named(parts.next().unwrap_or_default())?;
+        let device = builtin(parts.next().unwrap_or_default())?;
         let mut given = Self::from(Device::Builtin(device));
         for part in parts {
             let wrong = |why: String| ScenarioError::Option {
@@ -161,7 +161,7 @@ impl DeviceRequest {
         let served = self.device.serve(self.options, options)?;
         if let Some(server) = &served.server {
             let armed = server.faults().arm_all(&self.faults);
-            armed.map_err(|error| failed(&error))?;
+            armed.map_err(|error| SessionError::Device(error.to_string()))?;
         }
         Ok(served)
     }

@@ -17,7 +17,7 @@ use serde::{
 
 use super::{
     Action, Builtin, Description, Device, DeviceOptions, DeviceRequest, GivenFile, GivenModule,
-    Interrupts, ModuleSource, ScenarioError, Sleep, Step, options::number, read,
+    Interrupts, ModuleSource, ScenarioError, Sleep, Step, device, options::number, read,
 };
 use crate::qemu::{Address, Port};
 
@@ -326,7 +326,7 @@ impl Description {
 impl DeviceTable {
     fn device(self, folder: &Path) -> Result<DeviceRequest, ScenarioError> {
         let device = match (self.name, self.socket, self.command) {
-            (Some(name), None, None) => Device::Builtin(Builtin::named(&name)?),
+            (Some(name), None, None) => Device::Builtin(device::builtin(&name)?),
             (None, Some(socket), None) => Device::Socket(folder.join(socket)),
             (None, None, Some(words)) => Device::Command(located(words, folder)),
             _ => return Err(ScenarioError::OneOf),

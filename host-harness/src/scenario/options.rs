@@ -56,7 +56,8 @@ impl fmt::Display for Interrupts {
 
 impl DeviceOptions {
     /// The options that a device has, in words.
-    pub(super) const fn of(device: Builtin) -> &'static str {
+    #[must_use]
+    pub const fn of(device: Builtin) -> &'static str {
         match device {
             Builtin::Event => "irq=msix|msi",
             Builtin::Edu => "irq=msi|intx, mapped=on|off, dma_mask=MASK",
@@ -65,7 +66,10 @@ impl DeviceOptions {
     }
 
     /// Makes sure that a device has what was set.
-    pub(super) fn check(self, device: Builtin) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// What it has not, and its options.
+    pub fn check(self, device: Builtin) -> Result<(), String> {
         let wrong = |option: String| {
             let has = Self::of(device);
             Err(format!("{option}: its options are: {has}"))
@@ -91,7 +95,10 @@ impl DeviceOptions {
     }
 
     /// Sets one as `key=value`; `Ok(false)` for a key that is none.
-    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<bool, String> {
+    ///
+    /// # Errors
+    /// What the key takes.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<bool, String> {
         match key {
             "irq" => {
                 let mut all = Interrupts::ALL.into_iter();
@@ -118,7 +125,8 @@ fn switch(text: &str) -> Option<bool> {
 }
 
 /// A number as QEMU takes it: decimal, or hexadecimal behind `0x`.
-pub(super) fn number(text: &str) -> Option<u64> {
+#[must_use]
+pub fn number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
