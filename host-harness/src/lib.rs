@@ -30,8 +30,8 @@ pub mod trial;
 
 // The crates below go by these names.
 pub use irqbed_machine::{
-    accel, agent, artefacts, console, device_process, execution_log, group, host, initramfs,
-    interrupt, kernel_report, kmod, lines, progress, qemu, qmp, served, session, span,
+    accel, agent, artefacts, builtin, console, device_process, execution_log, group, host,
+    initramfs, interrupt, kernel_report, kmod, lines, progress, qemu, qmp, served, session, span,
 };
 pub use irqbed_results::{
     account, compare, mechanism, ratio, report, result, stages, table, units,

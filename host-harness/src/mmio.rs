@@ -27,10 +27,10 @@ pub use report::{Document, Figures, Parameters, Server, ServerRatio};
 use crate::{
     accel::Accelerator,
     artefacts::Artefacts,
+    builtin::{Builtin, DeviceOptions},
     interrupt::Interrupted,
     progress::Progress,
     ratio::Rounds,
-    scenario::{Builtin, DeviceOptions},
     served::reach,
     session::SessionError,
 };

@@ -215,7 +215,7 @@ fn receive<T: DeserializeOwned>(from: &UnixStream) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Builtin, Device};
+    use crate::{builtin::Builtin, scenario::Device};
 
     #[test]
     fn a_request_is_a_line_as_it_is_described() {

@@ -4,13 +4,11 @@
 //! command line or a file says; [`Scenario`] is what was found good, with all
 //! files read, and [`crate::trial`] runs it.
 
-mod builtin;
 mod device;
 mod device_request;
 mod error;
 mod file;
 mod module;
-mod options;
 mod program;
 mod sleep;
 mod step;
@@ -23,12 +21,10 @@ use std::{
     time::Duration,
 };
 
-pub use builtin::Builtin;
 pub use device::Device;
 pub use device_request::DeviceRequest;
 pub use error::ScenarioError;
 pub use module::{GivenModule, Module, ModuleSource};
-pub use options::{DeviceOptions, Interrupts};
 pub use sleep::Sleep;
 pub(crate) use step::MAX_PORTS;
 pub use step::{Action, Step};

@@ -7,6 +7,7 @@
 pub mod accel;
 pub mod agent;
 pub mod artefacts;
+pub mod builtin;
 pub mod console;
 pub mod device_process;
 pub mod execution_log;

@@ -9,11 +9,11 @@ use clap::{Args, builder::PossibleValuesParser, builder::TypedValueParser, value
 use super::options::{MAX_POLL_US, refuse};
 use crate::{
     accel::{self, AccelRequest},
+    builtin::Builtin,
     environment,
     mmio::{Document, MmioError, Plan, Serves, Target, Way},
     progress::Progress,
     result::JsonTarget,
-    scenario::Builtin,
 };
 
 /// Most servers: there are 32 places on a bus, and some are taken.

@@ -10,10 +10,11 @@ use device_model::Fault;
 use super::options::MAX_POLL_US;
 use crate::{
     accel::AccelRequest,
+    builtin::Builtin,
     qemu::Machine,
     scenario::{
-        Builtin, Description, Device, DeviceRequest, GivenFile, GivenModule, MAX_PORTS,
-        MAX_WINDOWS, ModuleSource, ScenarioError,
+        Description, Device, DeviceRequest, GivenFile, GivenModule, MAX_PORTS, MAX_WINDOWS,
+        ModuleSource, ScenarioError,
     },
 };
 

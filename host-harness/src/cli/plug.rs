@@ -13,8 +13,9 @@ use device_model::Fault;
 
 use super::{control::socket_or_default, guest::device};
 use crate::{
+    builtin::Interrupts,
     plugging::{Request, ask},
-    scenario::{Device, DeviceRequest, Interrupts, MAX_PORTS, ScenarioError},
+    scenario::{Device, DeviceRequest, MAX_PORTS, ScenarioError},
 };
 
 #[derive(Debug, Args)]

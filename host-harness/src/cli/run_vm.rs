@@ -23,8 +23,9 @@ use super::{
 use crate::{
     accel::{self, Accelerator},
     artefacts::Artefacts,
+    builtin::Builtin,
     qemu::{ClockKind, ConsoleTo, Machine},
-    scenario::{Builtin, Description, Scenario, ScenarioError},
+    scenario::{Description, Scenario, ScenarioError},
     session::Setup,
     trial::{DeviceFault, Trial},
 };

@@ -266,9 +266,9 @@ mod tests {
     use super::*;
     use crate::{
         accel::{Accelerator, Choice},
+        builtin::Builtin,
         environment::gather,
         mmio::Target,
-        scenario::Builtin,
     };
 
     fn document() -> Document {

@@ -11,8 +11,9 @@ use clap::ValueEnum;
 use device_model::Options;
 use serde::{Deserialize, Serialize};
 
-use super::{Builtin, DeviceOptions, ScenarioError};
+use super::ScenarioError;
 use crate::{
+    builtin::{Builtin, DeviceOptions},
     device_process::DeviceProcess,
     served::{SOCKET, Served, reach},
     session::SessionError,

@@ -11,8 +11,13 @@ use device_model::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Builtin, Device, DeviceOptions, ScenarioError, device::builtin, options::number};
-use crate::{qemu::Address, served::Served, session::SessionError};
+use super::{Device, ScenarioError, device::builtin};
+use crate::{
+    builtin::{Builtin, DeviceOptions, options::number},
+    qemu::Address,
+    served::Served,
+    session::SessionError,
+};
 
 /// QEMU and the guest's firmware hang over a device that is gone before they have
 /// looked at it.

@@ -16,10 +16,13 @@ use serde::{
 };
 
 use super::{
-    Action, Builtin, Description, Device, DeviceOptions, DeviceRequest, GivenFile, GivenModule,
-    Interrupts, ModuleSource, ScenarioError, Sleep, Step, device, options::number, read,
+    Action, Description, Device, DeviceRequest, GivenFile, GivenModule, ModuleSource,
+    ScenarioError, Sleep, Step, device, read,
 };
-use crate::qemu::{Address, Port};
+use crate::{
+    builtin::{Builtin, DeviceOptions, Interrupts, options::number},
+    qemu::{Address, Port},
+};
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]

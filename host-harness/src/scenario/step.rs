@@ -88,7 +88,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Builtin, Device};
+    use crate::{builtin::Builtin, scenario::Device};
 
     fn step(says: &str, action: Action) -> Step {
         Step {

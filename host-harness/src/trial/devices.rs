@@ -8,9 +8,10 @@ use device_model::{Recorder, ServerEnd, ServerHandle, control::Target};
 
 use super::DeviceFault;
 use crate::{
+    builtin::Builtin,
     device_process::{DeviceEnd, DeviceProcess},
     qemu::DeviceSocket,
-    scenario::{Builtin, Scenario},
+    scenario::Scenario,
     session::{Guest, SessionError, ends_over_a_device},
 };
 

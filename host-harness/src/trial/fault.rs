@@ -5,7 +5,7 @@ use std::fmt;
 
 use device_model::Faults;
 
-use crate::{qemu::Port, result::FaultCounts, scenario::Builtin};
+use crate::{builtin::Builtin, qemu::Port, result::FaultCounts};
 
 /// A fault of a device, and how often it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

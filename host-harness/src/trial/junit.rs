@@ -80,7 +80,7 @@ mod tests {
 
     use super::super::{DeviceFault, Evidence, Failure};
     use super::*;
-    use crate::{qemu::Port, result::FaultCounts, scenario::Builtin};
+    use crate::{builtin::Builtin, qemu::Port, result::FaultCounts};
 
     #[test]
     fn a_case_says_why_it_failed_and_what_was_said() {

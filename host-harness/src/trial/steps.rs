@@ -6,9 +6,10 @@ use device_model::{Faults, Recorder};
 
 use super::{DeviceFault, Failure};
 use crate::{
+    builtin::Builtin,
     qemu::Port,
     qmp::QmpError,
-    scenario::{Action, Builtin, DeviceRequest, Step},
+    scenario::{Action, DeviceRequest, Step},
     session::{Guest, PlugError, SessionError},
 };
 

@@ -2,6 +2,8 @@
 //! The devices of this project: what each is called, how it is made, and what
 //! can be asked of it. Nobody else knows them all.
 
+pub mod options;
+
 use clap::ValueEnum;
 use device_model::{
     Fault, Function, Options, PciDevice,
@@ -11,7 +13,8 @@ use device_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceOptions, Interrupts};
+pub use options::{DeviceOptions, Interrupts};
+
 use crate::{served::Served, session::SessionError};
 
 /// A device that this project brings.
