@@ -6,18 +6,19 @@
 use anyhow::{Context, Result, bail};
 use device_model::GuestTsc;
 use host_harness::{
-    accel::{self, AccelRequest, Accelerator},
-    artefacts::Artefacts,
     bench::{Bench, CLAIM, cannot, machine_for},
     clock::{Calibration, WallClock},
     measure::{self, Plan, Rate, Trace},
-    mechanism::Pair,
+};
+use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_machine::{
+    accel::{self, AccelRequest, Accelerator},
+    artefacts::Artefacts,
     progress::Progress,
     qemu::{ClockKind, Machine},
     session::{Session, Setup},
-    units::Unit,
 };
-use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_results::{mechanism::Pair, units::Unit};
 
 /// Events a second, as `irqbed bench` has it.
 const HERTZ: f64 = 1000.0;

@@ -11,17 +11,17 @@ mod side;
 
 use std::{io, path::PathBuf, time::Instant};
 
+use irqbed_machine::{
+    host::program::ProgramError, interrupt::Interrupted, progress::Progress, qemu::ClockKind,
+};
+use irqbed_results::{
+    compare::incomparable,
+    result::{Document, ReadError},
+};
+
 pub use build::build;
 pub use side::{Side, Sources};
 
-use crate::{
-    compare::incomparable,
-    host::program::ProgramError,
-    interrupt::Interrupted,
-    progress::Progress,
-    qemu::ClockKind,
-    result::{Document, ReadError},
-};
 use interleave::{Round, by_chance};
 
 /// Boots that fail, or whose clock is not good enough, are made again at least

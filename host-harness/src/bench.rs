@@ -17,18 +17,22 @@ use irqbed_abi::{
     control::{Behaviour, ListenerReport, ListenerSpec, Load, ReplyBy},
     counters::Counters,
 };
+use irqbed_machine::{
+    progress::Progress,
+    qemu::{ClockKind, Machine},
+    session::{Session, SessionError},
+};
+use irqbed_results::{
+    mechanism::{Driver, InterruptType, Pair, driver},
+    result::{Clock, FaultCounts, Listener, RunResult, Scheduling, Stages},
+    units::Nanos,
+};
 
 use crate::{
     clock::{Calibration, ClockError, WallClock},
     interleave::TurnError,
     measure::{self, MeasureError, Plan, Run},
-    mechanism::{Driver, InterruptType, Pair, driver},
     pin::{Pin, Pinned},
-    progress::Progress,
-    qemu::{ClockKind, Machine},
-    result::{Clock, FaultCounts, Listener, RunResult, Scheduling, Stages},
-    session::{Session, SessionError},
-    units::Nanos,
 };
 
 pub use faults::refusal;

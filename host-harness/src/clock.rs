@@ -16,16 +16,15 @@ use std::{
 };
 
 use device_model::{GuestTsc, HostTsc, event::Instrument};
-use rustix::time::{ClockId, clock_gettime};
-
-use crate::{
-    bench::CLAIM,
+use irqbed_machine::{
     interrupt,
-    pin::Pinned,
     session::{Session, SessionError},
     span::span,
-    units::Nanos,
 };
+use irqbed_results::units::Nanos;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::{bench::CLAIM, pin::Pinned};
 use policy::{Exchange, Outcome, Peer, Policy};
 
 /// A calibration ends by then, whatever it has got.

@@ -8,7 +8,7 @@ mod machine;
 
 use std::{fmt::Write, path::PathBuf};
 
-use crate::artefacts::Artefacts;
+use irqbed_machine::artefacts::Artefacts;
 
 /// What `./just setup` provides.
 pub const SETUP: &str = "./just setup";

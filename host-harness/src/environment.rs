@@ -3,12 +3,11 @@
 
 use std::{env, path::Path, time::SystemTime};
 
-pub use irqbed_results::environment::Environment;
-
-use crate::{
+use irqbed_machine::{
     accel::Choice,
     host::{cores, cpu_field, memory_kib, qemu_version, read},
 };
+use irqbed_results::environment::Environment;
 
 /// Gathers what there is to know; asks QEMU for its version.
 #[must_use]
@@ -69,8 +68,9 @@ fn rfc3339(moment: SystemTime) -> String {
 mod tests {
     use std::time::Duration;
 
+    use irqbed_machine::accel::Accelerator;
+
     use super::*;
-    use crate::accel::Accelerator;
 
     #[test]
     fn moments_are_written_as_rfc_3339() {

@@ -8,8 +8,7 @@ use device_model::fault::{
     FaultReport,
     catalogue::{KEYS, Key, Kind, keys_of_each, kinds},
 };
-
-use crate::units::thousands;
+use irqbed_results::units::thousands;
 
 /// A table, a line for each fault; a sentence where there is none.
 #[must_use]

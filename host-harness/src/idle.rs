@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
+use irqbed_machine::{
     interrupt::{self, Interrupted},
     qemu::{Role, threads},
 };

@@ -12,18 +12,23 @@ use std::{
     time::Instant,
 };
 
+use irqbed_machine::{
+    lines::{LineError, Lines},
+    progress::Progress,
+    session::Session,
+};
+use irqbed_results::{
+    placement::Placement,
+    result::{RunResult, TurnMedians},
+    stages::StageHistograms,
+    units::{Nanos, Unit},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     bench::{Bench, BenchError, Recorded, stamps::sample},
-    lines::{LineError, Lines},
     measure::{self, Run},
-    pin::{Pin, Placement},
-    progress::Progress,
-    result::{RunResult, TurnMedians},
-    session::Session,
-    stages::StageHistograms,
-    units::{Nanos, Unit},
+    pin::Pin,
 };
 
 /// The option of a bench that takes turns.

@@ -3,8 +3,8 @@
 //! drives the device, and turns the trace slots that host, driver and agent
 //! have stamped into one latency distribution per stage.
 //!
-//! A [`session::Session`] is a booted guest with a device; [`measure`] runs
-//! events through it; [`result`] is what comes out.
+//! A session of `irqbed_machine` is a booted guest with a device; [`measure`] runs
+//! events through it; a result of `irqbed_results` is what comes out.
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
@@ -27,12 +27,3 @@ pub mod scenario;
 pub mod series;
 pub mod trace;
 pub mod trial;
-
-// The crates below go by these names.
-pub use irqbed_machine::{
-    accel, agent, artefacts, builtin, console, device_process, execution_log, group, host,
-    initramfs, interrupt, kernel_report, kmod, lines, progress, qemu, qmp, served, session, span,
-};
-pub use irqbed_results::{
-    account, compare, mechanism, ratio, report, result, stages, table, units,
-};

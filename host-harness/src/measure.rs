@@ -20,19 +20,19 @@ use irqbed_abi::{
     ring::MAX_PAYLOAD,
     trace::{SLOTS, VERDICT_NONE},
 };
+use irqbed_machine::{
+    interrupt::Interrupted,
+    progress::Progress,
+    session::{Session, SessionError},
+    span::span,
+};
+use irqbed_results::units::Nanos;
 
 pub(crate) use faulty::take_late;
 pub use pace::Rate;
 pub use run::{Run, Trace};
 
-use crate::{
-    clock::WallClock,
-    interrupt::Interrupted,
-    progress::Progress,
-    session::{Session, SessionError},
-    span::span,
-    units::Nanos,
-};
+use crate::clock::WallClock;
 use faulty::{is_faulty, recovers};
 use pace::{Pace, Watch};
 

@@ -20,20 +20,19 @@ use std::{
 
 use device_model::{Disconnect, Options, ServerHandle, vfio_user::ClientError};
 use irqbed_abi::{pci, regs};
-use serde::{Deserialize, Serialize};
-
-pub use report::{Document, Figures, Parameters, Server, ServerRatio};
-
-use crate::{
+use irqbed_machine::{
     accel::Accelerator,
     artefacts::Artefacts,
     builtin::{Builtin, DeviceOptions},
     interrupt::Interrupted,
     progress::Progress,
-    ratio::Rounds,
     served::reach,
     session::SessionError,
 };
+use irqbed_results::ratio::Rounds;
+use serde::{Deserialize, Serialize};
+
+pub use report::{Document, Figures, Parameters, Server, ServerRatio};
 
 /// BARs of a PCI device: the regions that a guest reaches as registers.
 const BARS: u32 = 6;

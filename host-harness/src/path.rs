@@ -20,21 +20,21 @@ use irqbed_abi::{
     pci::INSTRUMENT_BAR,
     trace::{TraceSlot, VERDICT_NONE},
 };
+use irqbed_machine::{
+    execution_log::{Entry, ExecutionLog, LogError},
+    interrupt::{self, Interrupted},
+    progress::Progress,
+    session::{Session, SessionError},
+    span::span,
+};
+use irqbed_results::mechanism::{Mechanism, Pair};
 
-pub use crate::execution_log::{Entry, ExecutionLog, LogError, parse};
 pub use document::{Legs, PathDocument, Row};
 pub use functions::{Function, Functions};
 pub use journey::{Journey, JourneyError, Landmarks};
 pub use table::render;
 
-use crate::{
-    idle::Processors,
-    interrupt::{self, Interrupted},
-    mechanism::{Mechanism, Pair},
-    progress::Progress,
-    session::{Session, SessionError},
-    span::span,
-};
+use crate::idle::Processors;
 
 /// Events before the first that is logged: the guest has done each thing by
 /// then.

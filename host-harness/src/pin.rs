@@ -9,19 +9,18 @@
 
 use std::{fmt, fs, io, str::FromStr, thread, time::Duration};
 
-pub use irqbed_results::placement::Placement;
-use irqbed_results::placement::list;
+use irqbed_machine::{
+    accel::Accelerator,
+    qemu::{ClockKind, Role, threads},
+};
+use irqbed_results::placement::{Placement, list};
 use rustix::{
     io::Errno,
     process::Pid,
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
-use crate::{
-    accel::Accelerator,
-    bench::Bench,
-    qemu::{ClockKind, Role, threads},
-};
+use crate::bench::Bench;
 
 /// Up to so many events a second they share a processor without getting into
 /// each other's way.
@@ -255,12 +254,11 @@ impl Drop for Pinned {
 
 #[cfg(test)]
 mod tests {
+    use irqbed_machine::qemu::Machine;
+    use irqbed_results::mechanism::{Context, Mechanism, Pair};
+
     use super::*;
-    use crate::{
-        measure::Rate,
-        mechanism::{Context, Mechanism, Pair},
-        qemu::Machine,
-    };
+    use crate::measure::Rate;
 
     fn bench(change: impl FnOnce(&mut Bench)) -> Bench {
         let machine = Machine::new(Accelerator::Tcg, ClockKind::Wall);

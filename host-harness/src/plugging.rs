@@ -22,13 +22,13 @@ use device_model::{
     control::ControlServer,
     socket::{BoundSocket, SocketError},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-
-use crate::{
+use irqbed_machine::{
     qemu::Port,
-    scenario::DeviceRequest,
     session::{Guest, SessionError},
 };
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::scenario::DeviceRequest;
 
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -214,8 +214,10 @@ fn receive<T: DeserializeOwned>(from: &UnixStream) -> io::Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use irqbed_machine::builtin::Builtin;
+
     use super::*;
-    use crate::{builtin::Builtin, scenario::Device};
+    use crate::scenario::Device;
 
     #[test]
     fn a_request_is_a_line_as_it_is_described() {

@@ -9,13 +9,15 @@
 
 use std::time::Duration;
 
+use irqbed_machine::{progress::Progress, session::Session};
+use irqbed_results::{
+    result::{Lossy, RunResult, Saturation},
+    units::Nanos,
+};
+
 use crate::{
     bench::{Bench, BenchError},
     measure::{Plan, Rate},
-    progress::Progress,
-    result::{Lossy, RunResult, Saturation},
-    session::Session,
-    units::Nanos,
 };
 
 /// Length of a trial.

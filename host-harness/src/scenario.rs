@@ -21,6 +21,13 @@ use std::{
     time::Duration,
 };
 
+use irqbed_machine::{
+    artefacts::Artefacts,
+    initramfs::{self, GuestFile},
+    kmod::ModuleInfo,
+    qemu::{Address, FUNCTIONS, LAST_SLOT, Machine},
+};
+
 pub use device::Device;
 pub use device_request::DeviceRequest;
 pub use error::ScenarioError;
@@ -30,13 +37,6 @@ pub(crate) use step::MAX_PORTS;
 pub use step::{Action, Step};
 
 use stock::{Found, Stock, StockModules};
-
-use crate::{
-    artefacts::Artefacts,
-    initramfs::{self, GuestFile},
-    kmod::ModuleInfo,
-    qemu::{Address, FUNCTIONS, LAST_SLOT, Machine},
-};
 
 /// The folder in the guest that holds the user's files, and where the program
 /// starts.

@@ -2,15 +2,15 @@
 //! Several benchmarks in a row. Those that need the same machine share a guest,
 //! so that each machine is booted once.
 
-use crate::{
+use irqbed_machine::{
     artefacts::Artefacts,
-    bench::{Bench, BenchError},
-    mechanism::Pair,
     progress::Progress,
     qemu::{ClockKind, Machine},
-    result::RunResult,
     session::{Session, SessionError, Setup},
 };
+use irqbed_results::{mechanism::Pair, result::RunResult};
+
+use crate::bench::{Bench, BenchError};
 
 /// What a series left.
 #[derive(Debug)]
@@ -101,11 +101,10 @@ fn machines(benches: &[Bench]) -> Vec<&Machine> {
 
 #[cfg(test)]
 mod tests {
+    use irqbed_machine::accel::Accelerator;
+    use irqbed_results::mechanism::{Context, Mechanism};
+
     use super::*;
-    use crate::{
-        accel::Accelerator,
-        mechanism::{Context, Mechanism},
-    };
 
     fn benches() -> Vec<Bench> {
         let machine = Machine::new(Accelerator::Tcg, ClockKind::Wall);

@@ -23,6 +23,13 @@ use std::{
 
 use device_model::control::Target;
 use irqbed_abi::control::Request;
+use irqbed_machine::{
+    accel::Accelerator,
+    agent::AgentError,
+    initramfs,
+    qemu::{ClockKind, Connections, ConsoleTo, Machine},
+    session::{Guest, SessionError},
+};
 
 pub use evidence::Evidence;
 pub use fault::DeviceFault;
@@ -33,14 +40,7 @@ pub use program::Company;
 
 use devices::Devices;
 
-use crate::{
-    accel::Accelerator,
-    agent::AgentError,
-    initramfs,
-    qemu::{ClockKind, Connections, ConsoleTo, Machine},
-    scenario::{FOLDER, Module, Scenario},
-    session::{Guest, SessionError},
-};
+use crate::scenario::{FOLDER, Module, Scenario};
 
 /// How long a module may take to load. The agent's own limit is shorter, and so is the one
 /// behind which the kernel reports a processor that does not come back.

@@ -17,16 +17,21 @@ use device_model::{
 use host_harness::{
     bench::Bench,
     clock::{Calibration, WallClock},
-    interrupt,
-    mechanism::{self, Mechanism, Pair},
-    pin::{Pin, Pinned, Placement},
-    progress::Progress,
-    qemu::{Beside, Machine},
-    session::{Session, Setup},
+    pin::{Pin, Pinned},
 };
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec},
     trace::VERDICT_OK,
+};
+use irqbed_machine::{
+    interrupt,
+    progress::Progress,
+    qemu::{Beside, Machine},
+    session::{Session, Setup},
+};
+use irqbed_results::{
+    mechanism::{self, Mechanism, Pair},
+    placement::Placement,
 };
 
 use super::{Rounds, Subject};

@@ -3,11 +3,13 @@
 
 use std::{path::PathBuf, process::Command};
 
+use irqbed_machine::qemu::ClockKind;
+use irqbed_results::result::Document;
+
 use super::{
     AbError, Plan, Side,
     child::{self, Ended},
 };
-use crate::{qemu::ClockKind, result::Document};
 
 /// The bench of a side, whose result comes by standard output.
 pub(super) fn command(side: &Side, plan: &Plan) -> Command {

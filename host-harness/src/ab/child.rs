@@ -10,16 +10,15 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
-
-use super::AbError;
-use crate::{
-    group,
-    interleave::{Answer, Order},
-    interrupt,
+use irqbed_machine::{
+    group, interrupt,
     lines::{LineError, Lines},
     qemu::die_with_parent,
 };
+use rustix::process::Signal;
+
+use super::AbError;
+use crate::interleave::{Answer, Order};
 
 /// How long a program may take to end in good order.
 const PATIENCE: Duration = Duration::from_secs(15);

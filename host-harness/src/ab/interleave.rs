@@ -5,15 +5,14 @@
 
 use std::array;
 
+use irqbed_machine::lines::LineError;
+use irqbed_results::result::Document;
+
 use super::{
     AbError, Plan, Side, boots,
     child::{Bench, Ended},
 };
-use crate::{
-    interleave::{Answer, OPTION, Order},
-    lines::LineError,
-    result::Document,
-};
+use crate::interleave::{Answer, OPTION, Order};
 
 /// What became of a round.
 pub(super) enum Round {
@@ -80,7 +79,7 @@ pub(super) fn round(sides: [&Side; 2], plan: &Plan, turns: u32) -> Result<Round,
 fn end(bench: Bench) -> Result<Ended, AbError> {
     match bench.end() {
         Ok(Some(ended)) => Ok(ended),
-        Ok(None) => Err(crate::interrupt::Interrupted.into()),
+        Ok(None) => Err(irqbed_machine::interrupt::Interrupted.into()),
         Err(LineError::Interrupted(error)) => Err(error.into()),
         Err(LineError::Io(error)) => Err(AbError::io("cannot wait for a bench")(error)),
     }

@@ -6,11 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::AbError;
-use crate::{
+use irqbed_machine::{
     artefacts::Artefacts,
     host::program::{self, ProgramError},
 };
+
+use super::AbError;
 
 /// Sources of irqbed have this.
 pub(super) const MARK: &str = "images/setup.sh";

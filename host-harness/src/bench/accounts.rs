@@ -6,13 +6,13 @@ use irqbed_abi::{
     control::{ListenerReport, Mechanism},
     counters::Counters,
 };
-
-use super::{Bench, Counted};
-use crate::{
+use irqbed_results::{
     account::{Account, Loss},
-    measure::Run,
     result::Replies,
 };
+
+use super::{Bench, Counted};
+use crate::measure::Run;
 
 impl Bench {
     /// The account of the events. Every event counts once per listener.

@@ -5,14 +5,11 @@
 use std::time::Duration;
 
 use device_model::fault::{Fault, FaultKind, FaultReport};
+use irqbed_machine::{qemu::ClockKind, session::Session};
+use irqbed_results::units::thousands;
 
 use super::{Bench, BenchError};
-use crate::{
-    measure::{self, Run},
-    qemu::ClockKind,
-    session::Session,
-    units::thousands,
-};
+use crate::measure::{self, Run};
 
 /// Why a run with this clock cannot have a fault, if it cannot.
 #[must_use]

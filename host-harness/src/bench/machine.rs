@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a pair of mechanism and context needs of the machine that it is measured in.
 
-use crate::{
+use irqbed_machine::{
     host,
-    mechanism::{Context, Driver, Mechanism, Pair, driver, most_listeners},
     qemu::{ClockKind, Machine},
 };
+use irqbed_results::mechanism::{Context, Driver, Mechanism, Pair, driver, most_listeners};
 
 /// The machine that a pair needs: this one, and what it cannot do without.
 #[must_use]
@@ -61,11 +61,10 @@ fn looks_all_the_time(machine: &Machine) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use irqbed_machine::accel::Accelerator;
+    use irqbed_results::mechanism::{Context, Mechanism};
+
     use super::*;
-    use crate::{
-        accel::Accelerator,
-        mechanism::{Context, Mechanism},
-    };
 
     fn machine(clock: ClockKind, vcpus: u32) -> Machine {
         Machine {

@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Bench, faults};
-use crate::{
-    measure::{Rate, Run},
+use irqbed_machine::qemu::{ClockKind, STEADY};
+use irqbed_results::{
     mechanism::{Context, Driver, driver},
-    pin::Placement,
-    qemu::{ClockKind, STEADY},
+    placement::Placement,
     result::Parameters,
 };
+
+use super::{Bench, faults};
+use crate::measure::{Rate, Run};
 
 /// The context as a result names it: a handler that the kernel moves into a thread
 /// is no hard interrupt.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! From the stamps of each event to the stages of a run.
 
-use crate::{
-    clock::WallClock,
-    measure::Trace,
+use irqbed_results::{
     result::Timeline,
     stages::{Sample, StageHistograms},
     units::{Nanos, Unit},
 };
+
+use crate::{clock::WallClock, measure::Trace};
 
 /// The stages as a whole, and over the run.
 pub(super) fn distributions(

@@ -9,14 +9,12 @@ use clap::{Args, error::ErrorKind, value_parser};
 
 use super::compare::{Gate, NOTHING};
 use device_model::log;
+use irqbed_machine::{interrupt, progress::Progress, qemu::ClockKind};
+use irqbed_results::{compare::Thresholds, result::JsonTarget};
 
 use crate::{
     ab::{self, Measured, Plan, Side, Sources},
-    compare::Thresholds,
-    interleave, interrupt,
-    progress::Progress,
-    qemu::ClockKind,
-    result::JsonTarget,
+    interleave,
 };
 
 /// Boots of each side, where time is measured.

@@ -9,19 +9,23 @@ use irqbed_abi::control::ReplyBy;
 
 use super::options::{Options, contexts, mechanisms, refuse, replies};
 use device_model::log;
+use irqbed_machine::{
+    progress::Progress,
+    qemu::{ClockKind, Machine},
+    session::Session,
+};
+use irqbed_results::{
+    mechanism::{Context, Mechanism, Pair},
+    result::{Document, JsonTarget},
+    table,
+};
 
 use crate::{
     bench::Bench,
     environment,
     interleave::{Answer, Turns},
-    mechanism::{Context, Mechanism, Pair},
-    progress::Progress,
-    qemu::{ClockKind, Machine},
-    result::{Document, JsonTarget},
     saturate::saturate,
     series::{self, Series},
-    session::Session,
-    table,
 };
 
 #[derive(Debug, Args)]

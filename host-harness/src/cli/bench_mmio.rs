@@ -5,15 +5,17 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, builder::PossibleValuesParser, builder::TypedValueParser, value_parser};
+use irqbed_machine::{
+    accel::{self, AccelRequest},
+    builtin::Builtin,
+    progress::Progress,
+};
+use irqbed_results::result::JsonTarget;
 
 use super::options::{MAX_POLL_US, refuse};
 use crate::{
-    accel::{self, AccelRequest},
-    builtin::Builtin,
     environment,
     mmio::{Document, MmioError, Plan, Serves, Target, Way},
-    progress::Progress,
-    result::JsonTarget,
 };
 
 /// Most servers: there are 32 places on a bus, and some are taken.

@@ -14,8 +14,9 @@ use device_model::{
     control::{ClientError, ControlClient, ControlServer, Target},
     socket::BoundSocket,
 };
+use irqbed_machine::session::Guest;
 
-use crate::{plugging::Plugging, session::Guest};
+use crate::plugging::Plugging;
 
 /// Listens for `irqbed raise` and `irqbed fault`.
 pub(super) fn listen(socket: &Path, target: Target) -> anyhow::Result<ControlServer> {

@@ -5,12 +5,10 @@
 use std::{error::Error, process::ExitCode};
 
 use device_model::log;
+use irqbed_machine::{interrupt, session::SessionError};
 
 use super::BadInput;
-use crate::{
-    bench::BenchError, clock::ClockError, interrupt, measure::MeasureError, series::SeriesError,
-    session::SessionError,
-};
+use crate::{bench::BenchError, clock::ClockError, measure::MeasureError, series::SeriesError};
 
 /// Says it, and gives the exit status.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {

@@ -6,16 +6,12 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, value_parser};
 use device_model::Fault;
+use irqbed_machine::{accel::AccelRequest, builtin::Builtin, qemu::Machine};
 
 use super::options::MAX_POLL_US;
-use crate::{
-    accel::AccelRequest,
-    builtin::Builtin,
-    qemu::Machine,
-    scenario::{
-        Description, Device, DeviceRequest, GivenFile, GivenModule, MAX_PORTS, MAX_WINDOWS,
-        ModuleSource, ScenarioError,
-    },
+use crate::scenario::{
+    Description, Device, DeviceRequest, GivenFile, GivenModule, MAX_PORTS, MAX_WINDOWS,
+    ModuleSource, ScenarioError,
 };
 
 #[derive(Debug, Args)]

@@ -18,15 +18,19 @@ use irqbed_abi::{
     pci::VECTORS,
     ring::MAX_PAYLOAD,
 };
+use irqbed_machine::{
+    accel::{self, AccelRequest, Accelerator},
+    qemu::{ClockKind, Machine},
+};
+use irqbed_results::{
+    mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
+    result::Scheduling,
+};
 
 use crate::{
-    accel::{self, AccelRequest, Accelerator},
     bench::{self, Bench},
     measure::{Plan, Rate},
-    mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
     pin::Pin,
-    qemu::{ClockKind, Machine},
-    result::Scheduling,
 };
 
 /// Parameters of the driver that follow from options.

@@ -10,10 +10,10 @@ use std::{
 
 use clap::{ArgGroup, Args, value_parser};
 use device_model::Fault;
+use irqbed_machine::builtin::Interrupts;
 
 use super::{control::socket_or_default, guest::device};
 use crate::{
-    builtin::Interrupts,
     plugging::{Request, ask},
     scenario::{Device, DeviceRequest, MAX_PORTS, ScenarioError},
 };

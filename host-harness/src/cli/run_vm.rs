@@ -14,6 +14,13 @@ use std::{
 use anyhow::ensure;
 use clap::Args;
 use device_model::log;
+use irqbed_machine::{
+    accel::{self, Accelerator},
+    artefacts::Artefacts,
+    builtin::Builtin,
+    qemu::{ClockKind, ConsoleTo, Machine},
+    session::Setup,
+};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{
@@ -21,12 +28,7 @@ use super::{
     guest::GuestArguments,
 };
 use crate::{
-    accel::{self, Accelerator},
-    artefacts::Artefacts,
-    builtin::Builtin,
-    qemu::{ClockKind, ConsoleTo, Machine},
     scenario::{Description, Scenario, ScenarioError},
-    session::Setup,
     trial::{DeviceFault, Trial},
 };
 

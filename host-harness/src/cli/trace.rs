@@ -8,17 +8,18 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use device_model::log;
 use irqbed_abi::control::ReplyBy;
+use irqbed_machine::{progress::Progress, session::Setup};
+use irqbed_results::{
+    mechanism::{Context, Mechanism, Pair},
+    result::{Document, JsonTarget},
+    table,
+    units::{Nanos, thousands},
+};
 
 use super::options::{Options, contexts, mechanisms, refuse, replies};
 use crate::{
     environment,
-    mechanism::{Context, Mechanism, Pair},
-    progress::Progress,
-    result::{Document, JsonTarget},
-    session::Setup,
-    table,
     trace::{self, Recording, Slow, perfetto},
-    units::{Nanos, thousands},
 };
 
 #[derive(Debug, Args)]

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use device_model::{GuestTsc, HostTsc};
+use irqbed_results::units::Nanos;
 
 use super::Offset;
-use crate::units::Nanos;
 
 /// A reading of the guest's clock between two of the host's.
 #[derive(Debug, Clone, Copy)]

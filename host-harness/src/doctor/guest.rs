@@ -4,12 +4,13 @@
 
 use std::{env, fs, path::Path};
 
-use super::{Finding, SETUP};
-use crate::{
+use irqbed_machine::{
     accel::{self, KvmError},
     artefacts::{ArtefactError, Artefacts},
     host::{program, qemu_version},
 };
+
+use super::{Finding, SETUP};
 
 pub(super) fn examine(artefacts: &Artefacts) -> Vec<Finding> {
     let mut findings = qemu(&artefacts.qemu);

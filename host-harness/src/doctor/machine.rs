@@ -3,13 +3,13 @@
 
 use std::{env, path::Path};
 
-use rustix::process::{Resource, getrlimit};
-
-use super::Finding;
-use crate::{
+use irqbed_machine::{
     artefacts::Artefacts,
     host::{self, program},
 };
+use rustix::process::{Resource, getrlimit};
+
+use super::Finding;
 
 const MIB: u64 = 1 << 20;
 /// Guest, device model and QEMU.

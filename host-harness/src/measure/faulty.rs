@@ -9,12 +9,12 @@ use device_model::{
     fault::{Fault, FaultKind},
 };
 use irqbed_abi::trace::{SLOTS, VERDICT_NONE};
-
-use super::{MeasureError, POLL, QUIET, Run, Trace, has_verdict};
-use crate::{
+use irqbed_machine::{
     interrupt::{self, Interrupted},
     session::Session,
 };
+
+use super::{MeasureError, POLL, QUIET, Run, Trace, has_verdict};
 
 /// How long a driver may take to bring a device to work again whose faults made
 /// it stop.

@@ -7,13 +7,13 @@ use device_model::{
     GuestTsc, HostTsc,
     event::{EventSource, Seq},
 };
-
-use super::{Limit, Plan, QUIET, has_verdict, is_faulty};
-use crate::{
-    idle::Processors,
+use irqbed_machine::{
     interrupt::{self, Interrupted},
     session::{Session, SessionError},
 };
+
+use super::{Limit, Plan, QUIET, has_verdict, is_faulty};
+use crate::idle::Processors;
 
 /// How often a long wait for the next event looks whether there is a guest.
 const LOOK_UP: Duration = Duration::from_millis(100);

@@ -10,17 +10,17 @@ use std::{
 
 use device_model::HostTsc;
 use irqbed_abi::control::Accesses;
-
-use super::{MmioError, PathOf, Plan, Served, Target, in_turns};
-use crate::{
+use irqbed_machine::{
     artefacts::Artefacts,
     interrupt,
     progress::Progress,
     qemu::{ClockKind, Connections, Machine},
-    ratio::Rounds,
     served::reach,
     session::Guest,
 };
+use irqbed_results::ratio::Rounds;
+
+use super::{MmioError, PathOf, Plan, Served, Target, in_turns};
 
 /// How long a server may take to see that a client has left, and to listen
 /// anew or end.

@@ -4,16 +4,16 @@
 
 use std::fmt::Write;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Measured, Plan, Serves, Way};
-use crate::{
+use irqbed_results::{
     environment::Environment,
     ratio::{Quantile, Rounds},
     result::{JsonTarget, WriteError},
     table,
     units::thousands,
 };
+use serde::{Deserialize, Serialize};
+
+use super::{Measured, Plan, Serves, Way};
 
 /// Name of the schema, and its version.
 const SCHEMA: &str = "irqbed-mmio/1";
@@ -261,15 +261,14 @@ impl Figures {
 mod tests {
     use std::{path::Path, time::Duration};
 
+    use irqbed_machine::{
+        accel::{Accelerator, Choice},
+        builtin::Builtin,
+    };
     use serde_json::Value;
 
     use super::*;
-    use crate::{
-        accel::{Accelerator, Choice},
-        builtin::Builtin,
-        environment::gather,
-        mmio::Target,
-    };
+    use crate::{environment::gather, mmio::Target};
 
     fn document() -> Document {
         let target = |poll| Target::of_ours(Builtin::Event, Duration::from_micros(poll), false);

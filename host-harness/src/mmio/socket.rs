@@ -5,9 +5,10 @@
 use std::time::{Duration, Instant};
 
 use device_model::vfio_user::{Client, ClientError};
+use irqbed_machine::{interrupt, progress::Progress};
+use irqbed_results::ratio::Rounds;
 
 use super::{MmioError, Plan, Served, Target, in_turns};
-use crate::{interrupt, progress::Progress, ratio::Rounds};
 
 /// How long a server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -2,13 +2,13 @@
 //! What comes out: the path of one event, as `--json` writes it.
 
 use irqbed_abi::trace::TraceSlot;
-use serde::Serialize;
-
-use super::{Function, Functions, Journey, Logged, Plan};
-use crate::{
+use irqbed_results::{
     environment::Environment,
     result::{JsonTarget, WriteError},
 };
+use serde::Serialize;
+
+use super::{Function, Functions, Journey, Logged, Plan};
 
 /// Name of the schema.
 const SCHEMA: &str = "irqbed-path/1";

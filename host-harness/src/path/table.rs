@@ -3,8 +3,9 @@
 
 use std::fmt::Write;
 
+use irqbed_results::units::thousands;
+
 use super::{PathDocument, Row};
-use crate::units::thousands;
 
 /// The document as text; in the order of time too, if asked for.
 #[must_use]

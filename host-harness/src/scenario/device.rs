@@ -9,15 +9,15 @@ use std::{
 
 use clap::ValueEnum;
 use device_model::Options;
-use serde::{Deserialize, Serialize};
-
-use super::ScenarioError;
-use crate::{
+use irqbed_machine::{
     builtin::{Builtin, DeviceOptions},
     device_process::DeviceProcess,
     served::{SOCKET, Served, reach},
     session::SessionError,
 };
+use serde::{Deserialize, Serialize};
+
+use super::ScenarioError;
 
 /// The device of this project that has a name.
 pub(super) fn builtin(name: &str) -> Result<Builtin, ScenarioError> {

@@ -9,15 +9,15 @@ use device_model::{
     fault::{FaultKind, When},
 };
 
-use serde::{Deserialize, Serialize};
-
-use super::{Device, ScenarioError, device::builtin};
-use crate::{
+use irqbed_machine::{
     builtin::{Builtin, DeviceOptions, options::number},
     qemu::Address,
     served::Served,
     session::SessionError,
 };
+use serde::{Deserialize, Serialize};
+
+use super::{Device, ScenarioError, device::builtin};
 
 /// QEMU and the guest's firmware hang over a device that is gone before they have
 /// looked at it.

@@ -3,7 +3,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{artefacts::ArtefactError, qemu::Address};
+use irqbed_machine::{artefacts::ArtefactError, qemu::Address};
 
 /// A scenario that cannot be run as it was written.
 #[derive(Debug, thiserror::Error)]

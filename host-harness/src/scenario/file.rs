@@ -10,6 +10,10 @@ use std::{
 
 use device_model::Fault;
 use irqbed_abi::control::{PmTest, SleepState};
+use irqbed_machine::{
+    builtin::{Builtin, DeviceOptions, Interrupts, options::number},
+    qemu::{Address, Port},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -18,10 +22,6 @@ use serde::{
 use super::{
     Action, Description, Device, DeviceRequest, GivenFile, GivenModule, ModuleSource,
     ScenarioError, Sleep, Step, device, read,
-};
-use crate::{
-    builtin::{Builtin, DeviceOptions, Interrupts, options::number},
-    qemu::{Address, Port},
 };
 
 /// The file as it is written.

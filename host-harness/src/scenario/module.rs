@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use irqbed_machine::kmod::ModuleInfo;
 use object::read::elf::FileHeader;
 
 use super::{ScenarioError, stock::canonical};
-use crate::kmod::ModuleInfo;
 
 /// A module to load.
 #[derive(Debug, Clone, PartialEq, Eq)]

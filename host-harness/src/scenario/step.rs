@@ -5,9 +5,9 @@
 use std::fmt;
 
 use device_model::Fault;
+use irqbed_machine::qemu::Port;
 
 use super::{DeviceRequest, ScenarioError, Sleep};
-use crate::qemu::Port;
 
 /// Most ports of a machine.
 pub(crate) const MAX_PORTS: u32 = 14;
@@ -87,8 +87,10 @@ impl Step {
 
 #[cfg(test)]
 mod tests {
+    use irqbed_machine::builtin::Builtin;
+
     use super::*;
-    use crate::{builtin::Builtin, scenario::Device};
+    use crate::scenario::Device;
 
     fn step(says: &str, action: Action) -> Step {
         Step {

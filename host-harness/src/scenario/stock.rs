@@ -10,8 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use irqbed_machine::kmod::ModuleInfo;
+
 use super::{ScenarioError, module, read};
-use crate::kmod::ModuleInfo;
 
 /// A module of the kernel, ready to load.
 #[derive(Debug)]

@@ -9,12 +9,11 @@ use super::{
     replay::{Holder, Phase, Replay, Span, State, Window},
 };
 use device_model::GuestTsc;
+use irqbed_results::{mechanism::Context, stages::Stage};
 
 use crate::{
     clock::{Moment, WallClock},
     measure,
-    mechanism::Context,
-    stages::Stage,
 };
 
 /// A stage of an event, and what went on in it.

@@ -21,6 +21,13 @@ mod words;
 use std::time::{Duration, Instant};
 
 use irqbed_abi::control::{TraceSummary, TracedCpu};
+use irqbed_machine::{interrupt, progress::Progress, qemu::ClockKind, session::Session};
+use irqbed_results::{
+    mechanism::{Context, Driver, Pair, driver},
+    result::RunResult,
+    stages::Stage,
+    units::Nanos,
+};
 
 use analysis::{Evidence, Leg};
 use ftrace::Ftrace;
@@ -30,15 +37,7 @@ use names::Names;
 use crate::{
     bench::{Bench, BenchError, Recorded, sample},
     clock::WallClock,
-    interrupt,
     measure::{self, Limit, MeasureError, Run},
-    mechanism::{Context, Driver, Pair, driver},
-    progress::Progress,
-    qemu::ClockKind,
-    result::RunResult,
-    session::Session,
-    stages::Stage,
-    units::Nanos,
 };
 
 /// Room for the kernel's trace in all, KiB.

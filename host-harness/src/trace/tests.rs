@@ -7,6 +7,7 @@ use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Task},
     trace::VERDICT_OK,
 };
+use irqbed_results::{mechanism::Context, units::Nanos};
 
 use super::{
     Slow,
@@ -14,7 +15,7 @@ use super::{
     ftrace::Ftrace,
     names::Names,
 };
-use crate::{clock::WallClock, measure::Trace, mechanism::Context, units::Nanos};
+use crate::{clock::WallClock, measure::Trace};
 
 /// A vCPU without work: the timer, then the interrupt of the device.
 const IDLE: &str = include_str!("excerpts/idle.txt");

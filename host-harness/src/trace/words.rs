@@ -4,13 +4,15 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use irqbed_results::{stages::Stage, units::Nanos};
+
 use super::{
     Slow,
     analysis::{Leg, Part},
     names::Names,
     replay::{Holder, Phase, Span, State, Why},
 };
-use crate::{clock::Moment, stages::Stage, units::Nanos};
+use crate::clock::Moment;
 
 /// More stretches than this are summed up by what they were.
 const SHOWN: usize = 12;

@@ -4,14 +4,14 @@
 
 use device_model::Recorder;
 use irqbed_abi::control::{Inspection, InterruptLine, Reply, Request};
-
-use super::{DeviceFault, Failure, Outcome, Trial, Unbound, Unhandled};
-use crate::{
+use irqbed_machine::{
     kernel_report::Finding,
     kmod::fits,
-    scenario::Scenario,
     session::{SessionError, unexpected},
 };
+
+use super::{DeviceFault, Failure, Outcome, Trial, Unbound, Unhandled};
+use crate::scenario::Scenario;
 
 /// Interrupts by a line that may be nobody's.
 const STRAY: u64 = 9;

@@ -5,15 +5,15 @@
 use std::time::{Duration, Instant};
 
 use device_model::{Recorder, ServerEnd, ServerHandle, control::Target};
-
-use super::DeviceFault;
-use crate::{
+use irqbed_machine::{
     builtin::Builtin,
     device_process::{DeviceEnd, DeviceProcess},
     qemu::DeviceSocket,
-    scenario::Scenario,
     session::{Guest, SessionError, ends_over_a_device},
 };
+
+use super::DeviceFault;
+use crate::scenario::Scenario;
 
 /// How long a device model, or QEMU, may take from its last word to the other to its end.
 const END_LIMIT: Duration = Duration::from_secs(2);

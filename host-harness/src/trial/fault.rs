@@ -4,8 +4,8 @@
 use std::fmt;
 
 use device_model::Faults;
-
-use crate::{builtin::Builtin, qemu::Port, result::FaultCounts};
+use irqbed_machine::{builtin::Builtin, qemu::Port};
+use irqbed_results::result::FaultCounts;
 
 /// A fault of a device, and how often it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -78,9 +78,11 @@ fn case((name, outcome): &Case) -> TestCase {
 mod tests {
     use std::time::Duration;
 
+    use irqbed_machine::{builtin::Builtin, qemu::Port};
+    use irqbed_results::result::FaultCounts;
+
     use super::super::{DeviceFault, Evidence, Failure};
     use super::*;
-    use crate::{builtin::Builtin, qemu::Port, result::FaultCounts};
 
     #[test]
     fn a_case_says_why_it_failed_and_what_was_said() {

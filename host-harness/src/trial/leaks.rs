@@ -5,12 +5,12 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use irqbed_abi::control::{Ending, KernelMessage, Stream};
-
-use super::Trial;
-use crate::{
+use irqbed_machine::{
     artefacts::DEBUG_KERNEL,
     session::{Guest, SessionError},
 };
+
+use super::Trial;
 
 /// How long kmemleak may take to look at all memory.
 const SCAN_LIMIT: Duration = Duration::from_secs(180);

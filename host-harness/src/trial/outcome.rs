@@ -4,9 +4,9 @@
 use std::{fmt, time::Duration};
 
 use irqbed_abi::control::{Ending, InterruptLine, Process};
+use irqbed_machine::{kernel_report::Finding, span::span};
 
 use super::{DeviceFault, Evidence, output::Output};
-use crate::{kernel_report::Finding, span::span};
 
 /// An interrupt that no handler said was its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

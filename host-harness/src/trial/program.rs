@@ -8,13 +8,13 @@ use std::{
 };
 
 use irqbed_abi::control::{Ending, Reply, Request, Stream};
-
-use super::{Failure, Outcome, Trial, outcome::state, steps::Steps};
-use crate::{
+use irqbed_machine::{
     agent::AgentError,
-    scenario::{FOLDER, Scenario},
     session::{Guest, SessionError, unexpected},
 };
+
+use super::{Failure, Outcome, Trial, outcome::state, steps::Steps};
+use crate::scenario::{FOLDER, Scenario};
 
 /// Where the guest's own limits are, it has this long beyond them to say so.
 const GRACE: Duration = Duration::from_secs(30);

@@ -6,18 +6,18 @@ use std::time::Instant;
 
 use device_model::Recorder;
 use irqbed_abi::control::{Ending, Inspection, KernelMessage, Reply, Request};
+use irqbed_machine::{
+    agent::AgentError,
+    kernel_report::{Finding, failed_probes, findings},
+    session::{SessionError, unexpected},
+    span::span,
+};
 
 use super::{
     Company, Evidence, Failure, Outcome, Trial, checks, evidence, log::KernelLog, steps::Steps,
     symbols::Symbols,
 };
-use crate::{
-    agent::AgentError,
-    kernel_report::{Finding, failed_probes, findings},
-    scenario::{Module, Scenario},
-    session::{SessionError, unexpected},
-    span::span,
-};
+use crate::scenario::{Module, Scenario};
 
 /// Lines of the kernel's that explain why a module does not load.
 const SHOWN: usize = 5;

@@ -3,15 +3,15 @@
 //! comes.
 
 use device_model::{Faults, Recorder};
-
-use super::{DeviceFault, Failure};
-use crate::{
+use irqbed_machine::{
     builtin::Builtin,
     qemu::Port,
     qmp::QmpError,
-    scenario::{Action, DeviceRequest, Step},
     session::{Guest, PlugError, SessionError},
 };
+
+use super::{DeviceFault, Failure};
+use crate::scenario::{Action, DeviceRequest, Step};
 
 /// Of a line that is longer than this no more is kept, bytes.
 const LONGEST: usize = 64 << 10;

@@ -6,8 +6,8 @@ use device_model::GuestTsc;
 use host_harness::{
     clock::{Calibration, WallClock},
     measure::{Plan, Rate, Run},
-    qemu::ClockKind,
 };
+use irqbed_machine::qemu::ClockKind;
 
 use crate::support::{Guest, machine, unicast};
 

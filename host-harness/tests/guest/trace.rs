@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use host_harness::{
     bench::Bench,
-    mechanism::{Context, Mechanism, Pair},
-    progress::Progress,
-    qemu::ClockKind,
     trace::{
         self, Recording, perfetto,
         proto::{Data, FtraceData, Trace, TrackEvent, TrackEventType},
     },
+};
+use irqbed_machine::{progress::Progress, qemu::ClockKind};
+use irqbed_results::{
+    mechanism::{Context, Mechanism, Pair},
     units::Nanos,
 };
 use prost::Message;
