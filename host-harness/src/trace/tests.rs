@@ -2,6 +2,8 @@
 //! What is said of events in traces that were recorded in a guest. One unit of
 //! their clock counts as a nanosecond here.
 
+use std::time::Duration;
+
 use device_model::{GuestTsc, HostTsc, event::Seq};
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Task},
@@ -15,7 +17,10 @@ use super::{
     ftrace::Ftrace,
     names::Names,
 };
-use crate::{clock::WallClock, measure::Trace};
+use crate::{
+    clock::{Calibration, WallClock},
+    measure::Trace,
+};
 
 /// A vCPU without work: the timer, then the interrupt of the device.
 const IDLE: &str = include_str!("excerpts/idle.txt");
@@ -38,6 +43,16 @@ fn event(raise: u64, isr: u64, notify: u64, user: u64) -> Trace {
     }
 }
 
+/// A clock on which host and guest count the same nanoseconds.
+fn clock_of_nanoseconds() -> WallClock {
+    let [before, after] = [0, 1_000].map(|nanos| Calibration {
+        offset: 0,
+        bound: 0,
+        at: (HostTsc(nanos), Duration::from_nanos(nanos)),
+    });
+    WallClock::between(&before, &after)
+}
+
 fn task(pid: i32, arguments: &[&str]) -> Task {
     Task {
         pid,
@@ -58,7 +73,7 @@ fn said(text: &str, cpus: u32, context: Context, tasks: &[Task], trace: &Trace) 
     let ftrace = Ftrace::read(text.as_bytes());
     assert_eq!(ftrace.unread, 0);
     let names = Names::new(tasks, &ftrace.entries);
-    let clock = WallClock::of_nanoseconds();
+    let clock = clock_of_nanoseconds();
     let evidence = Evidence {
         entries: &ftrace.entries,
         clock: &clock,
