@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::Result;
 use criterion::{Criterion, SamplingMode};
 use device_model::GuestTsc;
-use host_harness::clock::{Calibration, WallClock};
 use irqbed_bench::{
     access::{self, MAPPED_READ, MAPPED_WRITE, Place, RAM_READ, TRAPPED_READ, TRAPPED_WRITE},
     stamped::Stamped,
@@ -19,6 +18,7 @@ use irqbed_machine::{
     qemu::{ClockKind, Machine},
     session::{Session, Setup},
 };
+use irqbed_measure::clock::{Calibration, WallClock};
 use irqbed_results::units::Unit;
 
 const PLACES: [Place; 5] = [

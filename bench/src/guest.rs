@@ -5,11 +5,6 @@
 
 use anyhow::{Context, Result, bail};
 use device_model::GuestTsc;
-use host_harness::{
-    bench::{Bench, CLAIM, cannot, machine_for},
-    clock::{Calibration, WallClock},
-    measure::{self, Plan, Rate, Trace},
-};
 use irqbed_abi::control::{Behaviour, ListenerSpec};
 use irqbed_machine::{
     accel::{self, AccelRequest, Accelerator},
@@ -17,6 +12,11 @@ use irqbed_machine::{
     progress::Progress,
     qemu::{ClockKind, Machine},
     session::{Session, Setup},
+};
+use irqbed_measure::{
+    bench::{Bench, CLAIM, cannot, machine_for},
+    clock::{Calibration, WallClock},
+    measure::{self, Plan, Rate, Trace},
 };
 use irqbed_results::{mechanism::Pair, units::Unit};
 

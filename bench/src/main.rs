@@ -13,7 +13,6 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use device_model::log;
-use host_harness::{bench::CLAIM, environment, pin::Pin};
 use irqbed_bench::peers::{self, Plan, Report};
 use irqbed_machine::{
     accel::{self, AccelRequest},
@@ -22,6 +21,7 @@ use irqbed_machine::{
     progress::Progress,
     qemu::{ClockKind, Machine},
 };
+use irqbed_measure::{bench::CLAIM, environment, pin::Pin};
 
 /// Measure the event device beside ivshmem-doorbell, edu, cyclictest and KVM
 /// alone, in turns in one guest.

@@ -3,7 +3,6 @@
 
 use std::process::Command;
 
-use host_harness::{environment, pin::Pin};
 use irqbed_bench::peers::{self, Plan, Report, Subject};
 use irqbed_machine::{
     accel::{self, AccelRequest},
@@ -11,6 +10,7 @@ use irqbed_machine::{
     progress::Progress,
     qemu::{ClockKind, Machine},
 };
+use irqbed_measure::{environment, pin::Pin};
 
 #[test]
 fn every_peer_is_measured_in_one_guest() {

@@ -27,14 +27,13 @@ use irqbed_machine::{
     session::{Session, SessionError},
     span::span,
 };
+use irqbed_measure::idle::Processors;
 use irqbed_results::mechanism::{Mechanism, Pair};
 
 pub use document::{Legs, PathDocument, Row};
 pub use functions::{Function, Functions};
 pub use journey::{Journey, JourneyError, Landmarks};
 pub use table::render;
-
-use crate::idle::Processors;
 
 /// Events before the first that is logged: the guest has done each thing by
 /// then.

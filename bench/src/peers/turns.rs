@@ -14,11 +14,6 @@ use device_model::{
     GuestTsc, HostTsc,
     event::{Payload, Vector},
 };
-use host_harness::{
-    bench::Bench,
-    clock::{Calibration, WallClock},
-    pin::{Pin, Pinned},
-};
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec},
     trace::VERDICT_OK,
@@ -28,6 +23,11 @@ use irqbed_machine::{
     progress::Progress,
     qemu::{Beside, Machine},
     session::{Session, Setup},
+};
+use irqbed_measure::{
+    bench::Bench,
+    clock::{Calibration, WallClock},
+    pin::{Pin, Pinned},
 };
 use irqbed_results::{
     mechanism::{self, Mechanism, Pair},

@@ -10,12 +10,11 @@ use clap::{Args, error::ErrorKind, value_parser};
 use super::compare::{Gate, NOTHING};
 use device_model::log;
 use irqbed_machine::{interrupt, progress::Progress, qemu::ClockKind};
-use irqbed_results::{compare::Thresholds, result::JsonTarget};
-
-use crate::{
+use irqbed_measure::{
     ab::{self, Measured, Plan, Side, Sources},
     interleave,
 };
+use irqbed_results::{compare::Thresholds, result::JsonTarget};
 
 /// Boots of each side, where time is measured.
 const ROUNDS: u32 = 24;

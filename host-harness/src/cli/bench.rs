@@ -14,18 +14,17 @@ use irqbed_machine::{
     qemu::{ClockKind, Machine},
     session::Session,
 };
-use irqbed_results::{
-    mechanism::{Context, Mechanism, Pair},
-    result::{Document, JsonTarget},
-    table,
-};
-
-use crate::{
+use irqbed_measure::{
     bench::Bench,
     environment,
     interleave::{Answer, Turns},
     saturate::saturate,
     series::{self, Series},
+};
+use irqbed_results::{
+    mechanism::{Context, Mechanism, Pair},
+    result::{Document, JsonTarget},
+    table,
 };
 
 #[derive(Debug, Args)]

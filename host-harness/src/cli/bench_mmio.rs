@@ -10,13 +10,13 @@ use irqbed_machine::{
     builtin::Builtin,
     progress::Progress,
 };
-use irqbed_results::result::JsonTarget;
-
-use super::options::{MAX_POLL_US, refuse};
-use crate::{
+use irqbed_measure::{
     environment,
     mmio::{Document, MmioError, Plan, Serves, Target, Way},
 };
+use irqbed_results::result::JsonTarget;
+
+use super::options::{MAX_POLL_US, refuse};
 
 /// Most servers: there are 32 places on a bus, and some are taken.
 const MAX_SERVERS: usize = 16;

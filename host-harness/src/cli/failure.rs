@@ -6,9 +6,11 @@ use std::{error::Error, process::ExitCode};
 
 use device_model::log;
 use irqbed_machine::{interrupt, session::SessionError};
+use irqbed_measure::{
+    bench::BenchError, clock::ClockError, measure::MeasureError, series::SeriesError,
+};
 
 use super::BadInput;
-use crate::{bench::BenchError, clock::ClockError, measure::MeasureError, series::SeriesError};
 
 /// Says it, and gives the exit status.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {

@@ -22,15 +22,14 @@ use irqbed_machine::{
     accel::{self, AccelRequest, Accelerator},
     qemu::{ClockKind, Machine},
 };
-use irqbed_results::{
-    mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
-    result::Scheduling,
-};
-
-use crate::{
+use irqbed_measure::{
     bench::{self, Bench},
     measure::{Plan, Rate},
     pin::Pin,
+};
+use irqbed_results::{
+    mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
+    result::Scheduling,
 };
 
 /// Parameters of the driver that follow from options.

@@ -15,15 +15,13 @@ use irqbed_machine::{
     qemu::{ClockKind, Machine},
     session::Setup,
 };
+use irqbed_measure::{bench, environment};
 use irqbed_results::{
     mechanism::{Context, Mechanism, Pair},
     result::JsonTarget,
 };
 
-use crate::{
-    bench, environment,
-    path::{self, Functions, PathDocument, Plan},
-};
+use crate::path::{self, Functions, PathDocument, Plan};
 
 use super::options::{contexts, mechanisms, parameter};
 

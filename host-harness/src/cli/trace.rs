@@ -9,6 +9,7 @@ use clap::Args;
 use device_model::log;
 use irqbed_abi::control::ReplyBy;
 use irqbed_machine::{progress::Progress, session::Setup};
+use irqbed_measure::environment;
 use irqbed_results::{
     mechanism::{Context, Mechanism, Pair},
     result::{Document, JsonTarget},
@@ -17,10 +18,7 @@ use irqbed_results::{
 };
 
 use super::options::{Options, contexts, mechanisms, refuse, replies};
-use crate::{
-    environment,
-    trace::{self, Recording, Slow, perfetto},
-};
+use crate::trace::{self, Recording, Slow, perfetto};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -9,12 +9,11 @@ use super::{
     replay::{Holder, Phase, Replay, Span, State, Window},
 };
 use device_model::GuestTsc;
-use irqbed_results::{mechanism::Context, stages::Stage};
-
-use crate::{
+use irqbed_measure::{
     clock::{Moment, WallClock},
     measure,
 };
+use irqbed_results::{mechanism::Context, stages::Stage};
 
 /// A stage of an event, and what went on in it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,6 +22,11 @@ use std::time::{Duration, Instant};
 
 use irqbed_abi::control::{TraceSummary, TracedCpu};
 use irqbed_machine::{interrupt, progress::Progress, qemu::ClockKind, session::Session};
+use irqbed_measure::{
+    bench::{Bench, BenchError, Recorded, sample},
+    clock::WallClock,
+    measure::{self, Limit, MeasureError, Run},
+};
 use irqbed_results::{
     mechanism::{Context, Driver, Pair, driver},
     result::RunResult,
@@ -33,12 +38,6 @@ use analysis::{Evidence, Leg};
 use ftrace::Ftrace;
 use handlers::Handlers;
 use names::Names;
-
-use crate::{
-    bench::{Bench, BenchError, Recorded, sample},
-    clock::WallClock,
-    measure::{self, Limit, MeasureError, Run},
-};
 
 /// Room for the kernel's trace in all, KiB.
 const ROOM_KIB: u32 = 8 << 10;

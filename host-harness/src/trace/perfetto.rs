@@ -6,6 +6,10 @@
 use std::collections::BTreeMap;
 
 use irqbed_abi::control::{Task, TraceSummary, TracedCpu};
+use irqbed_measure::{
+    clock::{Moment, WallClock},
+    measure,
+};
 use prost::Message;
 
 use super::{
@@ -17,10 +21,6 @@ use super::{
         Data, DebugAnnotation, FtraceCpuStats, FtraceStats, Process, ProcessTree, SystemInfo,
         Thread, Trace, TracePacket, TrackDescriptor, TrackEvent, TrackEventType, Utsname,
     },
-};
-use crate::{
-    clock::{Moment, WallClock},
-    measure,
 };
 
 /// All that is written comes from one writer.

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use irqbed_measure::clock::{Moment, WallClock};
+
 use super::ftrace::{Entry, Softirq, What};
-use crate::clock::{Moment, WallClock};
 
 /// What a processor did.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,6 +9,10 @@ use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Task},
     trace::VERDICT_OK,
 };
+use irqbed_measure::{
+    clock::{Calibration, WallClock},
+    measure::Trace,
+};
 use irqbed_results::{mechanism::Context, units::Nanos};
 
 use super::{
@@ -16,10 +20,6 @@ use super::{
     analysis::{Evidence, legs},
     ftrace::Ftrace,
     names::Names,
-};
-use crate::{
-    clock::{Calibration, WallClock},
-    measure::Trace,
 };
 
 /// A vCPU without work: the timer, then the interrupt of the device.

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use irqbed_measure::clock::Moment;
 use irqbed_results::{stages::Stage, units::Nanos};
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
     names::Names,
     replay::{Holder, Phase, Span, State, Why},
 };
-use crate::clock::Moment;
 
 /// More stretches than this are summed up by what they were.
 const SHOWN: usize = 12;

@@ -3,11 +3,11 @@
 //! nowhere else.
 
 use device_model::GuestTsc;
-use host_harness::{
+use irqbed_machine::qemu::ClockKind;
+use irqbed_measure::{
     clock::{Calibration, WallClock},
     measure::{Plan, Rate, Run},
 };
-use irqbed_machine::qemu::ClockKind;
 
 use crate::support::{Guest, machine, unicast};
 

@@ -4,11 +4,11 @@
 
 use std::{thread, time::Duration};
 
-use host_harness::measure::{Plan, Rate};
 use irqbed_machine::{
     qemu::{ClockKind, Machine},
     session::SessionError,
 };
+use irqbed_measure::measure::{Plan, Rate};
 use irqbed_results::mechanism::{Context, InterruptType, Mechanism, Pair};
 
 use crate::{

@@ -2,12 +2,12 @@
 //! Kernels beside the stock one: what every kernel is asked in few seconds, on
 //! the newest of them. `./just test-matrix` has all tests run on each.
 
-use host_harness::measure::{Plan, Rate};
 use irqbed_abi::control::{Behaviour, ListenerSpec};
 use irqbed_machine::{
     artefacts::{ArtefactError, Artefacts},
     qemu::{ClockKind, Machine},
 };
+use irqbed_measure::measure::{Plan, Rate};
 use irqbed_results::mechanism::{Context, Mechanism};
 
 use crate::{

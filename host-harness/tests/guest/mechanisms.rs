@@ -2,8 +2,8 @@
 //! Every mechanism in every context: what was raised arrives, or is accounted
 //! for, and the kernel has nothing to complain of.
 
-use host_harness::measure::{Plan, Rate};
 use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_measure::measure::{Plan, Rate};
 use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::{

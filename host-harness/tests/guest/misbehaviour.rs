@@ -3,12 +3,12 @@
 //! itself, and every event is accounted for.
 
 use device_model::event::{Payload, Vector};
-use host_harness::measure::{Plan, Rate};
 use irqbed_abi::{
     control::{Behaviour, ListenerReport, ListenerSpec},
     counters::Counters,
 };
 use irqbed_machine::qemu::ClockKind;
+use irqbed_measure::measure::{Plan, Rate};
 use irqbed_results::mechanism::{Context, Mechanism, Pair, most_listeners};
 
 use crate::support::{Guest, machine, signal_listeners};

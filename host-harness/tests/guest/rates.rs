@@ -2,13 +2,13 @@
 //! How events come: at random, at once, several in a message, as fast as can
 //! be; and what runs beside them.
 
-use host_harness::{
+use irqbed_abi::control::{Behaviour, ListenerSpec, Load};
+use irqbed_machine::{progress::Progress, qemu::ClockKind};
+use irqbed_measure::{
     bench::Bench,
     measure::{Plan, Rate},
     saturate::saturate,
 };
-use irqbed_abi::control::{Behaviour, ListenerSpec, Load};
-use irqbed_machine::{progress::Progress, qemu::ClockKind};
 use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::support::{Guest, machine, unicast};

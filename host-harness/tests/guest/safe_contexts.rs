@@ -8,10 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host_harness::{
-    bench::cannot,
-    measure::{Plan, Rate},
-};
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec},
     counters::Counters,
@@ -19,6 +15,10 @@ use irqbed_abi::{
 use irqbed_machine::{
     artefacts::DEBUG_KERNEL,
     qemu::{ClockKind, Machine},
+};
+use irqbed_measure::{
+    bench::cannot,
+    measure::{Plan, Rate},
 };
 use irqbed_results::mechanism::{
     Context, Driver, Mechanism, Pair, batches, driver, most_listeners,

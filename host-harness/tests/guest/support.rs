@@ -3,7 +3,6 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use host_harness::measure::{self, Plan, Rate, Run};
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Reply, Request},
     counters::Counters,
@@ -16,6 +15,7 @@ use irqbed_machine::{
     qemu::{ClockKind, Machine},
     session::{Session, Setup},
 };
+use irqbed_measure::measure::{self, Plan, Rate, Run};
 
 use crate::coverage;
 

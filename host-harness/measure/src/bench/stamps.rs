@@ -33,7 +33,8 @@ pub(super) fn distributions(
 
 /// The stages of one event: nanoseconds, or instructions where there is no
 /// wall clock, and then only between stamps of the guest.
-pub(crate) fn sample(trace: &Trace, wall: Option<&WallClock>) -> Sample {
+#[must_use]
+pub fn sample(trace: &Trace, wall: Option<&WallClock>) -> Sample {
     let within = |from, to| match (from, to, wall) {
         (Some(from), Some(to), Some(wall)) => Some(wall.guest_to_guest(from, to)),
         (Some(from), Some(to), None) => Some(to.0.wrapping_sub(from.0).cast_signed()),

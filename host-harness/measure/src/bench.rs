@@ -39,7 +39,7 @@ pub use faults::refusal;
 pub use machine::{cannot, machine_for};
 use notes::context_of;
 use stamps::distributions;
-pub(crate) use stamps::sample;
+pub use stamps::sample;
 
 /// Results in wall time claim to be this good.
 pub const CLAIM: Nanos = Nanos(1_000);

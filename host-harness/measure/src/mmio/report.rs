@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_page_names_every_field() {
-        const PAGE: &str = include_str!("../../../docs/json.md");
+        const PAGE: &str = include_str!("../../../../docs/json.md");
         let page = PAGE.split("## `bench-mmio`").nth(1).expect("a section");
         let page = page.split("\n## ").next().expect("its text");
         let mut value: Value = serde_json::from_str(&document().to_json()).expect("JSON");
