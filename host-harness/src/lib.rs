@@ -7,8 +7,6 @@
 pub mod cli;
 mod doctor;
 mod faults;
-pub mod path;
 pub mod plugging;
 pub mod scenario;
-pub mod trace;
 pub mod trial;

@@ -16,12 +16,11 @@ use irqbed_machine::{
     session::Setup,
 };
 use irqbed_measure::{bench, environment};
+use irqbed_observe::path::{self, Functions, PathDocument, Plan};
 use irqbed_results::{
     mechanism::{Context, Mechanism, Pair},
     result::JsonTarget,
 };
-
-use crate::path::{self, Functions, PathDocument, Plan};
 
 use super::options::{contexts, mechanisms, parameter};
 

@@ -10,6 +10,7 @@ use device_model::log;
 use irqbed_abi::control::ReplyBy;
 use irqbed_machine::{progress::Progress, session::Setup};
 use irqbed_measure::environment;
+use irqbed_observe::trace::{self, Recording, Slow, perfetto};
 use irqbed_results::{
     mechanism::{Context, Mechanism, Pair},
     result::{Document, JsonTarget},
@@ -18,7 +19,6 @@ use irqbed_results::{
 };
 
 use super::options::{Options, contexts, mechanisms, refuse, replies};
-use crate::trace::{self, Recording, Slow, perfetto};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

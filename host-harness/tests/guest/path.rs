@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use host_harness::path::{self, Function, Functions, Logged, Plan};
 use irqbed_abi::trace::VERDICT_OK;
 use irqbed_machine::{execution_log::ExecutionLog, progress::Progress, qemu::ClockKind};
+use irqbed_observe::path::{self, Function, Functions, Logged, Plan};
 use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::support::{Guest, machine};

@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use host_harness::trace::{
+use irqbed_machine::{progress::Progress, qemu::ClockKind};
+use irqbed_measure::bench::Bench;
+use irqbed_observe::trace::{
     self, Recording, perfetto,
     proto::{Data, FtraceData, Trace, TrackEvent, TrackEventType},
 };
-use irqbed_machine::{progress::Progress, qemu::ClockKind};
-use irqbed_measure::bench::Bench;
 use irqbed_results::{
     mechanism::{Context, Mechanism, Pair},
     units::Nanos,
