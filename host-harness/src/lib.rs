@@ -7,6 +7,3 @@
 pub mod cli;
 mod doctor;
 mod faults;
-pub mod plugging;
-pub mod scenario;
-pub mod trial;

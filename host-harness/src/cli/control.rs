@@ -15,8 +15,7 @@ use device_model::{
     socket::BoundSocket,
 };
 use irqbed_machine::session::Guest;
-
-use crate::plugging::Plugging;
+use irqbed_trial::plugging::Plugging;
 
 /// Listens for `irqbed raise` and `irqbed fault`.
 pub(super) fn listen(socket: &Path, target: Target) -> anyhow::Result<ControlServer> {

@@ -7,12 +7,12 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, value_parser};
 use device_model::Fault;
 use irqbed_machine::{accel::AccelRequest, builtin::Builtin, qemu::Machine};
-
-use super::options::MAX_POLL_US;
-use crate::scenario::{
+use irqbed_trial::scenario::{
     Description, Device, DeviceRequest, GivenFile, GivenModule, MAX_PORTS, MAX_WINDOWS,
     ModuleSource, ScenarioError,
 };
+
+use super::options::MAX_POLL_US;
 
 #[derive(Debug, Args)]
 pub(super) struct GuestArguments {

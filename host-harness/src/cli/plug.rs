@@ -11,12 +11,12 @@ use std::{
 use clap::{ArgGroup, Args, value_parser};
 use device_model::Fault;
 use irqbed_machine::builtin::Interrupts;
-
-use super::{control::socket_or_default, guest::device};
-use crate::{
+use irqbed_trial::{
     plugging::{Request, ask},
     scenario::{Device, DeviceRequest, MAX_PORTS, ScenarioError},
 };
+
+use super::{control::socket_or_default, guest::device};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["device", "socket"])))]

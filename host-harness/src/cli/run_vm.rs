@@ -21,15 +21,15 @@ use irqbed_machine::{
     qemu::{ClockKind, ConsoleTo, Machine},
     session::Setup,
 };
+use irqbed_trial::{
+    scenario::{Description, Scenario, ScenarioError},
+    trial::{DeviceFault, Trial},
+};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{
     control::{attend, check, listen, socket_or_default},
     guest::GuestArguments,
-};
-use crate::{
-    scenario::{Description, Scenario, ScenarioError},
-    trial::{DeviceFault, Trial},
 };
 
 #[derive(Debug, Args)]

@@ -18,14 +18,14 @@ use irqbed_machine::{
     session::SessionError,
 };
 use irqbed_results::result::JsonTarget;
+use irqbed_trial::{
+    scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError, Sleep},
+    trial::{Case, Company, Outcome, Trial, junit},
+};
 
 use super::{
     control::{attend, check, listen},
     guest::GuestArguments,
-};
-use crate::{
-    scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError, Sleep},
-    trial::{Case, Company, Outcome, Trial, junit},
 };
 
 /// The options that a scenario's file has in its place.

@@ -154,7 +154,8 @@ impl DeviceRequest {
     }
 
     /// The device, if it is one of ours.
-    pub(crate) fn builtin(&self) -> Option<Builtin> {
+    #[must_use]
+    pub fn builtin(&self) -> Option<Builtin> {
         match self.device {
             Device::Builtin(device) => Some(device),
             _ => None,

@@ -10,7 +10,7 @@ use irqbed_machine::qemu::Port;
 use super::{DeviceRequest, ScenarioError, Sleep};
 
 /// Most ports of a machine.
-pub(crate) const MAX_PORTS: u32 = 14;
+pub const MAX_PORTS: u32 = 14;
 
 /// What is done when the program says a line.
 #[derive(Debug, Clone, PartialEq)]

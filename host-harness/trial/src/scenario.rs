@@ -33,7 +33,7 @@ pub use device_request::DeviceRequest;
 pub use error::ScenarioError;
 pub use module::{GivenModule, Module, ModuleSource};
 pub use sleep::Sleep;
-pub(crate) use step::MAX_PORTS;
+pub use step::MAX_PORTS;
 pub use step::{Action, Step};
 
 use stock::{Found, Stock, StockModules};
@@ -46,13 +46,13 @@ const KERNEL_MODULES: &str = "/lib/modules";
 /// Most devices of a guest: there are 32 places on a bus, and some are taken.
 pub(crate) const MAX_DEVICES: usize = 16;
 /// Longest that a program may take, seconds.
-pub(crate) const MAX_LIMIT: u64 = 86_400;
+pub const MAX_LIMIT: u64 = 86_400;
 /// What a program may take unless said otherwise, seconds.
-pub(crate) const DEFAULT_LIMIT: u64 = 60;
+pub const DEFAULT_LIMIT: u64 = 60;
 /// Longest that the thread of a device may spin for a message.
 const MAX_POLL: Duration = Duration::from_secs(1);
 /// Most room for the BARs of all ports together, MiB: addresses below 4 GiB are rare.
-pub(crate) const MAX_WINDOWS: u32 = 1024;
+pub const MAX_WINDOWS: u32 = 1024;
 /// Guest memory unless said otherwise, MiB.
 pub(crate) const DEFAULT_MEMORY: u32 = 512;
 

@@ -20,7 +20,8 @@ pub struct DeviceFault {
 
 impl DeviceFault {
     /// Those that are armed.
-    pub(crate) fn all(device: Builtin, port: Option<Port>, faults: &Faults) -> Vec<Self> {
+    #[must_use]
+    pub fn all(device: Builtin, port: Option<Port>, faults: &Faults) -> Vec<Self> {
         let reports = faults.list().into_iter();
         reports
             .map(|did| Self {
