@@ -7,11 +7,9 @@
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode};
-use host_harness::{
-    mechanism::{Context, Mechanism, Pair},
-    qemu::ClockKind,
-};
 use irqbed_bench::{guest::Guests, stamped::Stamped};
+use irqbed_machine::qemu::ClockKind;
+use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 fn main() -> anyhow::Result<()> {
     measure("raise_to_user", ClockKind::Wall)?;

@@ -8,18 +8,18 @@ use std::time::Duration;
 use anyhow::Result;
 use criterion::{Criterion, SamplingMode};
 use device_model::GuestTsc;
-use host_harness::{
-    accel::{self, AccelRequest},
-    artefacts::Artefacts,
-    clock::{Calibration, WallClock},
-    qemu::{ClockKind, Machine},
-    session::{Session, Setup},
-    units::Unit,
-};
 use irqbed_bench::{
     access::{self, MAPPED_READ, MAPPED_WRITE, Place, RAM_READ, TRAPPED_READ, TRAPPED_WRITE},
     stamped::Stamped,
 };
+use irqbed_machine::{
+    accel::{self, AccelRequest},
+    artefacts::Artefacts,
+    qemu::{ClockKind, Machine},
+    session::{Session, Setup},
+};
+use irqbed_measure::clock::{Calibration, WallClock};
+use irqbed_results::units::Unit;
 
 const PLACES: [Place; 5] = [
     TRAPPED_READ,

@@ -3,8 +3,8 @@
 //! driver in between.
 
 use anyhow::{Context, Result};
-use host_harness::session::Session;
 use irqbed_abi::{control::Accesses, pci, regs, trace};
+use irqbed_machine::session::Session;
 
 /// A word that the guest can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

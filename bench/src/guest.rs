@@ -5,19 +5,20 @@
 
 use anyhow::{Context, Result, bail};
 use device_model::GuestTsc;
-use host_harness::{
+use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_machine::{
     accel::{self, AccelRequest, Accelerator},
     artefacts::Artefacts,
-    bench::{Bench, CLAIM, cannot, machine_for},
-    clock::{Calibration, WallClock},
-    measure::{self, Plan, Rate, Trace},
-    mechanism::Pair,
     progress::Progress,
     qemu::{ClockKind, Machine},
     session::{Session, Setup},
-    units::Unit,
 };
-use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_measure::{
+    bench::{Bench, CLAIM, cannot, machine_for},
+    clock::{Calibration, WallClock},
+    measure::{self, Plan, Rate, Trace},
+};
+use irqbed_results::{mechanism::Pair, units::Unit};
 
 /// Events a second, as `irqbed bench` has it.
 const HERTZ: f64 = 1000.0;

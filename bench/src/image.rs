@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use host_harness::{artefacts::Artefacts, session::Session};
+use irqbed_machine::{artefacts::Artefacts, session::Session};
 
 /// The program in the guest.
 const PROGRAM: &str = "irqbed-bench-guest";

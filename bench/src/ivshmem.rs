@@ -15,7 +15,7 @@ use std::{
 };
 
 use device_model::{GuestTsc, HostTsc};
-use host_harness::qemu::Beside;
+use irqbed_machine::qemu::Beside;
 use rustix::{
     event::{EventfdFlags, eventfd},
     fs::{MemfdFlags, ftruncate, memfd_create},

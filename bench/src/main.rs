@@ -13,16 +13,15 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use device_model::log;
-use host_harness::{
+use irqbed_bench::peers::{self, Plan, Report};
+use irqbed_machine::{
     accel::{self, AccelRequest},
     artefacts::Artefacts,
-    bench::CLAIM,
-    environment, interrupt,
-    pin::Pin,
+    interrupt,
     progress::Progress,
     qemu::{ClockKind, Machine},
 };
-use irqbed_bench::peers::{self, Plan, Report};
+use irqbed_measure::{bench::CLAIM, environment, pin::Pin};
 
 /// Measure the event device beside ivshmem-doorbell, edu, cyclictest and KVM
 /// alone, in turns in one guest.

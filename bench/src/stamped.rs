@@ -7,7 +7,7 @@ use criterion::{
     Throughput,
     measurement::{Measurement, ValueFormatter},
 };
-use host_harness::units::Unit;
+use irqbed_results::units::Unit;
 
 /// Sums of stages, in the unit of the guest's clock. Only for
 /// [`criterion::Bencher::iter_custom`]: the host has no clock that counts what

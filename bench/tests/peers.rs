@@ -3,15 +3,14 @@
 
 use std::process::Command;
 
-use host_harness::{
+use irqbed_bench::peers::{self, Plan, Report, Subject};
+use irqbed_machine::{
     accel::{self, AccelRequest},
     artefacts::Artefacts,
-    environment,
-    pin::Pin,
     progress::Progress,
     qemu::{ClockKind, Machine},
 };
-use irqbed_bench::peers::{self, Plan, Report, Subject};
+use irqbed_measure::{environment, pin::Pin};
 
 #[test]
 fn every_peer_is_measured_in_one_guest() {

@@ -26,7 +26,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use host_harness::{
+use irqbed_results::{
     compare::{Comparison, Thresholds, Verdict, compare},
     result::{Document, RunResult},
     stages::Stage,

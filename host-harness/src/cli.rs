@@ -32,12 +32,11 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use device_model::log;
-
-use crate::{
+use irqbed_machine::{
     artefacts::{ArtefactError, Artefacts},
     interrupt,
-    result::JsonTarget,
 };
+use irqbed_results::result::JsonTarget;
 
 /// A QEMU-emulated testbed that measures how long an interrupt takes to reach
 /// a process.

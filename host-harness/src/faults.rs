@@ -8,8 +8,7 @@ use device_model::fault::{
     FaultReport,
     catalogue::{KEYS, Key, Kind, keys_of_each, kinds},
 };
-
-use crate::units::thousands;
+use irqbed_results::units::thousands;
 
 /// A table, a line for each fault; a sentence where there is none.
 #[must_use]
@@ -71,23 +70,12 @@ pub fn about() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{bench::counts, units::times};
 
     fn report(id: u32, fault: &str, opportunities: u64, hits: u64) -> FaultReport {
         let json = serde_json::json!({
             "id": id, "fault": fault, "opportunities": opportunities, "hits": hits
         });
         serde_json::from_value(json).expect("a report")
-    }
-
-    #[test]
-    fn what_happened_is_a_sentence() {
-        let lost = counts(&report(1, "irq-lost:chance=0.1", 2000, 203));
-        assert_eq!(
-            lost.to_string(),
-            "irq-lost:chance=0.1 happened 203 of 2,000 times"
-        );
-        assert_eq!(times(1, 1), "1 of 1 time");
     }
 
     #[test]

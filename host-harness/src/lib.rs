@@ -1,37 +1,89 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The host's side of irqbed: boots a guest with the event device in it,
-//! drives the device, and turns the trace slots that host, driver and agent
-//! have stamped into one latency distribution per stage.
-//!
-//! A [`session::Session`] is a booted guest with a device; [`measure`] runs
-//! events through it; [`result`] is what comes out.
+//! The host's side of irqbed: the program `irqbed` with its commands. Each reads its options,
+//! calls one of the crates that boot, measure, observe and test, and says what came of it.
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-pub mod ab;
-pub mod bench;
 pub mod cli;
-pub mod clock;
-pub mod environment;
-pub mod faults;
-pub mod idle;
-pub mod interleave;
-pub mod measure;
-pub mod mmio;
-pub mod path;
-pub mod pin;
-pub mod plugging;
-pub mod saturate;
-pub mod scenario;
-pub mod series;
-pub mod trace;
-pub mod trial;
+mod doctor;
+mod faults;
 
-// The crates below go by these names.
-pub use irqbed_machine::{
-    accel, agent, artefacts, console, device_process, doctor, execution_log, group, host,
-    initramfs, interrupt, kernel_report, kmod, lines, progress, qemu, qmp, served, session, span,
-};
-pub use irqbed_results::{
-    account, compare, mechanism, ratio, report, result, stages, table, units,
-};
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use serde_json::Value;
+
+    /// The crates of this workspace that each may know.
+    const LAYERS: [(&str, &[&str]); 8] = [
+        // Its own tests, with all its features.
+        ("irqbed-abi", &["irqbed-abi"]),
+        ("device-model", &["irqbed-abi"]),
+        ("irqbed-results", &["irqbed-abi"]),
+        ("irqbed-machine", &["irqbed-abi", "device-model"]),
+        (
+            "irqbed-trial",
+            &[
+                "irqbed-abi",
+                "device-model",
+                "irqbed-results",
+                "irqbed-machine",
+            ],
+        ),
+        (
+            "irqbed-measure",
+            &[
+                "irqbed-abi",
+                "device-model",
+                "irqbed-results",
+                "irqbed-machine",
+            ],
+        ),
+        (
+            "irqbed-observe",
+            &[
+                "irqbed-abi",
+                "device-model",
+                "irqbed-results",
+                "irqbed-machine",
+                "irqbed-measure",
+            ],
+        ),
+        (
+            "irqbed-bench",
+            &[
+                "irqbed-abi",
+                "device-model",
+                "irqbed-results",
+                "irqbed-machine",
+                "irqbed-measure",
+            ],
+        ),
+    ];
+
+    #[test]
+    fn each_crate_knows_only_those_below_it() {
+        let metadata = Command::new(env!("CARGO"))
+            .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+            .args([
+                "--manifest-path",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+            ])
+            .output()
+            .expect("cargo runs");
+        let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("JSON");
+        let packages = metadata["packages"].as_array().expect("a list");
+        for (name, may_know) in LAYERS {
+            let package = packages.iter().find(|package| package["name"] == name);
+            let dependencies = &package.expect(name)["dependencies"];
+            for dependency in dependencies.as_array().expect("a list") {
+                let known = dependency["name"].as_str().expect("a name");
+                let is_ours = !dependency["path"].is_null();
+                assert!(
+                    !is_ours || may_know.contains(&known),
+                    "{name} knows {known}"
+                );
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@
 mod report;
 mod turns;
 
-pub use host_harness::ratio::{Interval, Quantile, Ratio, Rounds};
+pub use irqbed_results::ratio::{Interval, Quantile, Ratio, Rounds};
 pub use report::Report;
 pub use turns::{Measured, Plan, measure};
 

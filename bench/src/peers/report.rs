@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use host_harness::{environment::Environment, units::thousands};
+use irqbed_results::{environment::Environment, units::thousands};
 
 use super::{
     Measured, Plan, Quantile, Ratio, Rounds, Subject,

@@ -14,19 +14,24 @@ use device_model::{
     GuestTsc, HostTsc,
     event::{Payload, Vector},
 };
-use host_harness::{
-    bench::Bench,
-    clock::{Calibration, WallClock},
+use irqbed_abi::{
+    control::{Behaviour, ListenerSpec},
+    trace::VERDICT_OK,
+};
+use irqbed_machine::{
     interrupt,
-    mechanism::{self, Mechanism, Pair},
-    pin::{Pin, Pinned, Placement},
     progress::Progress,
     qemu::{Beside, Machine},
     session::{Session, Setup},
 };
-use irqbed_abi::{
-    control::{Behaviour, ListenerSpec},
-    trace::VERDICT_OK,
+use irqbed_measure::{
+    bench::Bench,
+    clock::{Calibration, WallClock},
+    pin::{Pin, Pinned},
+};
+use irqbed_results::{
+    mechanism::{self, Mechanism, Pair},
+    placement::Placement,
 };
 
 use super::{Rounds, Subject};

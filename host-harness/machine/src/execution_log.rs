@@ -115,7 +115,7 @@ impl ExecutionLog {
 ///
 /// # Errors
 /// [`LogError::Garbled`] for a record of no known kind, or a part of one.
-pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, LogError> {
+fn parse(bytes: &[u8]) -> Result<Vec<Entry>, LogError> {
     let records = bytes.chunks(RECORD_SIZE as usize).enumerate();
     records
         .map(|(number, record)| entry(record).ok_or(LogError::Garbled(number)))

@@ -7,9 +7,9 @@
 pub mod accel;
 pub mod agent;
 pub mod artefacts;
+pub mod builtin;
 pub mod console;
 pub mod device_process;
-pub mod doctor;
 pub mod execution_log;
 pub mod group;
 pub mod host;

@@ -9,15 +9,12 @@ use clap::{Args, error::ErrorKind, value_parser};
 
 use super::compare::{Gate, NOTHING};
 use device_model::log;
-
-use crate::{
+use irqbed_machine::{interrupt, progress::Progress, qemu::ClockKind};
+use irqbed_measure::{
     ab::{self, Measured, Plan, Side, Sources},
-    compare::Thresholds,
-    interleave, interrupt,
-    progress::Progress,
-    qemu::ClockKind,
-    result::JsonTarget,
+    interleave,
 };
+use irqbed_results::{compare::Thresholds, result::JsonTarget};
 
 /// Boots of each side, where time is measured.
 const ROUNDS: u32 = 24;

@@ -9,18 +9,21 @@ use irqbed_abi::control::ReplyBy;
 
 use super::options::{Options, contexts, mechanisms, refuse, replies};
 use device_model::log;
-
-use crate::{
+use irqbed_machine::{
+    progress::Progress,
+    qemu::{ClockKind, Machine},
+    session::Session,
+};
+use irqbed_measure::{
     bench::Bench,
     environment,
     interleave::{Answer, Turns},
-    mechanism::{Context, Mechanism, Pair},
-    progress::Progress,
-    qemu::{ClockKind, Machine},
-    result::{Document, JsonTarget},
     saturate::saturate,
     series::{self, Series},
-    session::Session,
+};
+use irqbed_results::{
+    mechanism::{Context, Mechanism, Pair},
+    result::{Document, JsonTarget},
     table,
 };
 

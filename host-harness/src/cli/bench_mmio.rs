@@ -5,16 +5,18 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, builder::PossibleValuesParser, builder::TypedValueParser, value_parser};
-
-use super::options::{MAX_POLL_US, refuse};
-use crate::{
+use irqbed_machine::{
     accel::{self, AccelRequest},
+    builtin::Builtin,
+    progress::Progress,
+};
+use irqbed_measure::{
     environment,
     mmio::{Document, MmioError, Plan, Serves, Target, Way},
-    progress::Progress,
-    result::JsonTarget,
-    scenario::Builtin,
 };
+use irqbed_results::result::JsonTarget;
+
+use super::options::{MAX_POLL_US, refuse};
 
 /// Most servers: there are 32 places on a bus, and some are taken.
 const MAX_SERVERS: usize = 16;

@@ -8,8 +8,7 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
 use device_model::log;
-
-use crate::{
+use irqbed_results::{
     compare::{Comparison, Thresholds, compare, format},
     result::{Document, ReadError},
 };

@@ -14,8 +14,8 @@ use device_model::{
     control::{ClientError, ControlClient, ControlServer, Target},
     socket::BoundSocket,
 };
-
-use crate::{plugging::Plugging, session::Guest};
+use irqbed_machine::session::Guest;
+use irqbed_trial::plugging::Plugging;
 
 /// Listens for `irqbed raise` and `irqbed fault`.
 pub(super) fn listen(socket: &Path, target: Target) -> anyhow::Result<ControlServer> {

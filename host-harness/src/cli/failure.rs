@@ -5,12 +5,12 @@
 use std::{error::Error, process::ExitCode};
 
 use device_model::log;
+use irqbed_machine::{interrupt, session::SessionError};
+use irqbed_measure::{
+    bench::BenchError, clock::ClockError, measure::MeasureError, series::SeriesError,
+};
 
 use super::BadInput;
-use crate::{
-    bench::BenchError, clock::ClockError, interrupt, measure::MeasureError, series::SeriesError,
-    session::SessionError,
-};
 
 /// Says it, and gives the exit status.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {

@@ -6,16 +6,13 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, value_parser};
 use device_model::Fault;
+use irqbed_machine::{accel::AccelRequest, builtin::Builtin, qemu::Machine};
+use irqbed_trial::scenario::{
+    Description, Device, DeviceRequest, GivenFile, GivenModule, MAX_PORTS, MAX_WINDOWS,
+    ModuleSource, ScenarioError,
+};
 
 use super::options::MAX_POLL_US;
-use crate::{
-    accel::AccelRequest,
-    qemu::Machine,
-    scenario::{
-        Builtin, Description, Device, DeviceRequest, GivenFile, GivenModule, MAX_PORTS,
-        MAX_WINDOWS, ModuleSource, ScenarioError,
-    },
-};
 
 #[derive(Debug, Args)]
 pub(super) struct GuestArguments {

@@ -18,14 +18,17 @@ use irqbed_abi::{
     pci::VECTORS,
     ring::MAX_PAYLOAD,
 };
-
-use crate::{
+use irqbed_machine::{
     accel::{self, AccelRequest, Accelerator},
+    qemu::{ClockKind, Machine},
+};
+use irqbed_measure::{
     bench::{self, Bench},
     measure::{Plan, Rate},
-    mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
     pin::Pin,
-    qemu::{ClockKind, Machine},
+};
+use irqbed_results::{
+    mechanism::{Context, InterruptType, Mechanism, Pair, batches, takes},
     result::Scheduling,
 };
 

@@ -7,17 +7,19 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum, value_parser};
 use irqbed_abi::ring::MAX_PAYLOAD;
-
-use crate::{
+use irqbed_machine::{
     accel::{self, AccelRequest},
     artefacts::Artefacts,
-    bench, environment,
-    mechanism::{Context, Mechanism, Pair},
-    path::{self, ExecutionLog, Functions, PathDocument, Plan},
+    execution_log::ExecutionLog,
     progress::Progress,
     qemu::{ClockKind, Machine},
-    result::JsonTarget,
     session::Setup,
+};
+use irqbed_measure::{bench, environment};
+use irqbed_observe::path::{self, Functions, PathDocument, Plan};
+use irqbed_results::{
+    mechanism::{Context, Mechanism, Pair},
+    result::JsonTarget,
 };
 
 use super::options::{contexts, mechanisms, parameter};

@@ -10,12 +10,13 @@ use std::{
 
 use clap::{ArgGroup, Args, value_parser};
 use device_model::Fault;
+use irqbed_machine::builtin::Interrupts;
+use irqbed_trial::{
+    plugging::{Request, ask},
+    scenario::{Device, DeviceRequest, MAX_PORTS, ScenarioError},
+};
 
 use super::{control::socket_or_default, guest::device};
-use crate::{
-    plugging::{Request, ask},
-    scenario::{Device, DeviceRequest, Interrupts, MAX_PORTS, ScenarioError},
-};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["device", "socket"])))]

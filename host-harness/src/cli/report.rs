@@ -6,8 +6,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use device_model::log;
-
-use crate::{
+use irqbed_results::{
     report::{MOST, Source, render},
     result::{Document, JsonTarget},
 };

@@ -14,19 +14,22 @@ use std::{
 use anyhow::ensure;
 use clap::Args;
 use device_model::log;
+use irqbed_machine::{
+    accel::{self, Accelerator},
+    artefacts::Artefacts,
+    builtin::Builtin,
+    qemu::{ClockKind, ConsoleTo, Machine},
+    session::Setup,
+};
+use irqbed_trial::{
+    scenario::{Description, Scenario, ScenarioError},
+    trial::{DeviceFault, Trial},
+};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{
     control::{attend, check, listen, socket_or_default},
     guest::GuestArguments,
-};
-use crate::{
-    accel::{self, Accelerator},
-    artefacts::Artefacts,
-    qemu::{ClockKind, ConsoleTo, Machine},
-    scenario::{Builtin, Description, Scenario, ScenarioError},
-    session::Setup,
-    trial::{DeviceFault, Trial},
 };
 
 #[derive(Debug, Args)]

@@ -12,18 +12,20 @@ use std::{
 use clap::{Args, value_parser};
 use device_model::log;
 use irqbed_abi::control::Stream;
+use irqbed_machine::{
+    accel::{self, Accelerator},
+    qemu::ConsoleTo,
+    session::SessionError,
+};
+use irqbed_results::result::JsonTarget;
+use irqbed_trial::{
+    scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError, Sleep},
+    trial::{Case, Company, Outcome, Trial, junit},
+};
 
 use super::{
     control::{attend, check, listen},
     guest::GuestArguments,
-};
-use crate::{
-    accel::{self, Accelerator},
-    qemu::ConsoleTo,
-    result::JsonTarget,
-    scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError, Sleep},
-    session::SessionError,
-    trial::{Case, Company, Outcome, Trial, junit},
 };
 
 /// The options that a scenario's file has in its place.

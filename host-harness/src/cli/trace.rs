@@ -8,18 +8,17 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use device_model::log;
 use irqbed_abi::control::ReplyBy;
-
-use super::options::{Options, contexts, mechanisms, refuse, replies};
-use crate::{
-    environment,
+use irqbed_machine::{progress::Progress, session::Setup};
+use irqbed_measure::environment;
+use irqbed_observe::trace::{self, Recording, Slow, perfetto};
+use irqbed_results::{
     mechanism::{Context, Mechanism, Pair},
-    progress::Progress,
     result::{Document, JsonTarget},
-    session::Setup,
     table,
-    trace::{self, Recording, Slow, perfetto},
     units::{Nanos, thousands},
 };
+
+use super::options::{Options, contexts, mechanisms, refuse, replies};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -4,7 +4,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use host_harness::accel::probe_kvm;
+use irqbed_machine::accel::probe_kvm;
 use rustix::process::{Signal, kill_process};
 
 use crate::{

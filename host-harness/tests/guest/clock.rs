@@ -3,10 +3,10 @@
 //! nowhere else.
 
 use device_model::GuestTsc;
-use host_harness::{
+use irqbed_machine::qemu::ClockKind;
+use irqbed_measure::{
     clock::{Calibration, WallClock},
     measure::{Plan, Rate, Run},
-    qemu::ClockKind,
 };
 
 use crate::support::{Guest, kernel_checks, machine, sh, unicast};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use host_harness::session::Session;
+use irqbed_machine::session::Session;
 
 /// Has the programs of the guest keep their counters in a file.
 pub const PARAMETER: &str = "LLVM_PROFILE_FILE=/counters%c%1m.profraw";

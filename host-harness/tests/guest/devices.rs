@@ -14,7 +14,7 @@ use device_model::{
     PciDevice, PowerManagement, PowerState, ResetKind, SharedMemory, Slot, VendorCapability,
     edu::EduDevice, slot::ServedSlot,
 };
-use host_harness::{
+use irqbed_machine::{
     qemu::{Beside, ClockKind, Connections},
     session::Guest,
 };

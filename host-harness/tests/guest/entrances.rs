@@ -3,11 +3,9 @@
 //! (`guest-agent/src/probe`).
 
 use device_model::event::{Payload, Vector};
-use host_harness::{
-    mechanism::{Context, Mechanism, Pair},
-    qemu::{ClockKind, Machine},
-};
 use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_machine::qemu::{ClockKind, Machine};
+use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::support::{Guest, machine, sh};
 

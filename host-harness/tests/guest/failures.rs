@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What can go wrong with a guest, and that each says so.
 
-use host_harness::session::SessionError;
+use irqbed_machine::session::SessionError;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Guest, machine, unicast};
-use host_harness::qemu::ClockKind;
+use irqbed_machine::qemu::ClockKind;
 
 #[test]
 fn a_unit_works_or_is_named_with_its_owner() {

@@ -10,10 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host_harness::{
-    mechanism::Context,
-    qemu::{ClockKind, Machine},
-};
+use irqbed_machine::qemu::{ClockKind, Machine};
+use irqbed_results::mechanism::Context;
 
 use crate::{
     load::under_load,

@@ -2,7 +2,6 @@
 //! The generic netlink family: who may ask it for what, and what becomes of its
 //! subscribers.
 
-use host_harness::qemu::ClockKind;
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Request},
     genetlink::{
@@ -10,6 +9,7 @@ use irqbed_abi::{
         CMD_EVENT, CMD_GET_COUNTERS, CMD_REPLY, CMD_SUBSCRIBE, CMD_UNSUBSCRIBE,
     },
 };
+use irqbed_machine::qemu::ClockKind;
 
 use crate::{
     family::{

@@ -8,11 +8,11 @@ use device_model::{
     edu::EduDevice,
     event::{EventDevice, Payload, RaiseError, Vector},
 };
-use host_harness::{
-    mechanism::{Context, InterruptType, Mechanism, Pair},
+use irqbed_machine::{
     qemu::{ClockKind, Machine, Port},
     session::{PlugError, SessionError},
 };
+use irqbed_results::mechanism::{Context, InterruptType, Mechanism, Pair};
 use serde_json::json;
 
 use crate::{

@@ -4,12 +4,12 @@
 
 use std::{thread, time::Duration};
 
-use host_harness::{
-    measure::{Plan, Rate},
-    mechanism::{Context, InterruptType, Mechanism, Pair},
+use irqbed_machine::{
     qemu::{ClockKind, Machine},
     session::SessionError,
 };
+use irqbed_measure::measure::{Plan, Rate};
+use irqbed_results::mechanism::{Context, InterruptType, Mechanism, Pair};
 
 use crate::{
     load::under_load,

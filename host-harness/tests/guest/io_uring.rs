@@ -2,11 +2,9 @@
 //! What is special about the mechanisms with io_uring: the kernel chooses the
 //! buffers, there are only so many of them, and the request may end.
 
-use host_harness::{
-    mechanism::{Context, Mechanism},
-    qemu::ClockKind,
-};
 use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_machine::qemu::ClockKind;
+use irqbed_results::mechanism::{Context, Mechanism};
 
 use crate::{
     mechanisms::{load, roomy},

@@ -2,13 +2,13 @@
 //! Kernels beside the stock one: what every kernel is asked in few seconds, on
 //! the newest of them. `./just test-matrix` has all tests run on each.
 
-use host_harness::{
+use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_machine::{
     artefacts::{ArtefactError, Artefacts},
-    measure::{Plan, Rate},
-    mechanism::{Context, Mechanism},
     qemu::{ClockKind, Machine},
 };
-use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_measure::measure::{Plan, Rate};
+use irqbed_results::mechanism::{Context, Mechanism};
 
 use crate::{
     mechanisms::load,

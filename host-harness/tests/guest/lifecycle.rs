@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use host_harness::measure::{Plan, Rate};
+use irqbed_measure::measure::{Plan, Rate};
 
 use crate::{
     load::under_load,

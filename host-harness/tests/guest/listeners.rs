@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Listeners: several, dying, asleep, rude.
 
-use host_harness::measure::{Plan, Rate};
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism},
     netlink::{MSG_EVENT, MSG_SUBSCRIBE},
 };
+use irqbed_measure::measure::{Plan, Rate};
 
 use crate::support::{Guest, error_of, message, send, unicast};
 

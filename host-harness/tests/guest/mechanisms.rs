@@ -2,17 +2,15 @@
 //! Every mechanism in every context: what was raised arrives, or is accounted
 //! for, and the kernel has nothing to complain of.
 
-use host_harness::{
-    measure::{Plan, Rate},
-    mechanism::{Context, Mechanism, Pair},
-};
 use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_measure::measure::{Plan, Rate};
+use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::{
     load::under_load,
     support::{Guest, machine, skip},
 };
-use host_harness::qemu::ClockKind;
+use irqbed_machine::qemu::ClockKind;
 
 const PAYLOADS: [u32; 3] = [0, 64, 4096];
 const EVENTS: u64 = 1000;

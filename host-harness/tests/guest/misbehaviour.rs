@@ -3,21 +3,19 @@
 //! itself, and every event is accounted for.
 
 use device_model::event::{Payload, Vector};
-use host_harness::{
-    measure::{Plan, Rate},
-    mechanism::{Context, Mechanism, Pair, most_listeners},
-    qemu::ClockKind,
-};
 use irqbed_abi::{
     control::{Behaviour, ListenerReport, ListenerSpec},
     counters::Counters,
 };
+use irqbed_machine::qemu::ClockKind;
+use irqbed_measure::measure::{Plan, Rate};
+use irqbed_results::mechanism::{Context, Mechanism, Pair, most_listeners};
 
 use crate::support::{Guest, machine, sh, signal_listeners};
 
 /// Every mechanism in a guest of its own driver, with `vcpus` processors.
 fn with_each(vcpus: u32, mut test: impl FnMut(&mut Guest, Mechanism)) {
-    let machine = host_harness::qemu::Machine {
+    let machine = irqbed_machine::qemu::Machine {
         vcpus,
         ..machine(ClockKind::Wall)
     };

@@ -4,13 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use host_harness::{
-    mechanism::{Context, Mechanism, Pair},
-    path::{self, ExecutionLog, Function, Functions, Logged, Plan},
-    progress::Progress,
-    qemu::ClockKind,
-};
 use irqbed_abi::trace::VERDICT_OK;
+use irqbed_machine::{execution_log::ExecutionLog, progress::Progress, qemu::ClockKind};
+use irqbed_observe::path::{self, Function, Functions, Logged, Plan};
+use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::support::{Guest, machine};
 

@@ -2,19 +2,18 @@
 //! How events come: at random, at once, several in a message, as fast as can
 //! be; and what runs beside them.
 
-use host_harness::{
+use irqbed_abi::control::{Behaviour, ListenerSpec, Load};
+use irqbed_machine::{progress::Progress, qemu::ClockKind};
+use irqbed_measure::{
     bench::Bench,
     measure::{Plan, Rate},
-    mechanism::{Context, Mechanism, Pair},
-    progress::Progress,
-    qemu::ClockKind,
     saturate::saturate,
 };
-use irqbed_abi::control::{Behaviour, ListenerSpec, Load};
+use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::support::{Guest, machine, unicast};
 
-fn bench(guest: &mut Guest, change: impl FnOnce(&mut Bench)) -> host_harness::result::RunResult {
+fn bench(guest: &mut Guest, change: impl FnOnce(&mut Bench)) -> irqbed_results::result::RunResult {
     let pair = Pair {
         mechanism: Mechanism::Netlink,
         context: Context::Hardirq,

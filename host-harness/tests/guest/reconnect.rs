@@ -8,7 +8,7 @@ use device_model::{
     Bar, BarIndex, DeviceSpec, Disconnect, Identity, Options, PciDevice, Registers, ResetKind,
     Server, ServerEnd, ServerHandle, registers,
 };
-use host_harness::{
+use irqbed_machine::{
     qemu::{ClockKind, Connections},
     session::Guest,
 };

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The other direction: each event is replied to, and the device sees it.
 
-use host_harness::{
-    measure::Run,
-    mechanism::{Context, Mechanism, Pair},
-    qemu::{ClockKind, Machine},
-};
 use irqbed_abi::control::{Behaviour, ListenerSpec, ReplyBy};
+use irqbed_machine::qemu::{ClockKind, Machine};
+use irqbed_measure::measure::Run;
+use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::support::{Guest, machine, unicast};
 

@@ -8,16 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host_harness::{
-    artefacts::DEBUG_KERNEL,
-    bench::cannot,
-    measure::{Plan, Rate},
-    mechanism::{Context, Driver, Mechanism, Pair, batches, driver, most_listeners},
-    qemu::{ClockKind, Machine},
-};
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec},
     counters::Counters,
+};
+use irqbed_machine::{
+    artefacts::DEBUG_KERNEL,
+    qemu::{ClockKind, Machine},
+};
+use irqbed_measure::{
+    bench::cannot,
+    measure::{Plan, Rate},
+};
+use irqbed_results::mechanism::{
+    Context, Driver, Mechanism, Pair, batches, driver, most_listeners,
 };
 
 use crate::{

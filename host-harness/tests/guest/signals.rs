@@ -7,8 +7,8 @@ use std::{
 };
 
 use device_model::event::{Payload, Vector};
-use host_harness::qemu::ClockKind;
 use irqbed_abi::control::{Behaviour, ListenerReport, ListenerSpec, Mechanism};
+use irqbed_machine::qemu::ClockKind;
 
 use crate::support::{Guest, machine, signal_listeners};
 

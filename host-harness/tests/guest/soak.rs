@@ -11,14 +11,16 @@ use std::{
 };
 
 use fastrand::Rng;
-use host_harness::{
-    bench::Bench,
-    measure::{Plan, Rate},
-    mechanism::{self, Context, InterruptType, Mechanism, Pair},
+use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
+use irqbed_machine::{
     progress::Progress,
     qemu::{ClockKind, Machine},
 };
-use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
+use irqbed_measure::{
+    bench::Bench,
+    measure::{Plan, Rate},
+};
+use irqbed_results::mechanism::{self, Context, InterruptType, Mechanism, Pair};
 
 use crate::{
     account,

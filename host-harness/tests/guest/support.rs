@@ -3,19 +3,19 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use host_harness::{
-    accel::{AccelRequest, choose},
-    artefacts::Artefacts,
-    measure::{self, Plan, Rate, Run},
-    path::ExecutionLog,
-    progress::Progress,
-    qemu::{ClockKind, Machine},
-    session::{Session, Setup},
-};
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Reply, Request},
     counters::Counters,
 };
+use irqbed_machine::{
+    accel::{AccelRequest, choose},
+    artefacts::Artefacts,
+    execution_log::ExecutionLog,
+    progress::Progress,
+    qemu::{ClockKind, Machine},
+    session::{Session, Setup},
+};
+use irqbed_measure::measure::{self, Plan, Rate, Run};
 
 use crate::coverage;
 

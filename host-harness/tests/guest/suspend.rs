@@ -4,12 +4,12 @@
 use std::{thread, time::Duration};
 
 use device_model::event::EventDevice;
-use host_harness::{
-    mechanism::{InterruptType, Mechanism},
+use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
+use irqbed_machine::{
     qemu::{ClockKind, Machine, Port},
     session::SessionError,
 };
-use irqbed_abi::control::{Behaviour, PmTest, SleepState, Suspend};
+use irqbed_results::mechanism::{InterruptType, Mechanism};
 
 use crate::{
     account,

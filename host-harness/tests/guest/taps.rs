@@ -3,11 +3,9 @@
 //! kernel copies its own protocols to a tap in a way that a hard interrupt may
 //! not.
 
-use host_harness::{
-    mechanism::{Context, Mechanism, Pair},
-    qemu::ClockKind,
-};
 use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_machine::qemu::ClockKind;
+use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::support::{Guest, machine};
 

@@ -4,15 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use host_harness::{
-    bench::Bench,
+use irqbed_machine::{progress::Progress, qemu::ClockKind};
+use irqbed_measure::bench::Bench;
+use irqbed_observe::trace::{
+    self, Recording, perfetto,
+    proto::{Data, FtraceData, Trace, TrackEvent, TrackEventType},
+};
+use irqbed_results::{
     mechanism::{Context, Mechanism, Pair},
-    progress::Progress,
-    qemu::ClockKind,
-    trace::{
-        self, Recording, perfetto,
-        proto::{Data, FtraceData, Trace, TrackEvent, TrackEventType},
-    },
     units::Nanos,
 };
 use prost::Message;

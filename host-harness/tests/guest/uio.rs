@@ -5,11 +5,9 @@
 use std::time::Duration;
 
 use device_model::event::{Payload, Vector};
-use host_harness::{
-    mechanism::{Context, Mechanism},
-    qemu::ClockKind,
-};
 use irqbed_abi::control::{Behaviour, ListenerSpec};
+use irqbed_machine::qemu::ClockKind;
+use irqbed_results::mechanism::{Context, Mechanism};
 
 use crate::{
     mechanisms::load,

@@ -6,11 +6,9 @@
 use std::{thread, time::Duration};
 
 use device_model::event::{DeviceCounters, Payload, Vector};
-use host_harness::{
-    measure::{Plan, Rate},
-    qemu::{ClockKind, Machine},
-};
 use irqbed_abi::control::{Behaviour, ListenerSpec, Mechanism};
+use irqbed_machine::qemu::{ClockKind, Machine};
+use irqbed_measure::measure::{Plan, Rate};
 
 use crate::support::{Guest, machine, unicast};
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use device_model::event::{Payload, Vector};
-use host_harness::qemu::{ClockKind, Machine};
 use irqbed_abi::control::Mechanism;
+use irqbed_machine::qemu::{ClockKind, Machine};
 
 use super::trial::Trial;
 use crate::{

@@ -5,11 +5,11 @@
 use std::{fs, path::Path, process::Command};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use host_harness::{
+use irqbed_abi::control::Mechanism;
+use irqbed_machine::{
     qemu::{ClockKind, Machine},
     session::Session,
 };
-use irqbed_abi::control::Mechanism;
 
 use super::{assert_no_event_is_lost, trial::Trial};
 use crate::support::{Guest, machine, sh};

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A [`Scenario`] tried: its guest booted with its devices, and visited by a person, or
+//! [run](Trial::run) to a verdict.
+
+mod checks;
+mod devices;
+mod evidence;
+mod fault;
+mod junit;
+mod leaks;
+mod log;
+mod outcome;
+mod output;
+mod program;
+mod run;
+mod steps;
+mod symbols;
+
+use std::{
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use device_model::control::Target;
+use irqbed_abi::control::Request;
+use irqbed_machine::{
+    accel::Accelerator,
+    agent::AgentError,
+    initramfs,
+    qemu::{ClockKind, Connections, ConsoleTo, Machine},
+    session::{Guest, SessionError},
+};
+
+pub use evidence::Evidence;
+pub use fault::DeviceFault;
+pub use junit::{Case, junit};
+pub use outcome::{Failure, Outcome, Unbound, Unhandled};
+pub use output::Output;
+pub use program::Company;
+
+use devices::Devices;
+
+use crate::scenario::{FOLDER, Module, Scenario};
+
+/// How long a module may take to load. The agent's own limit is shorter, and so is the one
+/// behind which the kernel reports a processor that does not come back.
+const LOAD_LIMIT: Duration = Duration::from_secs(40);
+/// The kernel's own limits, and its log on the console: what it says last is
+/// all there is of a guest that died. They come behind our `nowatchdog` and
+/// `quiet` (Documentation/admin-guide/kernel-parameters.txt, `sysctl.*=`).
+const WATCHFUL: [&str; 4] = [
+    "sysctl.kernel.watchdog=1",
+    "sysctl.kernel.hung_task_timeout_secs=10",
+    "sysctl.kernel.printk=7",
+    // A guest that does not come back from its sleep says where it was.
+    "no_console_suspend",
+];
+
+/// A guest with the devices, modules and files of a scenario.
+#[derive(Debug)]
+pub struct Trial {
+    // QEMU goes before the devices it is connected to.
+    guest: Guest,
+    devices: Devices,
+    started: Instant,
+}
+
+impl Trial {
+    /// Boots the guest. Its modules are not loaded yet.
+    ///
+    /// # Errors
+    /// [`SessionError`]; nothing is left running.
+    pub fn boot(
+        scenario: &Scenario,
+        accelerator: Accelerator,
+        console: ConsoleTo,
+    ) -> Result<Self, SessionError> {
+        let started = Instant::now();
+        let own = match console {
+            ConsoleTo::Kept => WATCHFUL.map(str::to_owned).to_vec(),
+            // The harness, and nobody else, says what happens in the guest.
+            ConsoleTo::Terminal => vec!["irqbed.mode=control".to_owned()],
+        };
+        let machine = Machine {
+            vcpus: scenario.vcpus,
+            memory_mib: scenario.memory_mib,
+            iommu: scenario.iommu,
+            ports: scenario.ports,
+            port_window_mib: scenario.port_window_mib,
+            suspends_to_ram: scenario.suspends_to_ram,
+            kernel_parameters: [own, scenario.kernel_parameters.clone()].concat(),
+            poll: scenario.poll,
+            ..Machine::new(accelerator, ClockKind::Wall)
+        };
+        let (mut devices, sockets) = Devices::serve(scenario, machine.options())?;
+        let connections = Connections {
+            console,
+            devices: sockets,
+            initramfs: Some(initramfs::with_files(&scenario.initramfs, &scenario.files)?),
+            ..Connections::default()
+        };
+        let guest = Guest::boot(&scenario.artefacts, &machine, connections)
+            .map_err(|error| devices.cause(error))?;
+        Ok(Self {
+            guest,
+            devices,
+            started,
+        })
+    }
+
+    /// What a control socket asks: the event device, else the first one of ours.
+    #[must_use]
+    pub fn target(&self) -> Option<&Target> {
+        self.devices.target()
+    }
+
+    /// The faults that are armed at the devices that were there from the start, and
+    /// what each did.
+    #[must_use]
+    pub fn faults(&self) -> Vec<DeviceFault> {
+        self.devices.faults()
+    }
+
+    /// The guest.
+    pub fn guest(&mut self) -> &mut Guest {
+        &mut self.guest
+    }
+
+    /// Loads a module.
+    ///
+    /// # Errors
+    /// [`AgentError::Failed`] with the kernel's words when it does not load.
+    pub fn load(&mut self, module: &Module) -> Result<(), SessionError> {
+        let request = Request::InsertModule {
+            path: module.path.clone(),
+            parameters: module.parameters.clone(),
+        };
+        let waiting_for = format!("the start of {}", module.name);
+        self.guest.send(&request)?;
+        let alive = |guest: &mut Guest| guest.alive();
+        let answer = self.guest.answer_watching(LOAD_LIMIT, &waiting_for, alive);
+        answer.map(drop)
+    }
+
+    /// Loads the modules, gives the person at the terminal a shell, and waits for
+    /// the end of the guest. What fails is said there: a person whose driver does
+    /// not load needs the shell most. `attend` is called every now and then.
+    ///
+    /// # Errors
+    /// [`SessionError`] when the guest does not end well.
+    pub fn visit(
+        &mut self,
+        scenario: &Scenario,
+        attend: &mut dyn FnMut(&mut Guest),
+    ) -> Result<ExitStatus, SessionError> {
+        let mut words = String::from("\n");
+        for module in &scenario.modules {
+            let name = &module.name;
+            match self.load(module) {
+                Ok(()) => words += &format!("irqbed: {name} is loaded\n"),
+                Err(SessionError::Agent(AgentError::Failed(why))) => {
+                    words += &format!("irqbed: {why}\n");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        words += &format!(
+            "irqbed: your files are in {FOLDER}; `dmesg` shows the kernel's log, `exit` ends the guest.\n"
+        );
+        const SAY: &str = "printf '%s\\n' \"$1\" >/dev/console";
+        self.guest.run(&["sh", "-c", SAY, "sh", &words])?;
+        self.guest.ask(Request::Shell)?;
+        let Self { guest, devices, .. } = self;
+        guest.wait_attending(|guest| {
+            attend(guest);
+            devices.check(guest)
+        })
+    }
+}

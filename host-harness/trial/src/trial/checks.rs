@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is checked when a program has ended, beside what the kernel reports by itself:
+//! interrupts that nobody handled, devices that no driver took, warnings of the devices.
+
+use device_model::Recorder;
+use irqbed_abi::control::{Inspection, InterruptLine, Reply, Request};
+use irqbed_machine::{
+    kernel_report::Finding,
+    kmod::fits,
+    session::{SessionError, unexpected},
+};
+
+use super::{DeviceFault, Failure, Outcome, Trial, Unbound, Unhandled};
+use crate::scenario::Scenario;
+
+/// Interrupts by a line that may be nobody's.
+const STRAY: u64 = 9;
+
+impl Trial {
+    /// What drivers have done with interrupts and devices so far.
+    pub(super) fn inspect(&mut self) -> Result<Inspection, SessionError> {
+        match self.guest.ask(Request::Inspect)? {
+            Reply::Inspected(inspection) => Ok(inspection),
+            answer => Err(unexpected(
+                "the state of interrupts and devices".to_owned(),
+                &answer,
+            )),
+        }
+    }
+}
+
+/// The interrupts that nobody handled, beside those of `before`.
+pub(super) fn unhandled(before: &Inspection, after: &Inspection) -> Vec<Unhandled> {
+    let is_same = |line: &InterruptLine, other: &InterruptLine| {
+        line.irq == other.irq && line.actions == other.actions
+    };
+    let new = after.interrupts.iter().filter_map(|line| {
+        let mut known = before.interrupts.iter();
+        let known = known.find(|known| is_same(known, line));
+        let known = known.map_or(0, |known| known.unhandled);
+        // A line may fire once more while its end is on its way; one that no handler takes
+        // fires until the kernel switches it off. A message comes once.
+        let stray = if line.chip.contains("MSI") { 0 } else { STRAY };
+        (line.unhandled > known.saturating_add(stray)).then(|| Unhandled(line.clone()))
+    });
+    new.collect()
+}
+
+/// The devices that a module of the scenario is for and no driver took. Those of which a
+/// probe failed are named already.
+pub(super) fn unbound(
+    scenario: &Scenario,
+    inspection: &Inspection,
+    failed: &[Finding],
+) -> Vec<Unbound> {
+    let unbound = inspection
+        .functions
+        .iter()
+        .filter(|function| !function.was_bound);
+    let unnamed = unbound.filter(|function| {
+        let mut lines = failed.iter().map(|finding| &finding.line);
+        !lines.any(|line| line.contains(&function.place))
+    });
+    let claimed = unnamed.filter_map(|function| {
+        let mut modules = scenario.modules.iter();
+        let is_for = |alias: &String| fits(alias, &function.modalias);
+        let module = modules.find(|module| module.aliases.iter().any(is_for))?;
+        Some(Unbound {
+            place: function.place.clone(),
+            module: module.name.clone(),
+        })
+    });
+    claimed.collect()
+}
+
+/// Adds what the devices warned of, and interrupts that nobody handled. Where a fault that was
+/// asked for has happened, it may be the cause, and so they are notes.
+pub(super) fn add_warnings(
+    scenario: &Scenario,
+    recorders: &[(String, Recorder)],
+    unhandled: Vec<Unhandled>,
+    outcome: &mut Outcome,
+) {
+    let has_happened = |fault: &DeviceFault| fault.counts.hits > 0;
+    let faulty = outcome.faults.iter().any(has_happened);
+    let warnings = recorders.iter().flat_map(|(device, recorder)| {
+        let warnings = recorder.warnings().into_iter();
+        warnings.map(|warning| Failure::Warning {
+            device: device.clone(),
+            warning: warning.to_string(),
+        })
+    });
+    let failures = warnings.chain(unhandled.into_iter().map(Failure::Unhandled));
+    for failure in failures {
+        let text = failure.to_string();
+        if scenario
+            .allowed
+            .iter()
+            .any(|allowed| text.contains(allowed))
+        {
+            continue;
+        }
+        if faulty {
+            outcome.notes.push(format!("beside the faults: {text}"));
+        } else {
+            outcome.failures.push(failure);
+        }
+    }
+}
