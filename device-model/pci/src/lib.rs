@@ -3,7 +3,7 @@
 //!
 //! A device is a type that implements [`PciDevice`]: it describes itself by a
 //! [`DeviceSpec`], answers accesses to its BARs, whose [`registers!`] it
-//! declares by name, and is handed a [`Bus`] to act on its own: [`Irq`](irq::Irq)s to
+//! declares by name, and is handed a [`Bus`] to act on its own: [`Irq`]s to
 //! interrupt, [`Dma`] to reach the guest's memory, [`Timers`](timer::Timers) to be called
 //! back. [`serve`] puts it behind a connected socket, [`Server::bind`] behind
 //! a path, [`Slot`] several functions behind a path each.
