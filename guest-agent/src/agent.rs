@@ -140,7 +140,7 @@ impl Agent {
             }
             Request::Inspect => Ok(Reply::Inspected(self.inspector.inspect())),
             Request::KernelMessages => self.kernel_messages(),
-            Request::Shell => shell::open(self).map(|()| Reply::Done),
+            Request::Shell => self.open_shell().map(|()| Reply::Done),
             Request::Disturb { load } => self.disturbance.set(children, load).map(|()| Reply::Done),
             Request::KernelLog => Ok(Reply::KernelLog {
                 lines: self.log.warnings().to_vec(),
@@ -161,9 +161,9 @@ impl Agent {
         self.listeners.start(&mut self.children, spec)
     }
 
-    /// Starts a program with whose end the guest ends.
-    pub fn run_until_end_of(&mut self, command: &mut Command) -> Result<()> {
-        let (pid, _child) = self.children.spawn(command)?;
+    /// Starts a shell on the console. The guest ends with it.
+    pub fn open_shell(&mut self) -> Result<()> {
+        let (pid, _child) = self.children.spawn(&mut shell::command())?;
         self.line
             .end_with(self.children.watch(pid).context("cannot watch it")?);
         Ok(())

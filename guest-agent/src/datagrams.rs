@@ -14,7 +14,7 @@ use rustix::{
 use crate::{
     events::Sink,
     netlink::{NLMSG_ERROR, Socket, drops, request},
-    receivers::Receiver,
+    receivers::receiver::Receiver,
     tsc::{self, GuestTsc},
     wire::{self, Malformed},
 };

@@ -14,9 +14,9 @@ use irqbed_abi::{
 };
 
 use crate::{
-    init::say,
+    console::say,
     instrument::Instrument,
-    repliers::Replier,
+    repliers::replier::Replier,
     stats::{Figure, Stats},
     tsc::GuestTsc,
 };

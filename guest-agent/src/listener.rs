@@ -10,7 +10,7 @@ use irqbed_abi::control::{Behaviour, ListenerSpec, Reply};
 use rustix::mm::{MlockAllFlags, mlockall};
 
 use crate::{
-    events::Sink, init::say, instrument::Instrument, receivers, repliers, scheduling, signal,
+    console::say, events::Sink, instrument::Instrument, receivers, repliers, scheduling, signal,
     stats::Stats,
 };
 
@@ -31,7 +31,7 @@ pub fn main(spec: Option<String>) -> Result<()> {
 struct Listener {
     behaviour: Behaviour,
     sink: Sink,
-    receiver: Box<dyn receivers::Receiver>,
+    receiver: Box<dyn receivers::receiver::Receiver>,
 }
 
 fn start(spec: &str) -> Result<Listener> {

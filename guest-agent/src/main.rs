@@ -14,6 +14,7 @@ mod agent;
 mod calibrate;
 mod capture;
 mod children;
+mod console;
 mod control;
 mod datagrams;
 mod events;
@@ -25,6 +26,7 @@ mod init;
 mod insert;
 mod inspect;
 mod instrument;
+mod interactive;
 mod kmsg;
 mod listener;
 mod listeners;
@@ -73,7 +75,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            init::say(&format!("irqbed-agent: {error:#}"));
+            console::say(&format!("irqbed-agent: {error:#}"));
             ExitCode::FAILURE
         }
     }

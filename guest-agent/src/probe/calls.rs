@@ -19,7 +19,10 @@ use irqbed_abi::{
 };
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use super::{memory, name, outcome};
+use super::{
+    memory,
+    outcome::{name, outcome},
+};
 use crate::{instrument::DEVICE, mapping::Mapping};
 
 const PAGE: u64 = QUEUE_PAGE as u64;

@@ -19,7 +19,7 @@ use zerocopy::IntoBytes;
 
 use super::{
     memory::{self, Memory},
-    name, outcome,
+    outcome::{name, outcome},
 };
 use crate::instrument::DEVICE;
 

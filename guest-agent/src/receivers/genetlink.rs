@@ -5,7 +5,7 @@
 use anyhow::Result;
 use irqbed_abi::control::{ListenerSpec, Mechanism};
 
-use super::Kind;
+use super::receiver::Kind;
 use crate::{
     datagrams::{Datagrams, Protocol},
     genetlink::{Family, PROTOCOL, subscribe, unsubscribe},

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use irqbed_abi::control::Mechanism;
 
-use super::{Kind, Receiver};
+use super::receiver::{Kind, Receiver};
 use crate::{
     events::Sink,
     queue::{Queue, buffer, take},

@@ -9,7 +9,7 @@ use irqbed_abi::{
 };
 use zerocopy::IntoBytes;
 
-use super::Kind;
+use super::receiver::Kind;
 use crate::{
     datagrams::{Datagrams, Protocol},
     events::Sink,

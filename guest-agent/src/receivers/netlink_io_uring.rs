@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 use irqbed_abi::control::Mechanism;
 use rustix::{io::Errno, net::RecvFlags};
 
-use super::{Kind, Receiver, netlink::subscribe};
+use super::{
+    netlink::subscribe,
+    receiver::{Kind, Receiver},
+};
 use crate::{
     datagrams::{DATAGRAM, Datagrams},
     events::Sink,

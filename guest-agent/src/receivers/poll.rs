@@ -10,7 +10,7 @@ use rustix::{
     io::{Errno, read},
 };
 
-use super::{Kind, Receiver};
+use super::receiver::{Kind, Receiver};
 use crate::{
     events::Sink,
     queue::{Queue, buffer, take},

@@ -5,7 +5,7 @@ use anyhow::Result;
 use irqbed_abi::control::Mechanism;
 use rustix::io::read;
 
-use super::{Kind, Receiver};
+use super::receiver::{Kind, Receiver};
 use crate::{
     events::Sink,
     queue::{Queue, buffer, take},

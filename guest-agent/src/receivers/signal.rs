@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use irqbed_abi::control::Mechanism;
 use rustix::io::Errno;
 
-use super::{Kind, Receiver};
+use super::receiver::{Kind, Receiver};
 use crate::{
     events::Sink,
     queue::{Queue, Ring},

@@ -15,7 +15,7 @@ use irqbed_abi::{
 };
 use rustix::io::{Errno, read, write};
 
-use super::{Kind, Receiver};
+use super::receiver::{Kind, Receiver};
 use crate::{
     events::Sink,
     queue::{Ring, ring_size},

@@ -6,7 +6,7 @@
 use anyhow::{Result, ensure};
 use irqbed_abi::control::{Behaviour, Mechanism};
 
-use super::{Kind, Receiver};
+use super::receiver::{Kind, Receiver};
 use crate::{events::Sink, vfio::Device};
 
 /// The device itself.

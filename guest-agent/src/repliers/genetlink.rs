@@ -4,7 +4,10 @@
 use anyhow::Result;
 use irqbed_abi::{control::ReplyBy, netlink::EventMessage};
 
-use super::{Kind, Replier, netlink::Requests};
+use super::{
+    netlink::Requests,
+    replier::{Kind, Replier},
+};
 use crate::{
     genetlink::{Family, PROTOCOL, Reply},
     instrument::Slot,

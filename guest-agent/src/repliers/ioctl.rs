@@ -16,7 +16,7 @@ use rustix::{
     ioctl::{NoArg, Setter, ioctl},
 };
 
-use super::{Kind, Replier, device, request};
+use super::replier::{Kind, Replier, device, request};
 use crate::{instrument::Slot, tsc};
 
 /// An ioctl.

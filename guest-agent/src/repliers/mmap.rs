@@ -12,7 +12,7 @@ use irqbed_abi::{
     reply::{DOORBELL, DOORBELL_MMAP_OFFSET},
 };
 
-use super::{Kind, Replier, device};
+use super::replier::{Kind, Replier, device};
 use crate::{
     instrument::{DEVICE, Slot},
     mapping::Mapping,

@@ -11,7 +11,7 @@ use neli::consts::nl::NlmF;
 use rustix::net::{SendFlags, send};
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
-use super::{Kind, Replier};
+use super::replier::{Kind, Replier, request};
 use crate::{
     instrument::Slot,
     netlink::{self, Socket, unit},
@@ -36,7 +36,7 @@ impl Netlink {
 
 impl Replier for Netlink {
     fn reply(&mut self, event: &EventMessage, slot: Slot<'_>) -> bool {
-        self.0.send(&super::request(event), slot)
+        self.0.send(&request(event), slot)
     }
 }
 

@@ -7,7 +7,7 @@ use irqbed_abi::{control::ReplyBy, netlink::EventMessage};
 use rustix::io::write;
 use zerocopy::IntoBytes;
 
-use super::{Kind, Replier, device, request};
+use super::replier::{Kind, Replier, device, request};
 use crate::{instrument::Slot, tsc};
 
 /// `write`.
