@@ -115,7 +115,7 @@ impl Agent {
                 raw::send(children, to, &bytes, unprivileged)
             }
             Request::ReplyByIoctl { request } => {
-                repliers::ioctl::as_it_is(request).map(|errno| Reply::Returned { errno })
+                repliers::ioctl::send_raw(request).map(|errno| Reply::Returned { errno })
             }
             Request::TimeAccesses(accesses) => {
                 access::time(&accesses).map(|cycles| Reply::Accessed { cycles })

@@ -14,7 +14,8 @@ use rustix::{
 use crate::{
     events::Sink,
     netlink::{NLMSG_ERROR, Socket, drops, request},
-    receivers::receiver::Receiver,
+    receivers::receiver::{Receiver, until_last},
+    signal::Action,
     tsc::{self, GuestTsc},
     wire::{self, Malformed},
 };
@@ -34,7 +35,7 @@ pub struct Protocol {
     /// Reads the body of an event.
     pub read: ReadEvent,
     /// Message type and body of the request for no more events.
-    pub goodbye: (u16, Vec<u8>),
+    pub unsubscribe: (u16, Vec<u8>),
 }
 
 /// A socket that events come to.
@@ -42,7 +43,6 @@ pub struct Datagrams {
     socket: Socket,
     port_id: u32,
     protocol: Protocol,
-    buffer: Vec<u8>,
 }
 
 impl Datagrams {
@@ -56,7 +56,6 @@ impl Datagrams {
             port_id: socket.port_id()?,
             socket,
             protocol,
-            buffer: vec![0; DATAGRAM],
         })
     }
 
@@ -80,7 +79,7 @@ impl Datagrams {
         &self.socket
     }
 
-    /// Takes every event of a datagram; true when it was the driver's goodbye.
+    /// Takes every event of a datagram; true when it was the driver's acknowledgement of the end.
     #[inline(always)]
     pub fn take(&self, sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
         take(&self.protocol, sink, user, datagram)
@@ -90,52 +89,56 @@ impl Datagrams {
     pub fn join(&self, group: u32) -> Result<()> {
         self.socket.join(group)
     }
-}
-
-impl Receiver for Datagrams {
-    fn port_id(&self) -> u32 {
-        self.port_id
-    }
-
-    fn drops(&self) -> Option<u64> {
-        drops(self.protocol.number, self.port_id)
-    }
 
     /// The driver's answer wakes the receiver: it comes through the same
     /// queue, behind the last event.
-    fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
+    fn quit(&self) -> Result<Action> {
         let socket = fcntl_dupfd_cloexec(&self.socket, 0)?;
-        let (kind, body) = &self.protocol.goodbye;
-        let goodbye = request(*kind, NlmF::REQUEST | NlmF::ACK, u32::MAX, body)?;
+        let (kind, body) = &self.protocol.unsubscribe;
+        let request = request(*kind, NlmF::REQUEST | NlmF::ACK, u32::MAX, body)?;
         Ok(Box::new(move || {
             // PID 1 repeats the signal while we are there.
-            let _ = send(&socket, &goodbye, SendFlags::DONTWAIT);
+            let _ = send(&socket, &request, SendFlags::DONTWAIT);
         }))
     }
 
-    /// The measured loop. It calls `recv` by itself: `NlSocket::recv` asks the
-    /// kernel for the sender's address too, which costs a copy in the kernel
-    /// on the very path that is measured. `rustix` makes the system call in
-    /// line, so that nothing but the fence is between its return and the stamp.
-    fn run(&mut self, sink: &mut Sink) -> Result<()> {
-        let socket = self.socket.as_fd();
-        loop {
-            let received = recv(socket, &mut *self.buffer, RecvFlags::TRUNC);
-            let user = tsc::now();
-            match received {
-                Ok((count, length)) => {
-                    // A datagram cut short is never an event.
-                    let datagram = self.buffer.get(..count).filter(|_| count == length);
-                    if self.take(sink, user, datagram.unwrap_or_default()) {
-                        return Ok(());
+    /// A receiver from the socket.
+    pub fn receiver(
+        self,
+        mut run: impl FnMut(&Self, &mut Sink) -> Result<()> + 'static,
+    ) -> Result<Receiver> {
+        let (protocol, port_id) = (self.protocol.number, self.port_id);
+        Ok(Receiver {
+            port_id,
+            quit: self.quit()?,
+            drops: Box::new(move || drops(protocol, port_id)),
+            run: Box::new(move |sink| run(&self, sink)),
+        })
+    }
+
+    /// One that calls `recv` by itself: `NlSocket::recv` asks the kernel for the
+    /// sender's address too, which costs a copy in the kernel on the very path
+    /// that is measured. `rustix` makes the system call in line, so that nothing
+    /// but the fence is between its return and the stamp.
+    pub fn receive(self) -> Result<Receiver> {
+        let mut buffer = vec![0; DATAGRAM];
+        self.receiver(move |datagrams, sink| {
+            until_last(sink, |sink| {
+                let received = recv(&datagrams.socket, &mut *buffer, RecvFlags::TRUNC);
+                let user = tsc::now();
+                match received {
+                    Ok((count, length)) => {
+                        // A datagram cut short is never an event.
+                        let datagram = buffer.get(..count).filter(|_| count == length);
+                        return Ok(datagrams.take(sink, user, datagram.unwrap_or_default()));
                     }
+                    Err(Errno::NOBUFS) => sink.overrun(),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error).context("cannot receive events"),
                 }
-                Err(Errno::NOBUFS) => sink.overrun(),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error).context("cannot receive events"),
-            }
-            sink.woken();
-        }
+                Ok(false)
+            })
+        })
     }
 }
 
@@ -177,7 +180,7 @@ mod tests {
         number: 31,
         event: MSG_EVENT,
         read: wire::event,
-        goodbye: (0, Vec::new()),
+        unsubscribe: (0, Vec::new()),
     };
 
     fn sink() -> (Sink, Stats) {

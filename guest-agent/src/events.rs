@@ -28,7 +28,7 @@ const SHOWN: usize = 60;
 pub struct Sink {
     checks: Checks,
     instrument: Option<Instrument>,
-    replier: Option<Box<dyn Replier>>,
+    replier: Option<Replier>,
     stamps: bool,
     /// Events received up to the last wake-up.
     seen: u64,
@@ -66,7 +66,7 @@ impl Sink {
     }
 
     /// Has each event replied to from now on.
-    pub fn reply_by(&mut self, replier: Box<dyn Replier>) {
+    pub fn reply_by(&mut self, replier: Replier) {
         self.replier = Some(replier);
     }
 
@@ -89,7 +89,7 @@ impl Sink {
             }
             if let Some(replier) = &mut self.replier {
                 self.checks.stats.count(Figure::Replies);
-                if !replier.reply(event, slot) {
+                if !replier(event, slot) {
                     self.checks.stats.count(Figure::RepliesUnsent);
                 }
             }

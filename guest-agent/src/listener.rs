@@ -10,7 +10,14 @@ use irqbed_abi::control::{Behaviour, ListenerSpec, Reply};
 use rustix::mm::{MlockAllFlags, mlockall};
 
 use crate::{
-    console::say, events::Sink, instrument::Instrument, receivers, repliers, scheduling, signal,
+    console::say,
+    events::Sink,
+    instrument::Instrument,
+    receivers::{
+        self,
+        receiver::{Drops, Receiver, Run},
+    },
+    repliers, scheduling, signal,
     stats::Stats,
 };
 
@@ -31,7 +38,8 @@ pub fn main(spec: Option<String>) -> Result<()> {
 struct Listener {
     behaviour: Behaviour,
     sink: Sink,
-    receiver: Box<dyn receivers::receiver::Receiver>,
+    drops: Drops,
+    run: Run,
 }
 
 fn start(spec: &str) -> Result<Listener> {
@@ -63,30 +71,36 @@ fn start(spec: &str) -> Result<Listener> {
     if spec.behaviour == Behaviour::Judge {
         sink.stamp_nothing();
     }
-    let receiver = receivers::open(&spec, &mut sink)?;
-    sink.set_port_id(receiver.port_id());
-    signal::on_terminate(receiver.quit()?)?;
+    let Receiver {
+        port_id,
+        quit,
+        drops,
+        run,
+    } = receivers::open(&spec, &mut sink)?;
+    sink.set_port_id(port_id);
+    signal::on_terminate(quit)?;
     tell(&Reply::Listening {
         listener: 0,
-        port_id: receiver.port_id(),
+        port_id,
     })?;
     Ok(Listener {
         behaviour: spec.behaviour,
         sink,
-        receiver,
+        drops,
+        run,
     })
 }
 
 impl Listener {
     fn run(mut self) -> Result<()> {
         let result = if self.behaviour == Behaviour::Stall {
-            // Returns when the handler of SIGTERM has said goodbye.
+            // Returns when the handler of SIGTERM has asked for no more events.
             rustix::event::pause();
             Ok(())
         } else {
-            self.receiver.run(&mut self.sink)
+            (self.run)(&mut self.sink)
         };
-        if let Some(drops) = self.receiver.drops() {
+        if let Some(drops) = (self.drops)() {
             self.sink.set_drops(drops);
         }
         result

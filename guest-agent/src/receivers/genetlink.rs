@@ -17,9 +17,9 @@ use crate::{
 pub const UNICAST: Kind = Kind {
     mechanism: Mechanism::Genetlink,
     open: |spec, sink| {
-        let (mut receiver, family) = open(spec)?;
-        receiver.subscribe(family.id, &subscribe(spec.vectors)?, sink)?;
-        Ok(Box::new(receiver))
+        let (mut datagrams, family) = open(spec)?;
+        datagrams.subscribe(family.id, &subscribe(spec.vectors)?, sink)?;
+        datagrams.receive()
     },
 };
 
@@ -27,9 +27,9 @@ pub const UNICAST: Kind = Kind {
 pub const MULTICAST: Kind = Kind {
     mechanism: Mechanism::GenetlinkMulticast,
     open: |spec, _| {
-        let (receiver, family) = open(spec)?;
-        receiver.join(family.events)?;
-        Ok(Box::new(receiver))
+        let (datagrams, family) = open(spec)?;
+        datagrams.join(family.events)?;
+        datagrams.receive()
     },
 };
 
@@ -40,7 +40,7 @@ fn open(spec: &ListenerSpec) -> Result<(Datagrams, Family)> {
         number: PROTOCOL,
         event: family.id,
         read: wire::genl_event,
-        goodbye: (family.id, unsubscribe()?),
+        unsubscribe: (family.id, unsubscribe()?),
     };
     Ok((Datagrams::new(socket, protocol, spec)?, family))
 }

@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The ways in which an event can reach a process: one file each, all in one
-//! table. A receiver asks the driver for events, waits for them, stamps the
+//! The ways in which an event can reach a process, all in one table; those that
+//! differ in little are in one file. A receiver asks the driver for events, waits for them, stamps the
 //! moment it has one and hands it to the [`Sink`]; it knows nothing of slots,
 //! checks and counts.
 
-mod eventfd;
+mod chardev;
 mod genetlink;
 mod io_uring;
-mod ioctl;
-mod mmap_poll;
+mod mapped;
 mod netlink;
-mod netlink_io_uring;
-mod poll;
-mod read;
 pub mod receiver;
-mod signal;
 mod uio;
 mod vfio;
 
@@ -30,21 +25,21 @@ const RECEIVERS: &[Kind] = &[
     netlink::BROADCAST,
     genetlink::UNICAST,
     genetlink::MULTICAST,
-    read::READ,
-    poll::POLL,
-    ioctl::IOCTL,
-    signal::SIGIO,
-    signal::QUEUED,
-    eventfd::EVENTFD,
+    chardev::READ,
+    chardev::POLL,
+    chardev::IOCTL,
+    mapped::SIGIO,
+    mapped::QUEUED,
+    mapped::EVENTFD,
     uio::UIO,
-    io_uring::IO_URING,
-    netlink_io_uring::NETLINK_IO_URING,
+    io_uring::READ,
+    io_uring::NETLINK,
     vfio::VFIO,
-    mmap_poll::MMAP_POLL,
+    mapped::MMAP_POLL,
 ];
 
 /// Makes the receiver that a listener asks for.
-pub fn open(spec: &ListenerSpec, sink: &mut Sink) -> Result<Box<dyn Receiver>> {
+pub fn open(spec: &ListenerSpec, sink: &mut Sink) -> Result<Receiver> {
     let kind = RECEIVERS
         .iter()
         .find(|kind| kind.mechanism == spec.mechanism)

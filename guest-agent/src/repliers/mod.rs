@@ -26,7 +26,7 @@ const REPLIERS: &[Kind] = &[
 ];
 
 /// Makes the replier that a listener asks for.
-pub fn open(way: ReplyBy) -> Result<Box<dyn Replier>> {
+pub fn open(way: ReplyBy) -> Result<Replier> {
     let kind = REPLIERS
         .iter()
         .find(|kind| kind.way == way)

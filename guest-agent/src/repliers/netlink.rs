@@ -2,16 +2,12 @@
 //! Replies by a request to the driver's netlink socket.
 
 use anyhow::{Context, Result};
-use irqbed_abi::{
-    control::ReplyBy,
-    netlink::{EventMessage, MSG_REPLY},
-    reply::ReplyRequest,
-};
+use irqbed_abi::{control::ReplyBy, netlink::MSG_REPLY, reply::ReplyRequest};
 use neli::consts::nl::NlmF;
 use rustix::net::{SendFlags, send};
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
-use super::replier::{Kind, Replier, request};
+use super::replier::{Kind, request};
 use crate::{
     instrument::Slot,
     netlink::{self, Socket, unit},
@@ -21,24 +17,14 @@ use crate::{
 /// A request, no acknowledgement asked.
 pub const NETLINK: Kind = Kind {
     way: ReplyBy::Netlink,
-    open: || Ok(Box::new(Netlink::open()?)),
-};
-
-struct Netlink(Requests);
-
-impl Netlink {
-    fn open() -> Result<Self> {
+    open: || {
         let blank = ReplyRequest::new_zeroed();
-        let socket = Socket::open(unit()?)?;
-        Ok(Self(Requests::new(socket, MSG_REPLY, &blank)?))
-    }
-}
-
-impl Replier for Netlink {
-    fn reply(&mut self, event: &EventMessage, slot: Slot<'_>) -> bool {
-        self.0.send(&request(event), slot)
-    }
-}
+        let mut requests = Requests::new(Socket::open(unit()?)?, MSG_REPLY, &blank)?;
+        Ok(Box::new(move |event, slot| {
+            requests.send(&request(event), slot)
+        }))
+    },
+};
 
 /// Requests of one kind, by a socket of their own: where events come by one, an
 /// error of the driver would be taken for its goodbye.

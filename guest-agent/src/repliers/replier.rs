@@ -8,19 +8,16 @@ use irqbed_abi::{control::ReplyBy, netlink::EventMessage, reply::ReplyRequest};
 
 use crate::instrument::{DEVICE, Slot};
 
-/// Replies to events.
-pub trait Replier {
-    /// Replies to an event. False when the reply came to nobody who could have
-    /// counted it.
-    fn reply(&mut self, event: &EventMessage, slot: Slot<'_>) -> bool;
-}
+/// Replies to an event. False when the reply came to nobody who could have
+/// counted it.
+pub type Replier = Box<dyn FnMut(&EventMessage, Slot<'_>) -> bool>;
 
 /// One way to reply.
 pub struct Kind {
     /// Its name.
     pub way: ReplyBy,
     /// Makes a replier that is ready.
-    pub open: fn() -> Result<Box<dyn Replier>>,
+    pub open: fn() -> Result<Replier>,
 }
 
 /// The reply to an event as the driver takes it.

@@ -26,7 +26,7 @@ use super::{
     dma::Area,
     ring::{ENTRIES, PAYLOAD_AREA, Ring, SIZE, Taken},
 };
-use crate::{events::Sink, instrument::Instrument, mapping::Mapping};
+use crate::{events::Sink, instrument::Instrument, mapping::Mapping, signal::Action};
 
 /// The command register of the configuration space, and in it the bit that
 /// lets the device write to memory.
@@ -155,7 +155,7 @@ impl Device {
 
     /// Makes [`Device::wait`] say that it was the last time; for a signal
     /// handler.
-    pub fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
+    pub fn quit(&self) -> Result<Action> {
         let signal = self.signal.try_clone()?;
         let stopped = Arc::clone(&self.stopped);
         Ok(Box::new(move || {
