@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use irqbed_abi::control::Accesses;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
-use crate::{mapping::Mapping, ports::Port, tsc::now};
+use crate::{io_ports::Port, mapping::Mapping, tsc::now};
 
 const DEVICES: &str = "/sys/bus/pci/devices";
 /// Length of what is mapped, bytes.

@@ -13,16 +13,17 @@ use crate::{
     children::{Children, PATH},
     control::{Incoming, Line},
     ftrace::{self, Ftrace},
-    insert,
+    insmod,
     inspect::Inspector,
     instrument::Instrument,
     kmsg::Kmsg,
     listeners::Listeners,
     load::Disturbance,
     module, netlink, program,
-    raw::{self, Destination},
-    repliers, shell, suspend, symbols, vfio,
-    watch::{self, Caller},
+    raw_netlink::{self, Destination},
+    repliers, shell,
+    supervise::{self, Caller},
+    suspend, symbols, vfio,
 };
 
 /// What PID 1 knows.
@@ -112,7 +113,7 @@ impl Agent {
                 unprivileged,
             } => {
                 let to = Destination::new(protocol, group)?;
-                raw::send(children, to, &bytes, unprivileged)
+                raw_netlink::send(children, to, &bytes, unprivileged)
             }
             Request::ReplyByIoctl { request } => {
                 repliers::ioctl::send_raw(request).map(|errno| Reply::Returned { errno })
@@ -133,10 +134,10 @@ impl Agent {
             }
             Request::InsertModule { path, parameters } => {
                 let inspector = &mut self.inspector;
-                insert::insert(children, inspector, &path, &parameters).map(|()| Reply::Done)
+                insmod::insert(children, inspector, &path, &parameters).map(|()| Reply::Done)
             }
             Request::RemoveModule { name } => {
-                insert::remove(children, &mut self.inspector, &name).map(|()| Reply::Done)
+                insmod::remove(children, &mut self.inspector, &name).map(|()| Reply::Done)
             }
             Request::Inspect => Ok(Reply::Inspected(self.inspector.inspect())),
             Request::KernelMessages => self.kernel_messages(),
@@ -186,8 +187,8 @@ impl Agent {
             inspector,
             ..
         } = self;
-        let ending = watch::run(children, inspector, &mut command, limit, &mut harness)?;
-        watch::kill_all();
+        let ending = supervise::run(children, inspector, &mut command, limit, &mut harness)?;
+        supervise::kill_all();
         Ok(Reply::Ended(ending))
     }
 

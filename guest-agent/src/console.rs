@@ -12,7 +12,7 @@ pub fn console() -> io::Result<File> {
 }
 
 /// Writes a line on the console in one piece, or where standard error goes.
-pub fn say(line: &str) {
+pub fn print_line(line: &str) {
     let line = format!("{line}\n");
     // Nothing is left to do where even this fails.
     let _ = io::stderr().write_all(line.as_bytes());

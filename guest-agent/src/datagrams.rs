@@ -12,12 +12,12 @@ use rustix::{
 };
 
 use crate::{
-    events::Sink,
     netlink::{NLMSG_ERROR, Socket, drops, request},
+    nlmsg::{self, Malformed},
     receivers::receiver::{Receiver, until_last},
     signal::Action,
+    sink::Sink,
     tsc::{self, GuestTsc},
-    wire::{self, Malformed},
 };
 
 /// Room for a datagram, bytes: several events of the longest payload.
@@ -69,7 +69,7 @@ impl Datagrams {
             })
             .context("cannot subscribe")?;
         for (user, datagram) in early {
-            self.take(sink, user, &datagram);
+            self.deliver(sink, user, &datagram);
         }
         Ok(())
     }
@@ -81,8 +81,8 @@ impl Datagrams {
 
     /// Takes every event of a datagram; true when it was the driver's acknowledgement of the end.
     #[inline(always)]
-    pub fn take(&self, sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
-        take(&self.protocol, sink, user, datagram)
+    pub fn deliver(&self, sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
+        deliver(&self.protocol, sink, user, datagram)
     }
 
     /// Joins a multicast group.
@@ -92,7 +92,7 @@ impl Datagrams {
 
     /// The driver's answer wakes the receiver: it comes through the same
     /// queue, behind the last event.
-    fn quit(&self) -> Result<Action> {
+    fn stop(&self) -> Result<Action> {
         let socket = fcntl_dupfd_cloexec(&self.socket, 0)?;
         let (kind, body) = &self.protocol.unsubscribe;
         let request = request(*kind, NlmF::REQUEST | NlmF::ACK, u32::MAX, body)?;
@@ -110,7 +110,7 @@ impl Datagrams {
         let (protocol, port_id) = (self.protocol.number, self.port_id);
         Ok(Receiver {
             port_id,
-            quit: self.quit()?,
+            stop: self.stop()?,
             drops: Box::new(move || drops(protocol, port_id)),
             run: Box::new(move |sink| run(&self, sink)),
         })
@@ -130,9 +130,9 @@ impl Datagrams {
                     Ok((count, length)) => {
                         // A datagram cut short is never an event.
                         let datagram = buffer.get(..count).filter(|_| count == length);
-                        return Ok(datagrams.take(sink, user, datagram.unwrap_or_default()));
+                        return Ok(datagrams.deliver(sink, user, datagram.unwrap_or_default()));
                     }
-                    Err(Errno::NOBUFS) => sink.overrun(),
+                    Err(Errno::NOBUFS) => sink.count_overrun(),
                     Err(Errno::INTR) => {}
                     Err(error) => return Err(error).context("cannot receive events"),
                 }
@@ -143,20 +143,20 @@ impl Datagrams {
 }
 
 #[inline(always)]
-fn take(protocol: &Protocol, sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
+fn deliver(protocol: &Protocol, sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
     let mut rest = datagram;
     loop {
-        let Ok((header, body, next)) = wire::split(rest) else {
-            sink.malformed();
+        let Ok((header, body, next)) = nlmsg::split(rest) else {
+            sink.count_malformed();
             return false;
         };
         match header.kind {
             kind if kind == protocol.event => match (protocol.read)(body) {
-                Ok((event, payload)) => sink.event(user, &event, payload),
-                Err(Malformed) => sink.malformed(),
+                Ok((event, payload)) => sink.deliver(user, &event, payload),
+                Err(Malformed) => sink.count_malformed(),
             },
             NLMSG_ERROR => return true,
-            _ => sink.malformed(),
+            _ => sink.count_malformed(),
         }
         if next.is_empty() {
             return false;
@@ -172,14 +172,14 @@ mod tests {
 
     use super::*;
     use crate::{
+        nlmsg::tests::{event_message, genl_body, message},
         stats::{Figure, Stats},
-        wire::tests::{event_message, genl_body, message},
     };
 
     const PROTOCOL: Protocol = Protocol {
         number: 31,
         event: MSG_EVENT,
-        read: wire::event,
+        read: nlmsg::event,
         unsubscribe: (0, Vec::new()),
     };
 
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn each_event_of_a_datagram_is_taken() {
         let (mut sink, stats) = sink();
-        assert!(!take(
+        assert!(!deliver(
             &PROTOCOL,
             &mut sink,
             GuestTsc(1),
@@ -221,18 +221,18 @@ mod tests {
         let (mut sink, stats) = sink();
         let family = Protocol {
             event: 0x1c,
-            read: wire::genl_event,
+            read: nlmsg::genl_event,
             ..PROTOCOL
         };
         let body = genl_body(&EventMessage::default(), b"");
-        assert!(!take(
+        assert!(!deliver(
             &family,
             &mut sink,
             GuestTsc(1),
             &message(0x1c, &body)
         ));
         assert_eq!(stats.get(Figure::Received), 1);
-        assert!(!take(
+        assert!(!deliver(
             &family,
             &mut sink,
             GuestTsc(1),
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn an_answer_of_the_driver_ends_the_listener() {
         let (mut sink, stats) = sink();
-        assert!(take(
+        assert!(deliver(
             &PROTOCOL,
             &mut sink,
             GuestTsc(1),
@@ -262,7 +262,7 @@ mod tests {
             message(0x99, b"?"),
             message(MSG_EVENT, b"short"),
         ] {
-            assert!(!take(&PROTOCOL, &mut sink, GuestTsc(1), &datagram));
+            assert!(!deliver(&PROTOCOL, &mut sink, GuestTsc(1), &datagram));
         }
         assert_eq!(stats.get(Figure::Malformed), 4);
     }
@@ -274,8 +274,8 @@ mod tests {
             kind in 0_u16..0x20,
         ) {
             let (mut sink, _stats) = sink();
-            take(&PROTOCOL, &mut sink, GuestTsc(1), &bytes);
-            take(&PROTOCOL, &mut sink, GuestTsc(1), &message(kind, &bytes));
+            deliver(&PROTOCOL, &mut sink, GuestTsc(1), &bytes);
+            deliver(&PROTOCOL, &mut sink, GuestTsc(1), &message(kind, &bytes));
         }
     }
 }

@@ -19,7 +19,7 @@ use rustix::{
 
 use crate::{
     agent::Agent,
-    console::{console, say},
+    console::{console, print_line},
     control::Line,
     interactive,
 };
@@ -103,7 +103,7 @@ fn fatal(reason: &str) -> ! {
     let line = format!("irqbed-agent: fatal: {reason}\n");
     match console().and_then(|mut console| console.write_all(line.as_bytes())) {
         Ok(()) => {}
-        Err(_) => say(line.trim_end()),
+        Err(_) => print_line(line.trim_end()),
     }
     power_off()
 }
@@ -117,7 +117,7 @@ pub fn power_off() -> ! {
     // Out of PID 1 this would be the end of somebody else's machine.
     if getpid().is_init() {
         let error = reboot(RebootCommand::PowerOff);
-        say(&format!(
+        print_line(&format!(
             "irqbed-agent: the guest cannot be switched off: {error:?}"
         ));
     }

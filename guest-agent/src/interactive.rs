@@ -4,7 +4,7 @@
 
 use irqbed_abi::control::{Behaviour, ListenerSpec, Mechanism};
 
-use crate::{agent::Agent, console::say, module};
+use crate::{agent::Agent, console::print_line, module};
 
 /// Starts everything. What fails is said on the console: a person whose driver
 /// does not load needs the shell most.
@@ -18,14 +18,14 @@ pub fn start(agent: &mut Agent, command_line: &str) {
             .or_else(|error| agent.listen(&broadcast).map_err(|_| error))
     });
     match listening {
-        Ok((_, port_id)) => say(&format!(
+        Ok((_, port_id)) => print_line(&format!(
             "\nirqbed: the driver is loaded, and a listener (netlink port {port_id}) prints each event.\n\
              irqbed: `./just raise` in another terminal makes the device interrupt;\n\
              irqbed: `dmesg` shows the driver's log, `exit` ends the guest.\n"
         )),
-        Err(error) => say(&format!("\nirqbed: no listener runs: {error:#}\n")),
+        Err(error) => print_line(&format!("\nirqbed: no listener runs: {error:#}\n")),
     }
     if let Err(error) = agent.open_shell() {
-        say(&format!("irqbed: no shell: {error:#}"));
+        print_line(&format!("irqbed: no shell: {error:#}"));
     }
 }

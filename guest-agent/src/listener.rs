@@ -10,14 +10,14 @@ use irqbed_abi::control::{Behaviour, ListenerSpec, Reply};
 use rustix::mm::{MlockAllFlags, mlockall};
 
 use crate::{
-    console::say,
-    events::Sink,
+    console::print_line,
     instrument::Instrument,
     receivers::{
         self,
         receiver::{Drops, Receiver, Run},
     },
     repliers, scheduling, signal,
+    sink::Sink,
     stats::Stats,
 };
 
@@ -29,7 +29,7 @@ pub const ROLE: &str = "listen";
 pub fn main(spec: Option<String>) -> Result<()> {
     match start(spec.as_deref().unwrap_or_default()) {
         Ok(listener) => listener.run(),
-        Err(error) => tell(&Reply::Failed {
+        Err(error) => send_to_init(&Reply::Failed {
             error: format!("{error:#}"),
         }),
     }
@@ -59,7 +59,7 @@ fn start(spec: &str) -> Result<Listener> {
     );
     // No page fault shall come between an event and its stamp.
     if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
-        say(&format!(
+        print_line(&format!(
             "irqbed-agent: a listener runs without locked memory: {error}"
         ));
     }
@@ -69,17 +69,17 @@ fn start(spec: &str) -> Result<Listener> {
         sink.reply_by(repliers::open(way)?);
     }
     if spec.behaviour == Behaviour::Judge {
-        sink.stamp_nothing();
+        sink.disable_stamps();
     }
     let Receiver {
         port_id,
-        quit,
+        stop,
         drops,
         run,
     } = receivers::open(&spec, &mut sink)?;
     sink.set_port_id(port_id);
-    signal::on_terminate(quit)?;
-    tell(&Reply::Listening {
+    signal::on_terminate(stop)?;
+    send_to_init(&Reply::Listening {
         listener: 0,
         port_id,
     })?;
@@ -107,7 +107,7 @@ impl Listener {
     }
 }
 
-fn tell(reply: &Reply) -> Result<()> {
+fn send_to_init(reply: &Reply) -> Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     io::stdout()

@@ -14,7 +14,7 @@ use std::{
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use crate::guard;
+use crate::sigbus;
 
 /// A shared mapping from the start of a file.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Mapping {
 
     /// The same memory, which may be taken from us: it is all zeros then.
     pub fn guarded(mut self) -> io::Result<Self> {
-        guard::guard(self.as_ptr(), self.len)?;
+        sigbus::guard(self.as_ptr(), self.len)?;
         self.guarded = true;
         Ok(self)
     }
@@ -151,7 +151,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if self.guarded {
-            guard::release(self.as_ptr());
+            sigbus::release(self.as_ptr());
         }
         // SAFETY: this is the mapping made in `shared`, and every reference
         // into it borrowed `self`. It cannot fail for a mapping that exists.

@@ -29,12 +29,12 @@ use rustix::{
 use zerocopy::FromBytes;
 
 use crate::{
-    events::Sink,
     instrument::DEVICE,
     mapping::Mapping,
+    nlmsg,
     signal::Action,
+    sink::Sink,
     tsc::{self, GuestTsc},
-    wire,
 };
 
 /// Room for the longest event, bytes.
@@ -84,7 +84,7 @@ impl Queue {
     }
 
     /// Asks the driver for no more events; for a signal handler.
-    pub fn quit(&self) -> Result<Action> {
+    pub fn stop(&self) -> Result<Action> {
         let file = self.file.try_clone()?;
         Ok(Box::new(move || {
             // SAFETY: the command has no argument. It fails only for a file
@@ -137,10 +137,10 @@ pub fn read_size(spec: &ListenerSpec) -> usize {
 
 /// Takes an event as `read` gives it.
 #[inline(always)]
-pub fn take_bytes(sink: &mut Sink, user: GuestTsc, bytes: &[u8]) {
-    match wire::event(bytes) {
-        Ok((event, payload)) => sink.event(user, &event, payload),
-        Err(wire::Malformed) => sink.malformed(),
+pub fn deliver_bytes(sink: &mut Sink, user: GuestTsc, bytes: &[u8]) {
+    match nlmsg::event(bytes) {
+        Ok((event, payload)) => sink.deliver(user, &event, payload),
+        Err(nlmsg::Malformed) => sink.count_malformed(),
     }
 }
 
@@ -237,13 +237,13 @@ impl Ring {
                 copy(&self.shared, self.mask, at, payload);
                 self.at = end;
                 self.free();
-                sink.event(user, &event, payload_of(&self.buffer, &event));
+                sink.deliver(user, &event, payload_of(&self.buffer, &event));
             }
             // Where it ends, nobody knows: what there is is given up.
             _ => {
                 self.at = head;
                 self.free();
-                sink.malformed();
+                sink.count_malformed();
             }
         }
     }

@@ -137,7 +137,7 @@ pub fn main() -> Result<()> {
         memory.read();
     }
     touch("before", &maps);
-    let (pid, told) = memory::later(|| touch("inherited", &maps))?;
+    let (pid, told) = memory::fork_held(|| touch("inherited", &maps))?;
     unbind()?;
     drop(told);
     memory::wait(pid);

@@ -11,7 +11,7 @@ use rustix::{
 
 use super::receiver::{Kind, Receiver, until_last};
 use crate::{
-    queue::{Queue, read_size, take_bytes},
+    queue::{Queue, deliver_bytes, read_size},
     tsc,
 };
 
@@ -65,7 +65,7 @@ fn receiver(
             let user = tsc::now();
             match received {
                 Ok(0) => return Ok(true),
-                Ok(count) => take_bytes(sink, user, buffer.get(..count).unwrap_or_default()),
+                Ok(count) => deliver_bytes(sink, user, buffer.get(..count).unwrap_or_default()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error).context("cannot take events from the device"),
             }

@@ -10,7 +10,7 @@ use crate::{
     datagrams::{Datagrams, Protocol},
     genetlink::{Family, PROTOCOL, subscribe, unsubscribe},
     netlink::Socket,
-    wire,
+    nlmsg,
 };
 
 /// The family's event to each subscriber.
@@ -39,7 +39,7 @@ fn open(spec: &ListenerSpec) -> Result<(Datagrams, Family)> {
     let protocol = Protocol {
         number: PROTOCOL,
         event: family.id,
-        read: wire::genl_event,
+        read: nlmsg::genl_event,
         unsubscribe: (family.id, unsubscribe()?),
     };
     Ok((Datagrams::new(socket, protocol, spec)?, family))

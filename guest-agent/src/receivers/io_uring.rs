@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     datagrams::DATAGRAM,
-    events::Sink,
-    queue::{Queue, read_size, take_bytes},
+    queue::{Queue, deliver_bytes, read_size},
+    sink::Sink,
     tsc::GuestTsc,
     uring::{Completion, Multishot},
 };
@@ -34,7 +34,7 @@ pub const READ: Kind = Kind {
             run(&mut reads, sink, |sink, user, completion| {
                 match completion {
                     Completion::Data(_, 0) => return Ok(true),
-                    Completion::Data(bytes, _) => take_bytes(sink, user, bytes),
+                    Completion::Data(bytes, _) => deliver_bytes(sink, user, bytes),
                     Completion::NoBuffer => {}
                     Completion::Failed(error) => {
                         return Err(error).context("cannot read the device");
@@ -57,10 +57,12 @@ pub const NETLINK: Kind = Kind {
             run(&mut receives, sink, |sink, user, completion| {
                 match completion {
                     // A datagram cut short is never an event.
-                    Completion::Data(bytes, length) if bytes.len() < length => sink.malformed(),
-                    Completion::Data(bytes, _) => return Ok(netlink.take(sink, user, bytes)),
+                    Completion::Data(bytes, length) if bytes.len() < length => {
+                        sink.count_malformed()
+                    }
+                    Completion::Data(bytes, _) => return Ok(netlink.deliver(sink, user, bytes)),
                     Completion::NoBuffer => {}
-                    Completion::Failed(Errno::NOBUFS) => sink.overrun(),
+                    Completion::Failed(Errno::NOBUFS) => sink.count_overrun(),
                     Completion::Failed(error) => {
                         return Err(error).context("cannot receive events");
                     }

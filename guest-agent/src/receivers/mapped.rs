@@ -33,7 +33,7 @@ pub const EVENTFD: Kind = Kind {
                 retry_on_intr(|| read(&signal, &mut count)).context("cannot read the eventfd")?;
                 let last = ring.stopped();
                 ring.drain(sink);
-                sink.coalesced(u64::from_ne_bytes(count).saturating_sub(1));
+                sink.count_coalesced(u64::from_ne_bytes(count).saturating_sub(1));
                 Ok(last)
             })
         })
@@ -76,7 +76,7 @@ pub const QUEUED: Kind = Kind {
                 let last = ring.stopped();
                 ring.drain(sink);
                 if overflowed {
-                    sink.signals_overflowed();
+                    sink.count_signal_overflow();
                 }
                 Ok(last)
             })

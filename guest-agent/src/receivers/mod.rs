@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use irqbed_abi::control::ListenerSpec;
 
 use self::receiver::{Kind, Receiver};
-use crate::events::Sink;
+use crate::sink::Sink;
 
 /// Every way there is.
 const RECEIVERS: &[Kind] = &[

@@ -12,9 +12,9 @@ use zerocopy::IntoBytes;
 use super::receiver::Kind;
 use crate::{
     datagrams::{Datagrams, Protocol},
-    events::Sink,
     netlink::{Socket, unit},
-    wire,
+    nlmsg,
+    sink::Sink,
 };
 
 /// `netlink_unicast` to each subscriber.
@@ -49,7 +49,7 @@ fn open(spec: &ListenerSpec) -> Result<Datagrams> {
     let protocol = Protocol {
         number: unit,
         event: MSG_EVENT,
-        read: wire::event,
+        read: nlmsg::event,
         unsubscribe: (MSG_UNSUBSCRIBE, Vec::new()),
     };
     Datagrams::new(Socket::open(unit)?, protocol, spec)

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use anyhow::Result;
 use irqbed_abi::control::{ListenerSpec, Mechanism};
 
-use crate::{events::Sink, queue::Queue, signal::Action};
+use crate::{queue::Queue, signal::Action, sink::Sink};
 
 /// Messages that the kernel dropped on their way to a receiver; `None` where
 /// this cannot be, or cannot be known.
@@ -22,7 +22,7 @@ pub struct Receiver {
     pub port_id: u32,
     /// Asks the driver for no more events, so that `run` returns when it has
     /// taken those already sent.
-    pub quit: Action,
+    pub stop: Action,
     pub drops: Drops,
     pub run: Run,
 }
@@ -37,7 +37,7 @@ impl Receiver {
         let counted = Rc::clone(&queue);
         Ok(Self {
             port_id: 0,
-            quit: queue.quit()?,
+            stop: queue.stop()?,
             drops: Box::new(move || counted.dropped()),
             run: Box::new(move |sink| run(&queue, sink)),
         })
@@ -60,8 +60,8 @@ pub fn until_last(
     mut wake_up: impl FnMut(&mut Sink) -> Result<bool>,
 ) -> Result<()> {
     while !wake_up(sink)? {
-        sink.woken();
+        sink.count_wake_up();
     }
-    sink.woken_at_last();
+    sink.count_last_wake_up();
     Ok(())
 }

@@ -58,7 +58,7 @@ fn open(spec: &ListenerSpec) -> Result<Receiver> {
     let stopped = device.try_clone()?;
     Ok(Receiver {
         port_id: 0,
-        quit: Box::new(move || {
+        stop: Box::new(move || {
             // A device that is gone gives no more events either.
             let _ = write(&stopped, &STOP);
         }),
@@ -78,7 +78,7 @@ fn open(spec: &ListenerSpec) -> Result<Receiver> {
                 let last = ring.stopped();
                 ring.drain(sink);
                 let count = u32::from_ne_bytes(count);
-                sink.coalesced(u64::from(count.wrapping_sub(counted).saturating_sub(1)));
+                sink.count_coalesced(u64::from(count.wrapping_sub(counted).saturating_sub(1)));
                 counted = count;
                 Ok(last)
             })

@@ -24,7 +24,7 @@ pub const VFIO: Kind = Kind {
         }
         Ok(Receiver {
             port_id: 0,
-            quit: device.quit()?,
+            stop: device.stop()?,
             drops: Box::new(|| None),
             run: Box::new(move |sink| {
                 until_last(sink, |sink| {

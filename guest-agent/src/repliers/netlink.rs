@@ -11,7 +11,7 @@ use super::replier::{Kind, request};
 use crate::{
     instrument::Slot,
     netlink::{self, Socket, unit},
-    tsc, wire,
+    nlmsg, tsc,
 };
 
 /// A request, no acknowledgement asked.
@@ -47,7 +47,7 @@ impl Requests {
     /// Stamps the slot and sends a request. False when the kernel took none.
     #[inline(always)]
     pub fn send<T: IntoBytes + Immutable>(&mut self, body: &T, slot: Slot<'_>) -> bool {
-        let Some(place) = self.datagram.get_mut(wire::HEADER..) else {
+        let Some(place) = self.datagram.get_mut(nlmsg::HEADER..) else {
             return false;
         };
         if body.write_to(place).is_err() {
