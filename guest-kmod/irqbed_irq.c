@@ -24,7 +24,7 @@
 #include <asm/tsc.h>
 
 #include "irqbed.h"
-#include "notify.h"
+#include "irqbed_notifier.h"
 
 struct irqbed_irq_type {
 	/* As the module parameter says it, and for messages. */
@@ -144,11 +144,21 @@ static const struct irqbed_irq_type irqbed_irq_types[] = {
 
 static const struct irqbed_irq_type *irqbed_irq_type __ro_after_init;
 
+static unsigned int irqbed_vectors = IRQBED_VECTORS;
+module_param_named(vectors, irqbed_vectors, uint, 0444);
+MODULE_PARM_DESC(vectors,
+		 "Most rings to use, each with a vector of its own where there are enough (default 32)");
+
 int irqbed_irq_select(const char *name)
 {
 	char known[64] = "";
 	size_t i, len = 0;
 
+	if (!irqbed_vectors || irqbed_vectors > IRQBED_VECTORS) {
+		pr_err("vectors=%u is not a number from 1 to %u\n",
+		       irqbed_vectors, IRQBED_VECTORS);
+		return -EINVAL;
+	}
 	for (i = 0; i < ARRAY_SIZE(irqbed_irq_types); i++) {
 		if (!strcmp(name, irqbed_irq_types[i].name)) {
 			irqbed_irq_type = &irqbed_irq_types[i];

@@ -6,6 +6,7 @@
  * prepared is prepared before the first one, in irqbed_rings.c. Which record is
  * taken is decided in irqbed_consumer.h.
  */
+#include <linux/cache.h>
 #include <linux/compiler.h>
 #include <linux/minmax.h>
 #include <linux/string.h>
@@ -14,8 +15,13 @@
 
 #include "irqbed.h"
 #include "irqbed_delay.h"
+#include "irqbed_notifier.h"
 #include "irqbed_stamp.h"
-#include "notify.h"
+
+const struct irqbed_notifier *irqbed_notifier __ro_after_init;
+unsigned int irqbed_batch __ro_after_init;
+/* A static branch: without batching it costs nothing. */
+DEFINE_STATIC_KEY_FALSE(irqbed_batching);
 
 /* What a drain knows of the records that it takes. */
 struct irqbed_drain {
@@ -147,7 +153,7 @@ u32 irqbed_rings_ready(const struct irqbed_device *idev)
 void __cold irqbed_spurious(struct irqbed_ring *ring)
 {
 	ring->counters.merged_interrupts++;
-	irqbed_watchdog_schedule(ring->idev);
+	irqbed_watchdog_schedule(&ring->idev->watchdog);
 }
 
 irqreturn_t irqbed_interrupt(int irq, void *data)

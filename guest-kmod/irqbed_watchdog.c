@@ -31,8 +31,6 @@
 #define IRQBED_PERIOD	HZ
 /* So many times without an event, and the status is read. */
 #define IRQBED_SILENT_PERIODS	2
-/* How long a record may take to become complete and to be taken. */
-#define IRQBED_PATIENCE_MS	20
 /* Most polls to wait before the next attempt to set a device up. */
 #define IRQBED_MAX_BACKOFF	16
 /*
@@ -40,24 +38,6 @@
  * one a part, and each takes two polls and one that finds it.
  */
 #define IRQBED_SYNC_POLLS	6
-
-static void irqbed_poll_in(struct irqbed_watchdog *watchdog, unsigned int ms)
-{
-	mod_delayed_work(system_power_efficient_wq, &watchdog->work,
-			 msecs_to_jiffies(ms));
-}
-
-/* Schedules a poll. In any context. */
-void irqbed_watchdog_schedule(struct irqbed_device *idev)
-{
-	struct irqbed_watchdog *watchdog = &idev->watchdog;
-
-	/* Spurious interrupts can be many; one poll is for all of them. */
-	if (READ_ONCE(watchdog->scheduled))
-		return;
-	WRITE_ONCE(watchdog->scheduled, true);
-	irqbed_poll_in(watchdog, IRQBED_PATIENCE_MS);
-}
 
 /* Puts back what a reset of the function took out of its configuration space. */
 static void irqbed_restore_config(struct irqbed_device *idev)
@@ -281,7 +261,7 @@ static void irqbed_poll(struct irqbed_device *idev, bool check, bool sync)
 	if (check || watchdog->unarmed)
 		irqbed_check_device(idev);
 	if (watchdog->suspect)
-		irqbed_poll_in(watchdog, IRQBED_PATIENCE_MS);
+		irqbed_watchdog_poll_in(watchdog, IRQBED_PATIENCE_MS);
 }
 
 static void irqbed_watchdog_work(struct work_struct *work)
@@ -313,9 +293,9 @@ static void irqbed_watchdog_timer(struct timer_list *timer)
 	if (watchdog->silent == IRQBED_SILENT_PERIODS) {
 		watchdog->silent = 0;
 		WRITE_ONCE(watchdog->check, true);
-		irqbed_poll_in(watchdog, 0);
+		irqbed_watchdog_poll_in(watchdog, 0);
 	} else if (irqbed_rings_ready(idev)) {
-		irqbed_poll_in(watchdog, 0);
+		irqbed_watchdog_poll_in(watchdog, 0);
 	}
 	mod_timer(timer, jiffies + IRQBED_PERIOD);
 }

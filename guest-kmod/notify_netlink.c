@@ -25,9 +25,9 @@
  * handler to a thread.
  */
 #include "irqbed_netlink.h"
+#include "irqbed_notifier.h"
 #include "irqbed_send.h"
 #include "irqbed_subscribers.h"
-#include "notify.h"
 
 /* Most memory for one message of several events. */
 #define IRQBED_BATCH_BYTES	16384

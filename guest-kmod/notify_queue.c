@@ -11,8 +11,8 @@
 #include <linux/signal.h>
 #include <linux/wait.h>
 
+#include "irqbed_notifier.h"
 #include "irqbed_queue.h"
-#include "notify.h"
 
 /*
  * 'chardev': whoever waits in read(), poll() or the ioctl is woken. A wake-up

@@ -27,8 +27,8 @@
 #include <linux/uio_driver.h>
 
 #include "irqbed_handle.h"
+#include "irqbed_notifier.h"
 #include "irqbed_queue.h"
-#include "notify.h"
 
 /* In its file a queue lies where it lies in /dev/irqbedN: behind the BAR. */
 #define IRQBED_UIO_QUEUE_PAGE	(IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT)
