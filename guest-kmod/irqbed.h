@@ -244,14 +244,14 @@ struct irqbed_context {
 irqreturn_t irqbed_interrupt(int irq, void *data);
 void irqbed_spurious(struct irqbed_ring *ring);
 u32 irqbed_rings_ready(const struct irqbed_device *idev);
-bool irqbed_ring_take(struct irqbed_ring *ring, u64 entry);
+bool irqbed_ring_drain(struct irqbed_ring *ring, u64 entry);
 void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry);
-bool irqbed_ring_note(struct irqbed_ring *ring, u64 entry);
-void irqbed_ring_run(struct irqbed_ring *ring);
+bool irqbed_ring_enter_shared(struct irqbed_ring *ring, u64 entry);
+void irqbed_ring_drain_deferred(struct irqbed_ring *ring);
 void irqbed_ring_salvage(struct irqbed_ring *ring, u32 end);
 bool irqbed_ring_flushed(const struct irqbed_ring *ring);
-size_t irqbed_ring_ahead(const struct irqbed_ring *ring, u32 count,
-			 size_t (*size)(u32 payload_len));
+size_t irqbed_ring_batch_size(const struct irqbed_ring *ring, u32 count,
+			      size_t (*size)(u32 payload_len));
 
 /* irqbed_context.c */
 extern const struct irqbed_context *irqbed_context;
@@ -266,8 +266,8 @@ int irqbed_irq_select(const char *name);
 const char *irqbed_irq_title(void);
 int irqbed_alloc_vectors(struct irqbed_device *idev);
 int irqbed_request_irqs(struct irqbed_device *idev);
-void irqbed_ring_hold(struct irqbed_ring *ring);
-void irqbed_ring_release(struct irqbed_ring *ring);
+void irqbed_ring_quiesce(struct irqbed_ring *ring);
+void irqbed_ring_resume(struct irqbed_ring *ring);
 
 /* irqbed_hw.c */
 int irqbed_reset(struct irqbed_device *idev);
@@ -281,11 +281,11 @@ int irqbed_watchdog_prepare(struct irqbed_device *idev);
 int irqbed_watchdog_start(struct irqbed_device *idev);
 void irqbed_watchdog_stop(struct irqbed_device *idev);
 void irqbed_watchdog_sync(struct irqbed_device *idev);
-void irqbed_pause(struct irqbed_device *idev);
-void irqbed_resume(struct irqbed_device *idev);
+void irqbed_watchdog_suspend(struct irqbed_device *idev);
+void irqbed_watchdog_resume(struct irqbed_device *idev);
 
 /* irqbed_devices.c */
-int irqbed_enlist(struct irqbed_device *idev);
+int irqbed_devices_add(struct irqbed_device *idev);
 void irqbed_read_counters(struct irqbed_counters *sum);
 void irqbed_flush_begin(void);
 bool irqbed_flush_done(void);

@@ -92,7 +92,7 @@ bool irqbed_flush_done(void)
 }
 
 /* Rings that are gone keep counting in the sum. Their interrupts are free. */
-static void irqbed_retire(void *data)
+static void irqbed_devices_remove(void *data)
 {
 	struct irqbed_device *idev = data;
 
@@ -103,10 +103,11 @@ static void irqbed_retire(void *data)
 }
 
 /* Counts the rings of a device from now on, and keeps the sum when it goes. */
-int irqbed_enlist(struct irqbed_device *idev)
+int irqbed_devices_add(struct irqbed_device *idev)
 {
 	mutex_lock(&irqbed_devices_lock);
 	list_add_tail(&idev->node, &irqbed_devices);
 	mutex_unlock(&irqbed_devices_lock);
-	return devm_add_action_or_reset(&idev->pdev->dev, irqbed_retire, idev);
+	return devm_add_action_or_reset(&idev->pdev->dev, irqbed_devices_remove,
+					idev);
 }

@@ -177,7 +177,7 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = irqbed_watchdog_prepare(idev);
 	if (err)
 		return err;
-	err = irqbed_enlist(idev);
+	err = irqbed_devices_add(idev);
 	if (err)
 		return err;
 	err = irqbed_request_irqs(idev);
@@ -230,12 +230,12 @@ static void irqbed_shutdown(struct pci_dev *pdev)
  */
 static void irqbed_reset_prepare(struct pci_dev *pdev)
 {
-	irqbed_pause(pci_get_drvdata(pdev));
+	irqbed_watchdog_suspend(pci_get_drvdata(pdev));
 }
 
 static void irqbed_reset_done(struct pci_dev *pdev)
 {
-	irqbed_resume(pci_get_drvdata(pdev));
+	irqbed_watchdog_resume(pci_get_drvdata(pdev));
 }
 
 static const struct pci_error_handlers irqbed_error_handlers = {
@@ -252,14 +252,14 @@ static const struct pci_error_handlers irqbed_error_handlers = {
  */
 static int irqbed_pm_suspend(struct device *dev)
 {
-	irqbed_pause(dev_get_drvdata(dev));
+	irqbed_watchdog_suspend(dev_get_drvdata(dev));
 	return 0;
 }
 
 /* Where the device cannot be set up, the watchdog tries again. */
 static int irqbed_pm_resume(struct device *dev)
 {
-	irqbed_resume(dev_get_drvdata(dev));
+	irqbed_watchdog_resume(dev_get_drvdata(dev));
 	return 0;
 }
 

@@ -175,7 +175,7 @@ irqreturn_t irqbed_interrupt(int irq, void *data)
 }
 
 /* The same for one of the rings that share an interrupt, which is not counted. */
-bool irqbed_ring_take(struct irqbed_ring *ring, u64 entry)
+bool irqbed_ring_drain(struct irqbed_ring *ring, u64 entry)
 {
 	return irqbed_drain(ring, entry, false);
 }
@@ -220,17 +220,17 @@ void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry)
 }
 
 /* The same for one of the rings that share an interrupt, which is not counted. */
-bool irqbed_ring_note(struct irqbed_ring *ring, u64 entry)
+bool irqbed_ring_enter_shared(struct irqbed_ring *ring, u64 entry)
 {
 	return irqbed_ring_announce(ring, entry);
 }
 
 /*
  * The part that was put off. Never runs twice at a time for one ring, and
- * begins anew after every irqbed_ring_enter() and every irqbed_ring_note() that
- * found something.
+ * begins anew after every irqbed_ring_enter() and every
+ * irqbed_ring_enter_shared() that found something.
  */
-void irqbed_ring_run(struct irqbed_ring *ring)
+void irqbed_ring_drain_deferred(struct irqbed_ring *ring)
 {
 	irqbed_drain(ring, 0, true);
 }
@@ -258,8 +258,8 @@ void irqbed_ring_salvage(struct irqbed_ring *ring, u32 end)
  * of at most @count in all, where one of a payload takes @size of its length. A
  * hint: the device may write at any moment.
  */
-size_t irqbed_ring_ahead(const struct irqbed_ring *ring, u32 count,
-			 size_t (*size)(u32 payload_len))
+size_t irqbed_ring_batch_size(const struct irqbed_ring *ring, u32 count,
+			      size_t (*size)(u32 payload_len))
 {
 	const struct irqbed_consumer *consumer = &ring->consumer;
 	const struct irqbed_event_record *record;

@@ -57,7 +57,7 @@ static void irqbed_restore_config(struct irqbed_device *idev)
  * Notes that the device works, or that it could not be set up (@err): the next
  * attempt waits for some polls, and each time for more.
  */
-static void irqbed_note_result(struct irqbed_watchdog *watchdog, int err)
+static void irqbed_set_health(struct irqbed_watchdog *watchdog, int err)
 {
 	if (err) {
 		watchdog->health = IRQBED_FAILED;
@@ -81,7 +81,7 @@ static int irqbed_stop_device(struct irqbed_device *idev)
 	u32 v;
 
 	for (v = 0; v < idev->nr_rings; v++)
-		irqbed_ring_hold(&idev->rings[v]);
+		irqbed_ring_quiesce(&idev->rings[v]);
 	irqbed_restore_config(idev);
 	err = irqbed_reset(idev);
 	for (v = 0; v < idev->nr_rings; v++) {
@@ -100,8 +100,8 @@ static int irqbed_start_device(struct irqbed_device *idev, int err)
 	if (!err)
 		err = irqbed_enable(idev);
 	for (v = 0; v < idev->nr_rings; v++)
-		irqbed_ring_release(&idev->rings[v]);
-	irqbed_note_result(watchdog, err);
+		irqbed_ring_resume(&idev->rings[v]);
+	irqbed_set_health(watchdog, err);
 	/* Where arming failed, the device is not enabled, and the status says so. */
 	watchdog->unarmed = false;
 	if (err)
@@ -156,7 +156,7 @@ static void irqbed_check_device(struct irqbed_device *idev)
 	} else {
 		if (watchdog->health != IRQBED_HEALTHY)
 			dev_info(&idev->pdev->dev, "the device answers again\n");
-		irqbed_note_result(watchdog, 0);
+		irqbed_set_health(watchdog, 0);
 	}
 }
 
@@ -164,12 +164,12 @@ static void irqbed_check_device(struct irqbed_device *idev)
  * Takes what a ring has, whose interrupt was lost. What is written meanwhile has
  * an interrupt of its own.
  */
-static void irqbed_drain_ring(struct irqbed_ring *ring)
+static void irqbed_rescue_ring(struct irqbed_ring *ring)
 {
-	irqbed_ring_hold(ring);
-	irqbed_ring_take(ring, irqbed_stamp());
+	irqbed_ring_quiesce(ring);
+	irqbed_ring_drain(ring, irqbed_stamp());
 	ring->counters.rescues++;
-	irqbed_ring_release(ring);
+	irqbed_ring_resume(ring);
 }
 
 /*
@@ -182,7 +182,7 @@ static void irqbed_restart_ring(struct irqbed_ring *ring)
 
 	if (PCI_POSSIBLE_ERROR(end) || (s32)(end - ring->consumer.next) <= 0)
 		return;
-	irqbed_ring_hold(ring);
+	irqbed_ring_quiesce(ring);
 	irqbed_stop_ring(ring);
 	end = irqbed_ring_device_next(ring);
 	if (PCI_POSSIBLE_ERROR(end) || (s32)(end - ring->consumer.next) < 0)
@@ -191,7 +191,7 @@ static void irqbed_restart_ring(struct irqbed_ring *ring)
 	if (irqbed_arm_ring(ring))
 		ring->idev->watchdog.unarmed = true;
 	ring->counters.rescues++;
-	irqbed_ring_release(ring);
+	irqbed_ring_resume(ring);
 }
 
 /* Polls a ring. Returns whether to poll again soon. */
@@ -200,7 +200,7 @@ static bool irqbed_poll_ring(struct irqbed_ring *ring, bool pending, bool sync)
 	switch (irqbed_ring_poll(&ring->consumer, &ring->stall, pending, jiffies,
 				 msecs_to_jiffies(IRQBED_PATIENCE_MS))) {
 	case IRQBED_RING_UNANNOUNCED:
-		irqbed_drain_ring(ring);
+		irqbed_rescue_ring(ring);
 		return true;
 	case IRQBED_RING_HOLE:
 		irqbed_restart_ring(ring);
@@ -336,7 +336,7 @@ static void irqbed_watchdog_begin(struct irqbed_watchdog *watchdog)
  * Stops the device, the watchdog and whatever delivers events: the function is
  * about to be reset, or to lose power. In process context.
  */
-void irqbed_pause(struct irqbed_device *idev)
+void irqbed_watchdog_suspend(struct irqbed_device *idev)
 {
 	mutex_lock(&idev->watchdog.lock);
 	WRITE_ONCE(idev->watchdog.off, true);
@@ -345,7 +345,7 @@ void irqbed_pause(struct irqbed_device *idev)
 }
 
 /* The opposite, when the function has power and configuration space again. */
-void irqbed_resume(struct irqbed_device *idev)
+void irqbed_watchdog_resume(struct irqbed_device *idev)
 {
 	struct irqbed_watchdog *watchdog = &idev->watchdog;
 

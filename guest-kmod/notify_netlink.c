@@ -55,8 +55,8 @@ static void irqbed_netlink_flush(struct irqbed_ring *ring)
 static struct sk_buff *irqbed_netlink_batch(const struct irqbed_ring *ring,
 					    const struct irqbed_event *event)
 {
-	size_t room = irqbed_ring_ahead(ring, irqbed_batch,
-					irqbed_netlink_size);
+	size_t room = irqbed_ring_batch_size(ring, irqbed_batch,
+					     irqbed_netlink_size);
 	struct sk_buff *skb;
 
 	room = min_t(size_t, room, SKB_WITH_OVERHEAD(IRQBED_BATCH_BYTES));
