@@ -115,7 +115,7 @@ impl Listeners {
         let signal = if kill { Signal::KILL } else { Signal::TERM };
         loop {
             children.signal(listener.pid, signal);
-            // The driver's goodbye may find the listener's queue full.
+            // The driver's acknowledgement may find the listener's queue full.
             if children.wait(listener.pid, REPEAT).is_some() {
                 return Ok(listener.stats.report(listener.drops, false));
             }

@@ -196,7 +196,7 @@ pub fn request(kind: u16, flags: NlmF, seq: u32, body: &[u8]) -> Result<Vec<u8>>
     Ok(bytes.into_inner())
 }
 
-/// The driver's counters: now, or after it handed on every record there is.
+/// The driver's counters: now, or after it delivered every record there is.
 pub fn counters(flush: bool) -> Result<Counters> {
     let kind = if flush { MSG_FLUSH } else { MSG_GET_COUNTERS };
     let mut socket = Socket::open(unit()?)?;

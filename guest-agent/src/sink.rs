@@ -121,7 +121,7 @@ impl Sink {
     }
 
     /// Counts a return of the call that waits. A receiver says so after it has
-    /// handed on what the call brought: it is not part of what is measured.
+    /// delivered what the call brought: it is not part of what is measured.
     #[inline(always)]
     pub fn count_wake_up(&mut self) {
         self.checks.stats.count(Figure::WakeUps);

@@ -9,11 +9,11 @@ use rustix::{
     io::{Errno, read, retry_on_intr},
 };
 
-use super::receiver::{Kind, Receiver, until_last};
-use crate::{
+use super::{
     queue::{Queue, deliver_bytes, read_size},
-    tsc,
+    receiver::{Kind, Receiver, until_last},
 };
+use crate::tsc;
 
 /// `read`.
 pub const READ: Kind = Kind {

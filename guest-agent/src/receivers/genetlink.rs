@@ -5,9 +5,11 @@
 use anyhow::Result;
 use irqbed_abi::control::{ListenerSpec, Mechanism};
 
-use super::receiver::Kind;
-use crate::{
+use super::{
     datagrams::{Datagrams, Protocol},
+    receiver::Kind,
+};
+use crate::{
     genetlink::{Family, PROTOCOL, subscribe, unsubscribe},
     netlink::Socket,
     nlmsg,

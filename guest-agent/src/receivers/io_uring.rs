@@ -8,16 +8,13 @@ use irqbed_abi::control::Mechanism;
 use rustix::{io::Errno, net::RecvFlags};
 
 use super::{
-    netlink::subscribe,
-    receiver::{Kind, Receiver, until_last},
-};
-use crate::{
     datagrams::DATAGRAM,
+    netlink::subscribe,
     queue::{Queue, deliver_bytes, read_size},
-    sink::Sink,
-    tsc::GuestTsc,
+    receiver::{Kind, Receiver, until_last},
     uring::{Completion, Multishot},
 };
+use crate::{sink::Sink, tsc::GuestTsc};
 
 /// Events that one wake-up can bring. More wait in the driver's queue.
 const EVENTS: u16 = 64;

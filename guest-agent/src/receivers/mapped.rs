@@ -14,11 +14,11 @@ use rustix::{
     io::{read, retry_on_intr},
 };
 
-use super::receiver::{Kind, Receiver, until_last};
-use crate::{
+use super::{
     queue::Queue,
-    signal::{Queued, Sigio},
+    receiver::{Kind, Receiver, until_last},
 };
+use crate::signal::{Queued, Sigio};
 
 /// An eventfd.
 pub const EVENTFD: Kind = Kind {

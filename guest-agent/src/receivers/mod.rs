@@ -5,12 +5,15 @@
 //! checks and counts.
 
 mod chardev;
+mod datagrams;
 mod genetlink;
 mod io_uring;
 mod mapped;
 mod netlink;
+mod queue;
 pub mod receiver;
 mod uio;
+mod uring;
 mod vfio;
 
 use anyhow::{Context, Result};

@@ -9,9 +9,11 @@ use irqbed_abi::{
 };
 use zerocopy::IntoBytes;
 
-use super::receiver::Kind;
-use crate::{
+use super::{
     datagrams::{Datagrams, Protocol},
+    receiver::Kind,
+};
+use crate::{
     netlink::{Socket, unit},
     nlmsg,
     sink::Sink,

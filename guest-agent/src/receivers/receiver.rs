@@ -7,7 +7,8 @@ use std::rc::Rc;
 use anyhow::Result;
 use irqbed_abi::control::{ListenerSpec, Mechanism};
 
-use crate::{queue::Queue, signal::Action, sink::Sink};
+use super::queue::Queue;
+use crate::{signal::Action, sink::Sink};
 
 /// Messages that the kernel dropped on their way to a receiver; `None` where
 /// this cannot be, or cannot be known.

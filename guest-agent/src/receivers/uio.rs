@@ -15,8 +15,10 @@ use irqbed_abi::{
 };
 use rustix::io::{Errno, read, retry_on_intr, write};
 
-use super::receiver::{Kind, Receiver, until_last};
-use crate::queue::{Header, Ring, ring_size};
+use super::{
+    queue::{Header, Ring, ring_size},
+    receiver::{Kind, Receiver, until_last},
+};
 
 /// A UIO device, and the queue.
 pub const UIO: Kind = Kind {

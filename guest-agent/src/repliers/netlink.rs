@@ -27,7 +27,7 @@ pub const NETLINK: Kind = Kind {
 };
 
 /// Requests of one kind, by a socket of their own: where events come by one, an
-/// error of the driver would be taken for its goodbye.
+/// error of the driver would be taken for the acknowledgement of the end.
 pub struct Requests {
     socket: Socket,
     /// The request but for its body, which is filled in for each event.

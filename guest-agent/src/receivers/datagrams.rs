@@ -11,10 +11,10 @@ use rustix::{
     net::{RecvFlags, SendFlags, recv, send, sockopt},
 };
 
+use super::receiver::{Receiver, until_last};
 use crate::{
     netlink::{NLMSG_ERROR, Socket, drops, request},
     nlmsg::{self, Malformed},
-    receivers::receiver::{Receiver, until_last},
     signal::Action,
     sink::Sink,
     tsc::{self, GuestTsc},
