@@ -4,18 +4,20 @@
  *
  * An event arrives as a record in a ring (irqbed_ring.c), is delivered, in the
  * context that the module was loaded with (irqbed_context.c), to the one
- * notifier it was loaded with (notify.h), and reaches its listeners.
+ * notifier it was loaded with (irqbed_notifier.h), and reaches its listeners.
  * irqbed_pci.c finds the device, irqbed_rings.c and irqbed_irq.c give it its
- * rings and interrupts, and irqbed_watchdog.c recovers rings and devices that
- * have stalled or failed. irqbed_netlink.c and
+ * rings and interrupts, irqbed_hw.c tells it of them, and irqbed_watchdog.c
+ * recovers rings and devices that have stalled or failed. irqbed_netlink.c and
  * irqbed_genetlink.c are the control plane, where listeners subscribe and read
- * the counters. What a listener replies goes back by irqbed_reply.c.
+ * the counters of irqbed_devices.c. What a listener replies goes back by
+ * irqbed_reply.c.
  */
 #ifndef IRQBED_H
 #define IRQBED_H
 
 #include <linux/cache.h>
 #include <linux/interrupt.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
@@ -149,6 +151,29 @@ struct irqbed_watchdog {
 	struct pci_saved_state *config;
 };
 
+/* How long a record may take to become complete and to be taken. */
+#define IRQBED_PATIENCE_MS	20
+
+/* Schedules a poll. In any context. */
+static inline void irqbed_watchdog_poll_in(struct irqbed_watchdog *watchdog,
+					   unsigned int ms)
+{
+	mod_delayed_work(system_power_efficient_wq, &watchdog->work,
+			 msecs_to_jiffies(ms));
+}
+
+/*
+ * The same, for an interrupt that found no record. There can be many of them;
+ * one poll is for all.
+ */
+static inline void irqbed_watchdog_schedule(struct irqbed_watchdog *watchdog)
+{
+	if (READ_ONCE(watchdog->scheduled))
+		return;
+	WRITE_ONCE(watchdog->scheduled, true);
+	irqbed_watchdog_poll_in(watchdog, IRQBED_PATIENCE_MS);
+}
+
 struct irqbed_device {
 	struct pci_dev *pdev;
 	void __iomem *regs;
@@ -182,63 +207,6 @@ struct irqbed_device {
 	unsigned int held;
 };
 
-/* irqbed_main.c */
-
-/* Module parameters, checked before any device is probed. */
-extern unsigned int irqbed_vectors;
-extern unsigned int irqbed_ring_entries;
-extern unsigned int irqbed_payload_area;
-
-int irqbed_enlist(struct irqbed_device *idev);
-void irqbed_read_counters(struct irqbed_counters *sum);
-void irqbed_flush_begin(void);
-bool irqbed_flush_done(void);
-
-/* irqbed_pci.c */
-extern struct pci_driver irqbed_driver;
-int irqbed_reset(struct irqbed_device *idev);
-int irqbed_enable(struct irqbed_device *idev);
-
-/* irqbed_rings.c */
-int irqbed_alloc_rings(struct irqbed_device *idev);
-int irqbed_arm_rings(struct irqbed_device *idev);
-int irqbed_arm_ring(struct irqbed_ring *ring);
-void irqbed_stop_ring(struct irqbed_ring *ring);
-u32 irqbed_ring_device_next(const struct irqbed_ring *ring);
-
-/* irqbed_irq.c */
-int irqbed_irq_select(const char *name);
-const char *irqbed_irq_title(void);
-int irqbed_alloc_vectors(struct irqbed_device *idev);
-int irqbed_request_irqs(struct irqbed_device *idev);
-void irqbed_ring_hold(struct irqbed_ring *ring);
-void irqbed_ring_release(struct irqbed_ring *ring);
-
-/* irqbed_watchdog.c */
-int irqbed_watchdog_prepare(struct irqbed_device *idev);
-int irqbed_watchdog_start(struct irqbed_device *idev);
-void irqbed_watchdog_stop(struct irqbed_device *idev);
-void irqbed_watchdog_schedule(struct irqbed_device *idev);
-void irqbed_watchdog_sync(struct irqbed_device *idev);
-void irqbed_pause(struct irqbed_device *idev);
-void irqbed_resume(struct irqbed_device *idev);
-
-/* irqbed_ring.c */
-irqreturn_t irqbed_interrupt(int irq, void *data);
-void irqbed_spurious(struct irqbed_ring *ring);
-u32 irqbed_rings_ready(const struct irqbed_device *idev);
-bool irqbed_ring_take(struct irqbed_ring *ring, u64 entry);
-void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry);
-bool irqbed_ring_note(struct irqbed_ring *ring, u64 entry);
-void irqbed_ring_run(struct irqbed_ring *ring);
-void irqbed_ring_salvage(struct irqbed_ring *ring, u32 end);
-bool irqbed_ring_flushed(const struct irqbed_ring *ring);
-size_t irqbed_ring_ahead(const struct irqbed_ring *ring, u32 count,
-			 size_t (*size)(u32 payload_len));
-
-/* irqbed_context.c */
-extern const struct irqbed_context *irqbed_context;
-
 /*
  * Where the drain of a ring runs. The stamp 'isr' is that of the hard
  * interrupt in all of them, 'notify' that of the drain.
@@ -267,7 +235,60 @@ struct irqbed_context {
 	void (*cancel)(struct irqbed_ring *ring);
 };
 
+/*
+ * What each file has for the others. A file calls those before it, never those
+ * after it: one that is told of something by another gives it a function.
+ */
+
+/* irqbed_ring.c */
+irqreturn_t irqbed_interrupt(int irq, void *data);
+void irqbed_spurious(struct irqbed_ring *ring);
+u32 irqbed_rings_ready(const struct irqbed_device *idev);
+bool irqbed_ring_drain(struct irqbed_ring *ring, u64 entry);
+void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry);
+bool irqbed_ring_enter_shared(struct irqbed_ring *ring, u64 entry);
+void irqbed_ring_drain_deferred(struct irqbed_ring *ring);
+void irqbed_ring_salvage(struct irqbed_ring *ring, u32 end);
+bool irqbed_ring_flushed(const struct irqbed_ring *ring);
+size_t irqbed_ring_batch_size(const struct irqbed_ring *ring, u32 count,
+			      size_t (*size)(u32 payload_len));
+
+/* irqbed_context.c */
+extern const struct irqbed_context *irqbed_context;
 int irqbed_context_select(const char *name);
+
+/* irqbed_rings.c */
+int irqbed_rings_check_parameters(void);
+int irqbed_alloc_rings(struct irqbed_device *idev);
+
+/* irqbed_irq.c */
+int irqbed_irq_select(const char *name);
+const char *irqbed_irq_title(void);
+int irqbed_alloc_vectors(struct irqbed_device *idev);
+int irqbed_request_irqs(struct irqbed_device *idev);
+void irqbed_ring_quiesce(struct irqbed_ring *ring);
+void irqbed_ring_resume(struct irqbed_ring *ring);
+
+/* irqbed_hw.c */
+int irqbed_reset(struct irqbed_device *idev);
+int irqbed_enable(struct irqbed_device *idev);
+int irqbed_arm_ring(struct irqbed_ring *ring);
+void irqbed_stop_ring(struct irqbed_ring *ring);
+u32 irqbed_ring_device_next(const struct irqbed_ring *ring);
+
+/* irqbed_watchdog.c */
+int irqbed_watchdog_prepare(struct irqbed_device *idev);
+int irqbed_watchdog_start(struct irqbed_device *idev);
+void irqbed_watchdog_stop(struct irqbed_device *idev);
+void irqbed_watchdog_sync(struct irqbed_device *idev);
+void irqbed_watchdog_suspend(struct irqbed_device *idev);
+void irqbed_watchdog_resume(struct irqbed_device *idev);
+
+/* irqbed_devices.c */
+int irqbed_devices_add(struct irqbed_device *idev);
+void irqbed_read_counters(struct irqbed_counters *sum);
+void irqbed_flush_begin(void);
+bool irqbed_flush_done(void);
 
 /* irqbed_reply.c */
 int irqbed_reply(const struct irqbed_device *idev,
@@ -280,5 +301,8 @@ int irqbed_reply_register(struct irqbed_device *idev);
 
 /* irqbed_chardev.c */
 int irqbed_chardev_register(struct irqbed_device *idev);
+
+/* irqbed_pci.c */
+extern struct pci_driver irqbed_driver;
 
 #endif /* IRQBED_H */

@@ -27,8 +27,8 @@
 
 #include "irqbed.h"
 #include "irqbed_handle.h"
+#include "irqbed_notifier.h"
 #include "irqbed_queue.h"
-#include "notify.h"
 
 /*
  * Lives as long as the device or the last open file, whichever is longer: a

@@ -31,7 +31,7 @@ static irqreturn_t irqbed_enter_threaded(int irq, void *data)
 
 static irqreturn_t irqbed_thread(int irq, void *data)
 {
-	irqbed_ring_run(data);
+	irqbed_ring_drain_deferred(data);
 	return IRQ_HANDLED;
 }
 
@@ -48,7 +48,7 @@ static irqreturn_t irqbed_enter_bh(int irq, void *data)
 
 static bool irqbed_share_bh(struct irqbed_ring *ring, u64 entry)
 {
-	bool found = irqbed_ring_note(ring, entry);
+	bool found = irqbed_ring_enter_shared(ring, entry);
 
 	if (found)
 		irqbed_bh_schedule(&ring->bh);
@@ -57,7 +57,7 @@ static bool irqbed_share_bh(struct irqbed_ring *ring, u64 entry)
 
 static void irqbed_bh_run(struct irqbed_bh *bh)
 {
-	irqbed_ring_run(container_of(bh, struct irqbed_ring, bh));
+	irqbed_ring_drain_deferred(container_of(bh, struct irqbed_ring, bh));
 }
 
 static void irqbed_bh_prepare(struct irqbed_ring *ring)
@@ -85,7 +85,7 @@ static irqreturn_t irqbed_enter_workqueue(int irq, void *data)
 
 static bool irqbed_share_workqueue(struct irqbed_ring *ring, u64 entry)
 {
-	bool found = irqbed_ring_note(ring, entry);
+	bool found = irqbed_ring_enter_shared(ring, entry);
 
 	if (found)
 		queue_work(irqbed_events_wq, &ring->work);
@@ -94,7 +94,7 @@ static bool irqbed_share_workqueue(struct irqbed_ring *ring, u64 entry)
 
 static void irqbed_work_run(struct work_struct *work)
 {
-	irqbed_ring_run(container_of(work, struct irqbed_ring, work));
+	irqbed_ring_drain_deferred(container_of(work, struct irqbed_ring, work));
 }
 
 static void irqbed_work_prepare(struct irqbed_ring *ring)
@@ -127,12 +127,12 @@ static const struct irqbed_context irqbed_contexts[] = {
 	{
 		.name = "hardirq",
 		.handler = irqbed_interrupt,
-		.share = irqbed_ring_take,
+		.share = irqbed_ring_drain,
 	}, {
 		.name = "threaded",
 		.handler = irqbed_enter_threaded,
 		.thread = irqbed_thread,
-		.share = irqbed_ring_note,
+		.share = irqbed_ring_enter_shared,
 		.deferred = true,
 	}, {
 		.name = "bh",

@@ -18,7 +18,7 @@
 #define IRQBED_DELAY_NS_MAX	(100 * NSEC_PER_MSEC)
 #define IRQBED_DELAY_INSNS_MAX	100000000
 
-u32 irqbed_delay_turns;
+u32 irqbed_delay_loops;
 u64 irqbed_delay_cycles;
 
 static unsigned int delay_ns;
@@ -57,7 +57,7 @@ static int delay_insns_set(const char *val, const struct kernel_param *kp)
 		       (int)strcspn(val, "\n"), val, IRQBED_DELAY_INSNS_MAX);
 		return -EINVAL;
 	}
-	WRITE_ONCE(irqbed_delay_turns, insns / 2);
+	WRITE_ONCE(irqbed_delay_loops, insns / 2);
 	return param_set_uint(val, kp);
 }
 

@@ -12,17 +12,17 @@
 #include <asm/tsc.h>
 
 /* Parameters delay_insns and delay_ns in the units of the loops below. */
-extern u32 irqbed_delay_turns;
+extern u32 irqbed_delay_loops;
 extern u64 irqbed_delay_cycles;
 
 static __always_inline void irqbed_delay(void)
 {
-	u32 turns = READ_ONCE(irqbed_delay_turns);
+	u32 loops = READ_ONCE(irqbed_delay_loops);
 	u64 cycles = READ_ONCE(irqbed_delay_cycles);
 
 	/*
-	 * Two instructions a turn, and the two before the loop are executed
-	 * for no turn as well: N instructions of delay are N more than none,
+	 * Two instructions an iteration, and the two before the loop are
+	 * executed for none as well: N instructions of delay are N more than none,
 	 * exactly. In assembly because a compiler promises no such thing.
 	 */
 	asm volatile("testl %0, %0\n\t"
@@ -30,7 +30,7 @@ static __always_inline void irqbed_delay(void)
 		     "1:\tdecl %0\n\t"
 		     "jnz 1b\n"
 		     "2:"
-		     : "+r" (turns) : : "cc");
+		     : "+r" (loops) : : "cc");
 
 	if (unlikely(cycles)) {
 		u64 start = rdtsc_ordered();

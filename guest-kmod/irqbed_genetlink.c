@@ -43,21 +43,21 @@ static int irqbed_genl_subscribe(struct sk_buff *skb, struct genl_info *info)
 
 	if (!vectors) {
 		NL_SET_ERR_MSG_MOD(info->extack, "no vectors given");
-		return irqbed_refused(-EINVAL);
+		return irqbed_count_refusal(-EINVAL);
 	}
-	return irqbed_refused(irqbed_subscribe(NETLINK_GENERIC,
-					       NETLINK_CB(skb).sk,
-					       info->snd_portid,
-					       nla_get_u32(vectors),
-					       info->extack));
+	return irqbed_count_refusal(irqbed_subscribe(NETLINK_GENERIC,
+						     NETLINK_CB(skb).sk,
+						     info->snd_portid,
+						     nla_get_u32(vectors),
+						     info->extack));
 }
 
 static int irqbed_genl_unsubscribe(struct sk_buff *skb, struct genl_info *info)
 {
-	return irqbed_refused(irqbed_unsubscribe(NETLINK_GENERIC,
-						 NETLINK_CB(skb).sk,
-						 info->snd_portid,
-						 info->extack));
+	return irqbed_count_refusal(irqbed_unsubscribe(NETLINK_GENERIC,
+						       NETLINK_CB(skb).sk,
+						       info->snd_portid,
+						       info->extack));
 }
 
 /* Attribute n + 2 is counter n: 1 is the padding. */

@@ -24,7 +24,7 @@
 #include <asm/tsc.h>
 
 #include "irqbed.h"
-#include "notify.h"
+#include "irqbed_notifier.h"
 
 struct irqbed_irq_type {
 	/* As the module parameter says it, and for messages. */
@@ -91,7 +91,7 @@ static irqreturn_t irqbed_intx(int irq, void *data)
 	void __iomem *status = idev->regs + IRQBED_REG_IRQ_STATUS;
 	u32 rings;
 
-	/* Our device does not assert the line now, see irqbed_ring_hold(). */
+	/* Our device does not assert the line now, see irqbed_ring_quiesce(). */
 	if (READ_ONCE(idev->held))
 		return IRQ_NONE;
 	rings = readl(status);
@@ -119,7 +119,7 @@ static irqreturn_t irqbed_rings_thread(int irq, void *data)
 	u32 v;
 
 	for (v = 0; v < idev->nr_rings; v++)
-		irqbed_ring_run(&idev->rings[v]);
+		irqbed_ring_drain_deferred(&idev->rings[v]);
 	return IRQ_HANDLED;
 }
 
@@ -144,11 +144,21 @@ static const struct irqbed_irq_type irqbed_irq_types[] = {
 
 static const struct irqbed_irq_type *irqbed_irq_type __ro_after_init;
 
+static unsigned int irqbed_vectors = IRQBED_VECTORS;
+module_param_named(vectors, irqbed_vectors, uint, 0444);
+MODULE_PARM_DESC(vectors,
+		 "Most rings to use, each with a vector of its own where there are enough (default 32)");
+
 int irqbed_irq_select(const char *name)
 {
 	char known[64] = "";
 	size_t i, len = 0;
 
+	if (!irqbed_vectors || irqbed_vectors > IRQBED_VECTORS) {
+		pr_err("vectors=%u is not a number from 1 to %u\n",
+		       irqbed_vectors, IRQBED_VECTORS);
+		return -EINVAL;
+	}
 	for (i = 0; i < ARRAY_SIZE(irqbed_irq_types); i++) {
 		if (!strcmp(name, irqbed_irq_types[i].name)) {
 			irqbed_irq_type = &irqbed_irq_types[i];
@@ -219,7 +229,7 @@ static int irqbed_ring_irq(const struct irqbed_ring *ring)
  * asserts it again when it is unmasked, if its status says so. The handler still
  * runs for the other devices, so it checks.
  */
-void irqbed_ring_hold(struct irqbed_ring *ring)
+void irqbed_ring_quiesce(struct irqbed_ring *ring)
 {
 	struct irqbed_device *idev = ring->idev;
 	int irq = irqbed_ring_irq(ring);
@@ -237,7 +247,7 @@ void irqbed_ring_hold(struct irqbed_ring *ring)
 		irqbed_context->cancel(ring);
 }
 
-void irqbed_ring_release(struct irqbed_ring *ring)
+void irqbed_ring_resume(struct irqbed_ring *ring)
 {
 	struct irqbed_device *idev = ring->idev;
 
@@ -284,19 +294,19 @@ static bool irqbed_is_forced(unsigned int irq, bool threaded, const void *data)
 }
 
 /* For whoever reads the stamps: said in the module parameter 'forced_thread'. */
-static bool irqbed_forced;
+static bool irqbed_forced_thread;
 
-static int irqbed_set_nothing(const char *value, const struct kernel_param *param)
+static int irqbed_refuse_write(const char *value, const struct kernel_param *param)
 {
 	return -EPERM;
 }
 
 static const struct kernel_param_ops irqbed_read_only_bool = {
-	.set = irqbed_set_nothing,
+	.set = irqbed_refuse_write,
 	.get = param_get_bool,
 };
 
-module_param_cb(forced_thread, &irqbed_read_only_bool, &irqbed_forced, 0444);
+module_param_cb(forced_thread, &irqbed_read_only_bool, &irqbed_forced_thread, 0444);
 __MODULE_PARM_TYPE(forced_thread, "bool");
 MODULE_PARM_DESC(forced_thread,
 		 "Read only: whether the kernel runs the interrupt handler in a thread, as PREEMPT_RT does with context=hardirq where a notifier's locks may sleep");
@@ -335,7 +345,7 @@ static int irqbed_request(struct irqbed_device *idev, u32 nr,
 		return dev_err_probe(dev, err,
 				     "cannot take the interrupt of vector %u\n",
 				     nr);
-	irqbed_forced = irqbed_is_forced(irq, thread, data);
+	irqbed_forced_thread = irqbed_is_forced(irq, thread, data);
 	return 0;
 }
 

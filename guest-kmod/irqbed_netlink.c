@@ -54,7 +54,7 @@ static struct workqueue_struct *irqbed_wq;
 static atomic_t irqbed_nr_flushes;
 
 /* Counts a request that was not granted for a fault of its own; returns @err. */
-int irqbed_refused(int err)
+int irqbed_count_refusal(int err)
 {
 	if (err == -EPERM || err == -EINVAL || err == -EOPNOTSUPP)
 		atomic64_inc(&irqbed_bad_requests);
@@ -293,7 +293,7 @@ static int irqbed_request(struct sk_buff *skb, struct nlmsghdr *nlh,
 
 	if (nlh->nlmsg_type == IRQBED_MSG_REPLY)
 		return irqbed_reply_done(err);
-	return irqbed_refused(err);
+	return irqbed_count_refusal(err);
 }
 
 /*

@@ -54,7 +54,7 @@ irqbed_event_skb(const struct irqbed_event *event)
 	return skb;
 }
 
-int irqbed_refused(int err);
+int irqbed_count_refusal(int err);
 void irqbed_collect_counters(struct irqbed_counters *counters);
 
 int irqbed_netlink_start(int unit);

@@ -9,37 +9,15 @@
 #include <linux/dma-mapping.h>
 #include <linux/idr.h>
 #include <linux/io.h>
-#include <linux/iopoll.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/pm.h>
 
 #include "irqbed.h"
 #include "irqbed_netlink.h"
-#include "notify.h"
+#include "irqbed_notifier.h"
 
 static DEFINE_IDA(irqbed_ids);
-
-/*
- * Stops the device for good: when this returns, it raises nothing and does no
- * DMA until it is enabled again. The write may be posted; reading back brings
- * it home.
- */
-int irqbed_reset(struct irqbed_device *idev)
-{
-	void __iomem *ctrl = idev->regs + IRQBED_REG_CTRL;
-	u32 value;
-	int err;
-
-	writel(IRQBED_CTRL_RESET, ctrl);
-	err = readl_poll_timeout(ctrl, value,
-				 PCI_POSSIBLE_ERROR(value) ||
-				 !(value & IRQBED_CTRL_RESET),
-				 100, 100 * USEC_PER_MSEC);
-	if (!err && PCI_POSSIBLE_ERROR(value))
-		err = -ENODEV;
-	return err;
-}
 
 static void irqbed_quiesce(void *data)
 {
@@ -140,24 +118,6 @@ static int irqbed_map(struct irqbed_device *idev)
 	return irqbed_map_instrument(idev);
 }
 
-/* Tells a device that was reset its rings, and lets it raise events. */
-int irqbed_enable(struct irqbed_device *idev)
-{
-	u32 status;
-	int err;
-
-	err = irqbed_arm_rings(idev);
-	if (err)
-		return err;
-	writel(IRQBED_CTRL_ENABLE, idev->regs + IRQBED_REG_CTRL);
-	status = readl(idev->regs + IRQBED_REG_STATUS);
-	if (PCI_POSSIBLE_ERROR(status) || !(status & IRQBED_STATUS_READY))
-		return dev_err_probe(&idev->pdev->dev, -EIO,
-				     "the device is not ready after enabling it: status %#x\n",
-				     status);
-	return 0;
-}
-
 static void irqbed_free_id(void *data)
 {
 	struct irqbed_device *idev = data;
@@ -217,7 +177,7 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = irqbed_watchdog_prepare(idev);
 	if (err)
 		return err;
-	err = irqbed_enlist(idev);
+	err = irqbed_devices_add(idev);
 	if (err)
 		return err;
 	err = irqbed_request_irqs(idev);
@@ -247,9 +207,10 @@ static int irqbed_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	}
 
 	dev_info(dev, "/dev/irqbed%d: %u of %u rings of %u records and %u bytes, %u interrupts by %s, %s in %s on netlink unit %d\n",
-		 idev->id, idev->nr_rings, idev->vectors, irqbed_ring_entries,
-		 irqbed_payload_area, idev->nr_irqs, irqbed_irq_title(),
-		 irqbed_notifier->name,
+		 idev->id, idev->nr_rings, idev->vectors,
+		 irqbed_entries(&idev->rings->consumer),
+		 idev->rings->consumer.payload_area, idev->nr_irqs,
+		 irqbed_irq_title(), irqbed_notifier->name,
 		 irqbed_context->name, irqbed_unit);
 	return 0;
 }
@@ -269,12 +230,12 @@ static void irqbed_shutdown(struct pci_dev *pdev)
  */
 static void irqbed_reset_prepare(struct pci_dev *pdev)
 {
-	irqbed_pause(pci_get_drvdata(pdev));
+	irqbed_watchdog_suspend(pci_get_drvdata(pdev));
 }
 
 static void irqbed_reset_done(struct pci_dev *pdev)
 {
-	irqbed_resume(pci_get_drvdata(pdev));
+	irqbed_watchdog_resume(pci_get_drvdata(pdev));
 }
 
 static const struct pci_error_handlers irqbed_error_handlers = {
@@ -291,14 +252,14 @@ static const struct pci_error_handlers irqbed_error_handlers = {
  */
 static int irqbed_pm_suspend(struct device *dev)
 {
-	irqbed_pause(dev_get_drvdata(dev));
+	irqbed_watchdog_suspend(dev_get_drvdata(dev));
 	return 0;
 }
 
 /* Where the device cannot be set up, the watchdog tries again. */
 static int irqbed_pm_resume(struct device *dev)
 {
-	irqbed_resume(dev_get_drvdata(dev));
+	irqbed_watchdog_resume(dev_get_drvdata(dev));
 	return 0;
 }
 

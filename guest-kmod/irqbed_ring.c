@@ -6,6 +6,7 @@
  * prepared is prepared before the first one, in irqbed_rings.c. Which record is
  * taken is decided in irqbed_consumer.h.
  */
+#include <linux/cache.h>
 #include <linux/compiler.h>
 #include <linux/minmax.h>
 #include <linux/string.h>
@@ -14,8 +15,13 @@
 
 #include "irqbed.h"
 #include "irqbed_delay.h"
+#include "irqbed_notifier.h"
 #include "irqbed_stamp.h"
-#include "notify.h"
+
+const struct irqbed_notifier *irqbed_notifier __ro_after_init;
+unsigned int irqbed_batch __ro_after_init;
+/* A static branch: without batching it costs nothing. */
+DEFINE_STATIC_KEY_FALSE(irqbed_batching);
 
 /* What a drain knows of the records that it takes. */
 struct irqbed_drain {
@@ -147,7 +153,7 @@ u32 irqbed_rings_ready(const struct irqbed_device *idev)
 void __cold irqbed_spurious(struct irqbed_ring *ring)
 {
 	ring->counters.merged_interrupts++;
-	irqbed_watchdog_schedule(ring->idev);
+	irqbed_watchdog_schedule(&ring->idev->watchdog);
 }
 
 irqreturn_t irqbed_interrupt(int irq, void *data)
@@ -169,7 +175,7 @@ irqreturn_t irqbed_interrupt(int irq, void *data)
 }
 
 /* The same for one of the rings that share an interrupt, which is not counted. */
-bool irqbed_ring_take(struct irqbed_ring *ring, u64 entry)
+bool irqbed_ring_drain(struct irqbed_ring *ring, u64 entry)
 {
 	return irqbed_drain(ring, entry, false);
 }
@@ -214,17 +220,17 @@ void irqbed_ring_enter(struct irqbed_ring *ring, u64 entry)
 }
 
 /* The same for one of the rings that share an interrupt, which is not counted. */
-bool irqbed_ring_note(struct irqbed_ring *ring, u64 entry)
+bool irqbed_ring_enter_shared(struct irqbed_ring *ring, u64 entry)
 {
 	return irqbed_ring_announce(ring, entry);
 }
 
 /*
  * The part that was put off. Never runs twice at a time for one ring, and
- * begins anew after every irqbed_ring_enter() and every irqbed_ring_note() that
- * found something.
+ * begins anew after every irqbed_ring_enter() and every
+ * irqbed_ring_enter_shared() that found something.
  */
-void irqbed_ring_run(struct irqbed_ring *ring)
+void irqbed_ring_drain_deferred(struct irqbed_ring *ring)
 {
 	irqbed_drain(ring, 0, true);
 }
@@ -252,8 +258,8 @@ void irqbed_ring_salvage(struct irqbed_ring *ring, u32 end)
  * of at most @count in all, where one of a payload takes @size of its length. A
  * hint: the device may write at any moment.
  */
-size_t irqbed_ring_ahead(const struct irqbed_ring *ring, u32 count,
-			 size_t (*size)(u32 payload_len))
+size_t irqbed_ring_batch_size(const struct irqbed_ring *ring, u32 count,
+			      size_t (*size)(u32 payload_len))
 {
 	const struct irqbed_consumer *consumer = &ring->consumer;
 	const struct irqbed_event_record *record;

@@ -1,14 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The memory of the rings: allocated before the first event, so that the path
- * of an event (irqbed_ring.c) never allocates any, and given to the device.
+ * The memory of the rings, as the parameters say it: allocated before the first
+ * event, so that the path of an event (irqbed_ring.c) never allocates any.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/dma-mapping.h>
-#include <linux/io.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/pci.h>
 
 #include "irqbed.h"
+
+static unsigned int irqbed_ring_entries = 1024;
+module_param_named(ring_entries, irqbed_ring_entries, uint, 0444);
+MODULE_PARM_DESC(ring_entries,
+		 "Records in a ring, a power of two from 2 to 65536 (default 1024)");
+
+static unsigned int irqbed_payload_area = 256 << 10;
+module_param_named(payload_area, irqbed_payload_area, uint, 0444);
+MODULE_PARM_DESC(payload_area,
+		 "Payload area of a ring, bytes, a multiple of 64 from 8192 to 16777216 (default 262144)");
+
+/* Before any device is probed. */
+int irqbed_rings_check_parameters(void)
+{
+	if (!is_power_of_2(irqbed_ring_entries) ||
+	    irqbed_ring_entries < IRQBED_MIN_ENTRIES ||
+	    irqbed_ring_entries > IRQBED_MAX_ENTRIES) {
+		pr_err("ring_entries=%u is not a power of two from %u to %u\n",
+		       irqbed_ring_entries, IRQBED_MIN_ENTRIES,
+		       IRQBED_MAX_ENTRIES);
+		return -EINVAL;
+	}
+	if (irqbed_payload_area % IRQBED_PAYLOAD_ALIGN ||
+	    irqbed_payload_area < IRQBED_MIN_PAYLOAD_AREA ||
+	    irqbed_payload_area > IRQBED_MAX_PAYLOAD_AREA) {
+		pr_err("payload_area=%u is not a multiple of %u from %u to %u\n",
+		       irqbed_payload_area, IRQBED_PAYLOAD_ALIGN,
+		       IRQBED_MIN_PAYLOAD_AREA, IRQBED_MAX_PAYLOAD_AREA);
+		return -EINVAL;
+	}
+	return 0;
+}
 
 static void irqbed_free_rings(void *data)
 {
@@ -68,67 +103,6 @@ int irqbed_alloc_rings(struct irqbed_device *idev)
 					     v, idev->nr_rings,
 					     irqbed_entries(consumer),
 					     consumer->payload_area);
-	}
-	return 0;
-}
-
-static void __iomem *irqbed_ring_regs(const struct irqbed_ring *ring)
-{
-	return ring->idev->regs + IRQBED_REG_RING_BASE +
-	       ring->vector * IRQBED_REG_RING_STRIDE;
-}
-
-/* The number of the next record, by what the device says. */
-u32 irqbed_ring_device_next(const struct irqbed_ring *ring)
-{
-	return readl(irqbed_ring_regs(ring) + IRQBED_RING_NEXT);
-}
-
-/*
- * When this returns, the device writes nothing more to the ring. The write may
- * be posted; reading back brings it home.
- */
-void irqbed_stop_ring(struct irqbed_ring *ring)
-{
-	void __iomem *arm = irqbed_ring_regs(ring) + IRQBED_RING_ARM;
-
-	writel(0, arm);
-	readl(arm);
-}
-
-/* Tells the device where an empty ring is. Nobody drains it meanwhile. */
-int irqbed_arm_ring(struct irqbed_ring *ring)
-{
-	void __iomem *regs = irqbed_ring_regs(ring);
-	struct irqbed_consumer *consumer = &ring->consumer;
-
-	writel(lower_32_bits(ring->records_dma), regs + IRQBED_RING_RECORDS_LO);
-	writel(upper_32_bits(ring->records_dma), regs + IRQBED_RING_RECORDS_HI);
-	writel(lower_32_bits(ring->payloads_dma), regs + IRQBED_RING_PAYLOAD_LO);
-	writel(upper_32_bits(ring->payloads_dma), regs + IRQBED_RING_PAYLOAD_HI);
-	writel(irqbed_entries(consumer), regs + IRQBED_RING_ENTRIES);
-	writel(consumer->payload_area, regs + IRQBED_RING_PAYLOAD_SIZE);
-	writel(irqbed_consumer_rearm(consumer), regs + IRQBED_RING_NEXT);
-	writel(1, regs + IRQBED_RING_ARM);
-	if (readl(regs + IRQBED_RING_ARM) != 1)
-		return dev_err_probe(&ring->idev->pdev->dev, -EIO,
-				     "the device refused ring %u: %u records at %pad, %u bytes of payloads at %pad\n",
-				     ring->vector, irqbed_entries(consumer),
-				     &ring->records_dma, consumer->payload_area,
-				     &ring->payloads_dma);
-	return 0;
-}
-
-/* Tells the device where its rings are; it may use none before it is enabled. */
-int irqbed_arm_rings(struct irqbed_device *idev)
-{
-	u32 v;
-	int err;
-
-	for (v = 0; v < idev->nr_rings; v++) {
-		err = irqbed_arm_ring(&idev->rings[v]);
-		if (err)
-			return err;
 	}
 	return 0;
 }

@@ -12,8 +12,10 @@
 
 #include <asm/tsc.h>
 
-/* Parameter 'stamps'; set before any ring is armed. */
 DECLARE_STATIC_KEY_TRUE(irqbed_stamps);
+
+/* As parameter 'stamps' says; before any ring is armed. */
+void irqbed_stamps_select(void);
 
 /* The time of the guest, for a stamp; nothing where there are none. */
 static __always_inline u64 irqbed_stamp(void)

@@ -31,8 +31,6 @@
 #define IRQBED_PERIOD	HZ
 /* So many times without an event, and the status is read. */
 #define IRQBED_SILENT_PERIODS	2
-/* How long a record may take to become complete and to be taken. */
-#define IRQBED_PATIENCE_MS	20
 /* Most polls to wait before the next attempt to set a device up. */
 #define IRQBED_MAX_BACKOFF	16
 /*
@@ -40,24 +38,6 @@
  * one a part, and each takes two polls and one that finds it.
  */
 #define IRQBED_SYNC_POLLS	6
-
-static void irqbed_poll_in(struct irqbed_watchdog *watchdog, unsigned int ms)
-{
-	mod_delayed_work(system_power_efficient_wq, &watchdog->work,
-			 msecs_to_jiffies(ms));
-}
-
-/* Schedules a poll. In any context. */
-void irqbed_watchdog_schedule(struct irqbed_device *idev)
-{
-	struct irqbed_watchdog *watchdog = &idev->watchdog;
-
-	/* Spurious interrupts can be many; one poll is for all of them. */
-	if (READ_ONCE(watchdog->scheduled))
-		return;
-	WRITE_ONCE(watchdog->scheduled, true);
-	irqbed_poll_in(watchdog, IRQBED_PATIENCE_MS);
-}
 
 /* Puts back what a reset of the function took out of its configuration space. */
 static void irqbed_restore_config(struct irqbed_device *idev)
@@ -77,7 +57,7 @@ static void irqbed_restore_config(struct irqbed_device *idev)
  * Notes that the device works, or that it could not be set up (@err): the next
  * attempt waits for some polls, and each time for more.
  */
-static void irqbed_note_result(struct irqbed_watchdog *watchdog, int err)
+static void irqbed_set_health(struct irqbed_watchdog *watchdog, int err)
 {
 	if (err) {
 		watchdog->health = IRQBED_FAILED;
@@ -101,7 +81,7 @@ static int irqbed_stop_device(struct irqbed_device *idev)
 	u32 v;
 
 	for (v = 0; v < idev->nr_rings; v++)
-		irqbed_ring_hold(&idev->rings[v]);
+		irqbed_ring_quiesce(&idev->rings[v]);
 	irqbed_restore_config(idev);
 	err = irqbed_reset(idev);
 	for (v = 0; v < idev->nr_rings; v++) {
@@ -120,8 +100,8 @@ static int irqbed_start_device(struct irqbed_device *idev, int err)
 	if (!err)
 		err = irqbed_enable(idev);
 	for (v = 0; v < idev->nr_rings; v++)
-		irqbed_ring_release(&idev->rings[v]);
-	irqbed_note_result(watchdog, err);
+		irqbed_ring_resume(&idev->rings[v]);
+	irqbed_set_health(watchdog, err);
 	/* Where arming failed, the device is not enabled, and the status says so. */
 	watchdog->unarmed = false;
 	if (err)
@@ -176,7 +156,7 @@ static void irqbed_check_device(struct irqbed_device *idev)
 	} else {
 		if (watchdog->health != IRQBED_HEALTHY)
 			dev_info(&idev->pdev->dev, "the device answers again\n");
-		irqbed_note_result(watchdog, 0);
+		irqbed_set_health(watchdog, 0);
 	}
 }
 
@@ -184,12 +164,12 @@ static void irqbed_check_device(struct irqbed_device *idev)
  * Takes what a ring has, whose interrupt was lost. What is written meanwhile has
  * an interrupt of its own.
  */
-static void irqbed_drain_ring(struct irqbed_ring *ring)
+static void irqbed_rescue_ring(struct irqbed_ring *ring)
 {
-	irqbed_ring_hold(ring);
-	irqbed_ring_take(ring, irqbed_stamp());
+	irqbed_ring_quiesce(ring);
+	irqbed_ring_drain(ring, irqbed_stamp());
 	ring->counters.rescues++;
-	irqbed_ring_release(ring);
+	irqbed_ring_resume(ring);
 }
 
 /*
@@ -202,7 +182,7 @@ static void irqbed_restart_ring(struct irqbed_ring *ring)
 
 	if (PCI_POSSIBLE_ERROR(end) || (s32)(end - ring->consumer.next) <= 0)
 		return;
-	irqbed_ring_hold(ring);
+	irqbed_ring_quiesce(ring);
 	irqbed_stop_ring(ring);
 	end = irqbed_ring_device_next(ring);
 	if (PCI_POSSIBLE_ERROR(end) || (s32)(end - ring->consumer.next) < 0)
@@ -211,7 +191,7 @@ static void irqbed_restart_ring(struct irqbed_ring *ring)
 	if (irqbed_arm_ring(ring))
 		ring->idev->watchdog.unarmed = true;
 	ring->counters.rescues++;
-	irqbed_ring_release(ring);
+	irqbed_ring_resume(ring);
 }
 
 /* Polls a ring. Returns whether to poll again soon. */
@@ -220,7 +200,7 @@ static bool irqbed_poll_ring(struct irqbed_ring *ring, bool pending, bool sync)
 	switch (irqbed_ring_poll(&ring->consumer, &ring->stall, pending, jiffies,
 				 msecs_to_jiffies(IRQBED_PATIENCE_MS))) {
 	case IRQBED_RING_UNANNOUNCED:
-		irqbed_drain_ring(ring);
+		irqbed_rescue_ring(ring);
 		return true;
 	case IRQBED_RING_HOLE:
 		irqbed_restart_ring(ring);
@@ -281,7 +261,7 @@ static void irqbed_poll(struct irqbed_device *idev, bool check, bool sync)
 	if (check || watchdog->unarmed)
 		irqbed_check_device(idev);
 	if (watchdog->suspect)
-		irqbed_poll_in(watchdog, IRQBED_PATIENCE_MS);
+		irqbed_watchdog_poll_in(watchdog, IRQBED_PATIENCE_MS);
 }
 
 static void irqbed_watchdog_work(struct work_struct *work)
@@ -313,9 +293,9 @@ static void irqbed_watchdog_timer(struct timer_list *timer)
 	if (watchdog->silent == IRQBED_SILENT_PERIODS) {
 		watchdog->silent = 0;
 		WRITE_ONCE(watchdog->check, true);
-		irqbed_poll_in(watchdog, 0);
+		irqbed_watchdog_poll_in(watchdog, 0);
 	} else if (irqbed_rings_ready(idev)) {
-		irqbed_poll_in(watchdog, 0);
+		irqbed_watchdog_poll_in(watchdog, 0);
 	}
 	mod_timer(timer, jiffies + IRQBED_PERIOD);
 }
@@ -356,7 +336,7 @@ static void irqbed_watchdog_begin(struct irqbed_watchdog *watchdog)
  * Stops the device, the watchdog and whatever delivers events: the function is
  * about to be reset, or to lose power. In process context.
  */
-void irqbed_pause(struct irqbed_device *idev)
+void irqbed_watchdog_suspend(struct irqbed_device *idev)
 {
 	mutex_lock(&idev->watchdog.lock);
 	WRITE_ONCE(idev->watchdog.off, true);
@@ -365,7 +345,7 @@ void irqbed_pause(struct irqbed_device *idev)
 }
 
 /* The opposite, when the function has power and configuration space again. */
-void irqbed_resume(struct irqbed_device *idev)
+void irqbed_watchdog_resume(struct irqbed_device *idev)
 {
 	struct irqbed_watchdog *watchdog = &idev->watchdog;
 

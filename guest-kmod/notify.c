@@ -5,14 +5,13 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/cache.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/printk.h>
 #include <linux/string.h>
 
 #include "irqbed_abi.h"
-#include "notify.h"
+#include "irqbed_notifier.h"
 
 static const struct irqbed_notifier *const irqbed_notifiers[] = {
 	&irqbed_notify_netlink,
@@ -27,11 +26,6 @@ static const struct irqbed_notifier *const irqbed_notifiers[] = {
 #endif
 	&irqbed_notify_mmap,
 };
-
-const struct irqbed_notifier *irqbed_notifier __ro_after_init;
-unsigned int irqbed_batch __ro_after_init;
-/* A static branch: without batching it costs nothing. */
-DEFINE_STATIC_KEY_FALSE(irqbed_batching);
 
 static int irqbed_batch_select(unsigned int batch)
 {

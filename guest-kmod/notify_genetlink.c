@@ -11,10 +11,10 @@
 #include <linux/netlink.h>
 
 #include "irqbed_genetlink.h"
+#include "irqbed_notifier.h"
 #include "irqbed_send.h"
 #include "irqbed_subscribers.h"
 #include "irqbed_taps.h"
-#include "notify.h"
 
 static void irqbed_genetlink_notify(struct irqbed_ring *ring,
 				    const struct irqbed_event *event)

@@ -8,9 +8,9 @@
  * choice, so a listener asks for it by its name.
  */
 #include "irqbed_genetlink.h"
+#include "irqbed_notifier.h"
 #include "irqbed_send.h"
 #include "irqbed_taps.h"
-#include "notify.h"
 
 static void irqbed_genetlink_multicast_notify(struct irqbed_ring *ring,
 					      const struct irqbed_event *event)

@@ -25,9 +25,9 @@
  * handler to a thread.
  */
 #include "irqbed_netlink.h"
+#include "irqbed_notifier.h"
 #include "irqbed_send.h"
 #include "irqbed_subscribers.h"
-#include "notify.h"
 
 /* Most memory for one message of several events. */
 #define IRQBED_BATCH_BYTES	16384
@@ -55,8 +55,8 @@ static void irqbed_netlink_flush(struct irqbed_ring *ring)
 static struct sk_buff *irqbed_netlink_batch(const struct irqbed_ring *ring,
 					    const struct irqbed_event *event)
 {
-	size_t room = irqbed_ring_ahead(ring, irqbed_batch,
-					irqbed_netlink_size);
+	size_t room = irqbed_ring_batch_size(ring, irqbed_batch,
+					     irqbed_netlink_size);
 	struct sk_buff *skb;
 
 	room = min_t(size_t, room, SKB_WITH_OVERHEAD(IRQBED_BATCH_BYTES));

@@ -16,8 +16,8 @@
  * 92 more on one (6,245 and 6,153), where it is not made.
  */
 #include "irqbed_netlink.h"
+#include "irqbed_notifier.h"
 #include "irqbed_send.h"
-#include "notify.h"
 
 static void irqbed_broadcast_notify(struct irqbed_ring *ring,
 				    const struct irqbed_event *event)

@@ -11,23 +11,16 @@
 #include <linux/signal.h>
 #include <linux/wait.h>
 
+#include "irqbed_notifier.h"
 #include "irqbed_queue.h"
-#include "notify.h"
 
 /*
  * 'chardev': whoever waits in read(), poll() or the ioctl is woken. A wake-up
  * takes the wait queue's lock with interrupts off, and so does everybody else.
  */
-static void irqbed_chardev_wake(struct irqbed_queue *queue)
-{
-	wake_up_interruptible_poll(&queue->wait, EPOLLIN | EPOLLRDNORM);
-}
-
-static void irqbed_chardev_notify(struct irqbed_ring *ring,
-				  const struct irqbed_event *event)
-{
-	irqbed_queues_notify(ring, event, irqbed_chardev_wake);
-}
+IRQBED_DEFINE_QUEUE_NOTIFY(irqbed_chardev,
+			   wake_up_interruptible_poll(&queue->wait,
+						      EPOLLIN | EPOLLRDNORM))
 
 const struct irqbed_notifier irqbed_notify_chardev = {
 	.name = "chardev",
@@ -55,16 +48,8 @@ const struct irqbed_notifier irqbed_notify_chardev = {
  *   are the run queue's locks behind the wake-up.
  * - The entry of the signal queue is allocated with GFP_ATOMIC.
  */
-static void irqbed_signal_wake(struct irqbed_queue *queue)
-{
-	kill_fasync(&queue->async, SIGIO, POLL_IN);
-}
-
-static void irqbed_signal_notify(struct irqbed_ring *ring,
-				 const struct irqbed_event *event)
-{
-	irqbed_queues_notify(ring, event, irqbed_signal_wake);
-}
+IRQBED_DEFINE_QUEUE_NOTIFY(irqbed_signal,
+			   kill_fasync(&queue->async, SIGIO, POLL_IN))
 
 const struct irqbed_notifier irqbed_notify_signal = {
 	.name = "signal",
@@ -81,16 +66,8 @@ const struct irqbed_notifier irqbed_notify_signal = {
  * signal within a signal, which interrupts off make impossible here. Its counter
  * adds up, so the process may be woken once for several events.
  */
-static void irqbed_eventfd_wake(struct irqbed_queue *queue)
-{
-	irqbed_eventfd_signal(queue->eventfd);
-}
-
-static void irqbed_eventfd_notify(struct irqbed_ring *ring,
-				  const struct irqbed_event *event)
-{
-	irqbed_queues_notify(ring, event, irqbed_eventfd_wake);
-}
+IRQBED_DEFINE_QUEUE_NOTIFY(irqbed_eventfd,
+			   irqbed_eventfd_signal(queue->eventfd))
 
 const struct irqbed_notifier irqbed_notify_eventfd = {
 	.name = "eventfd",
@@ -103,11 +80,7 @@ const struct irqbed_notifier irqbed_notify_eventfd = {
  * 'mmap': nobody is woken. The process polls its mapping all the time: what is
  * left is the floor under all other notifiers.
  */
-static void irqbed_mmap_notify(struct irqbed_ring *ring,
-			       const struct irqbed_event *event)
-{
-	irqbed_queues_notify(ring, event, NULL);
-}
+IRQBED_DEFINE_QUEUE_NOTIFY(irqbed_mmap, (void)queue)
 
 const struct irqbed_notifier irqbed_notify_mmap = {
 	.name = "mmap",

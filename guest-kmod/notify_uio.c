@@ -27,8 +27,8 @@
 #include <linux/uio_driver.h>
 
 #include "irqbed_handle.h"
+#include "irqbed_notifier.h"
 #include "irqbed_queue.h"
-#include "notify.h"
 
 /* In its file a queue lies where it lies in /dev/irqbedN: behind the BAR. */
 #define IRQBED_UIO_QUEUE_PAGE	(IRQBED_QUEUE_MMAP_OFFSET >> PAGE_SHIFT)
@@ -342,16 +342,7 @@ static int irqbed_uio_add(struct irqbed_device *idev)
 	return devm_add_action_or_reset(dev, irqbed_uio_unregister, uio);
 }
 
-static void irqbed_uio_wake(struct irqbed_queue *queue)
-{
-	uio_event_notify(queue->uio);
-}
-
-static void irqbed_uio_notify(struct irqbed_ring *ring,
-			      const struct irqbed_event *event)
-{
-	irqbed_queues_notify(ring, event, irqbed_uio_wake);
-}
+IRQBED_DEFINE_QUEUE_NOTIFY(irqbed_uio, uio_event_notify(queue->uio))
 
 const struct irqbed_notifier irqbed_notify_uio = {
 	.name = "uio",

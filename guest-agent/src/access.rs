@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use irqbed_abi::control::Accesses;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 
-use crate::{mapping::Mapping, ports::Port, tsc::now};
+use crate::{io_ports::Port, mapping::Mapping, tsc::now};
 
 const DEVICES: &str = "/sys/bus/pci/devices";
 /// Length of what is mapped, bytes.
@@ -42,68 +42,38 @@ pub fn time(asked: &Accesses) -> Result<Vec<u64>> {
         "ram" => Place::Memory(plain()?, usize::try_from(asked.offset)?),
         device => Place::of(&find(device)?, asked)?,
     };
+    // The width of the access is that of its type.
+    macro_rules! memory {
+        ($word:expr) => {{
+            let word = $word.context("outside")?;
+            either(
+                asked,
+                || {
+                    let _ = word.load(SeqCst);
+                },
+                |value| word.store(value as _, Release),
+            )
+        }};
+    }
+    macro_rules! port {
+        ($read:expr, $write:expr) => {
+            either(
+                asked,
+                || {
+                    let _ = $read;
+                },
+                $write,
+            )
+        };
+    }
     match (&place, asked.width) {
-        (Place::Memory(page, at), 1) => {
-            let word = page.byte(*at).context("outside")?;
-            either(
-                asked,
-                || {
-                    let _ = word.load(SeqCst);
-                },
-                |value| word.store(value as u8, Release),
-            )
-        }
-        (Place::Memory(page, at), 2) => {
-            let word = page.word16(*at).context("outside")?;
-            either(
-                asked,
-                || {
-                    let _ = word.load(SeqCst);
-                },
-                |value| word.store(value as u16, Release),
-            )
-        }
-        (Place::Memory(page, at), 4) => {
-            let word = page.word32(*at).context("outside")?;
-            either(
-                asked,
-                || {
-                    let _ = word.load(SeqCst);
-                },
-                |value| word.store(value as u32, Release),
-            )
-        }
-        (Place::Memory(page, at), _) => {
-            let word = page.word64(*at).context("outside")?;
-            either(
-                asked,
-                || {
-                    let _ = word.load(SeqCst);
-                },
-                |value| word.store(value, Release),
-            )
-        }
-        (Place::Ports(port), 1) => either(
-            asked,
-            || {
-                let _ = port.read8();
-            },
-            |value| port.write8(value as u8),
-        ),
-        (Place::Ports(port), 2) => either(
-            asked,
-            || {
-                let _ = port.read16();
-            },
-            |value| port.write16(value as u16),
-        ),
-        (Place::Ports(port), 4) => either(
-            asked,
-            || {
-                let _ = port.read32();
-            },
-            |value| port.write32(value as u32),
-        ),
+        (Place::Memory(page, at), 1) => memory!(page.byte(*at)),
+        (Place::Memory(page, at), 2) => memory!(page.word16(*at)),
+        (Place::Memory(page, at), 4) => memory!(page.word32(*at)),
+        (Place::Memory(page, at), _) => memory!(page.word64(*at)),
+        (Place::Ports(port), 1) => port!(port.read8(), |value| port.write8(value as u8)),
+        (Place::Ports(port), 2) => port!(port.read16(), |value| port.write16(value as u16)),
+        (Place::Ports(port), 4) => port!(port.read32(), |value| port.write32(value as u32)),
         (Place::Ports(_), width) => bail!("a port has no {width} bytes"),
     }
 }

@@ -13,16 +13,17 @@ use crate::{
     children::{Children, PATH},
     control::{Incoming, Line},
     ftrace::{self, Ftrace},
-    insert,
+    insmod,
     inspect::Inspector,
     instrument::Instrument,
     kmsg::Kmsg,
     listeners::Listeners,
     load::Disturbance,
     module, netlink, program,
-    raw::{self, Destination},
-    repliers, shell, suspend, symbols, vfio,
-    watch::{self, Caller},
+    raw_netlink::{self, Destination},
+    repliers, shell,
+    supervise::{self, Caller},
+    suspend, symbols, vfio,
 };
 
 /// What PID 1 knows.
@@ -112,10 +113,10 @@ impl Agent {
                 unprivileged,
             } => {
                 let to = Destination::new(protocol, group)?;
-                raw::send(children, to, &bytes, unprivileged)
+                raw_netlink::send(children, to, &bytes, unprivileged)
             }
             Request::ReplyByIoctl { request } => {
-                repliers::ioctl::as_it_is(request).map(|errno| Reply::Returned { errno })
+                repliers::ioctl::send_raw(request).map(|errno| Reply::Returned { errno })
             }
             Request::TimeAccesses(accesses) => {
                 access::time(&accesses).map(|cycles| Reply::Accessed { cycles })
@@ -133,14 +134,14 @@ impl Agent {
             }
             Request::InsertModule { path, parameters } => {
                 let inspector = &mut self.inspector;
-                insert::insert(children, inspector, &path, &parameters).map(|()| Reply::Done)
+                insmod::insert(children, inspector, &path, &parameters).map(|()| Reply::Done)
             }
             Request::RemoveModule { name } => {
-                insert::remove(children, &mut self.inspector, &name).map(|()| Reply::Done)
+                insmod::remove(children, &mut self.inspector, &name).map(|()| Reply::Done)
             }
             Request::Inspect => Ok(Reply::Inspected(self.inspector.inspect())),
             Request::KernelMessages => self.kernel_messages(),
-            Request::Shell => shell::open(self).map(|()| Reply::Done),
+            Request::Shell => self.open_shell().map(|()| Reply::Done),
             Request::Disturb { load } => self.disturbance.set(children, load).map(|()| Reply::Done),
             Request::KernelLog => Ok(Reply::KernelLog {
                 lines: self.log.warnings().to_vec(),
@@ -161,9 +162,9 @@ impl Agent {
         self.listeners.start(&mut self.children, spec)
     }
 
-    /// Starts a program with whose end the guest ends.
-    pub fn run_until_end_of(&mut self, command: &mut Command) -> Result<()> {
-        let (pid, _child) = self.children.spawn(command)?;
+    /// Starts a shell on the console. The guest ends with it.
+    pub fn open_shell(&mut self) -> Result<()> {
+        let (pid, _child) = self.children.spawn(&mut shell::command())?;
         self.line
             .end_with(self.children.watch(pid).context("cannot watch it")?);
         Ok(())
@@ -186,8 +187,8 @@ impl Agent {
             inspector,
             ..
         } = self;
-        let ending = watch::run(children, inspector, &mut command, limit, &mut harness)?;
-        watch::kill_all();
+        let ending = supervise::run(children, inspector, &mut command, limit, &mut harness)?;
+        supervise::kill_all();
         Ok(Reply::Ended(ending))
     }
 

@@ -23,7 +23,7 @@ use neli::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::{netlink::Socket, wire};
+use crate::{netlink::Socket, nlmsg};
 
 /// The netlink protocol of generic netlink.
 pub const PROTOCOL: u32 = libc::NETLINK_GENERIC as u32;
@@ -61,14 +61,14 @@ impl Family {
 
     /// Reads the controller's answer.
     fn read(body: &[u8]) -> Option<Self> {
-        let (_, attributes) = wire::genl(body).ok()?;
+        let (_, attributes) = nlmsg::genl(body).ok()?;
         let value = |wanted: CtrlAttr| {
             let (_, value) = attributes
                 .clone()
                 .find(|(kind, _)| *kind == u16::from(wanted))?;
             Some(value)
         };
-        let events = wire::attributes(value(CtrlAttr::McastGroups)?)
+        let events = nlmsg::attributes(value(CtrlAttr::McastGroups)?)
             .find_map(|(_, group)| number_of_events_group(group))?;
         Some(Self {
             id: u16::read_from_bytes(value(CtrlAttr::FamilyId)?).ok()?,
@@ -80,7 +80,7 @@ impl Family {
 /// The number of a multicast group, if it is that of the events.
 fn number_of_events_group(group: &[u8]) -> Option<u32> {
     let (mut name, mut number): (&[u8], _) = (&[], None);
-    for (kind, value) in wire::attributes(group) {
+    for (kind, value) in nlmsg::attributes(group) {
         match CtrlAttrMcastGrp::from(kind) {
             CtrlAttrMcastGrp::Name => name = value,
             CtrlAttrMcastGrp::Id => number = u32::read_from_bytes(value).ok(),
@@ -167,7 +167,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::tests::attribute;
+    use crate::nlmsg::tests::attribute;
 
     fn group(name: &[u8], number: u32) -> Vec<u8> {
         [
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_request_is_a_header_and_its_attributes() {
         let body = subscribe(5).expect("bytes");
-        let (command, mut attributes) = wire::genl(&body).expect("a message");
+        let (command, mut attributes) = nlmsg::genl(&body).expect("a message");
         assert_eq!(command, CMD_SUBSCRIBE);
         assert_eq!(
             attributes.next(),
@@ -226,7 +226,7 @@ mod tests {
             ..Default::default()
         };
         let reply = Reply::to(&event);
-        let (command, attributes) = wire::genl(reply.as_bytes()).expect("a message");
+        let (command, attributes) = nlmsg::genl(reply.as_bytes()).expect("a message");
         assert_eq!(command, CMD_REPLY);
         let expected = [
             (A_EVENT_SEQ, &event.seq.to_ne_bytes()[..]),

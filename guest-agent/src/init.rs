@@ -4,7 +4,7 @@
 //! that is off, so that the harness need not wait for a time limit.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs,
     io::{self, Write},
     panic,
 };
@@ -17,7 +17,12 @@ use rustix::{
     termios::tcdrain,
 };
 
-use crate::{agent::Agent, control::Line, shell};
+use crate::{
+    agent::Agent,
+    console::{console, print_line},
+    control::Line,
+    interactive,
+};
 
 /// The serial line of the harness.
 const CONTROL_LINE: &str = "/dev/ttyS1";
@@ -58,7 +63,7 @@ fn run() -> Result<()> {
     let line = Line::open_tty(CONTROL_LINE)?;
     let mut agent = Agent::new(line)?;
     if mode == Mode::Shell {
-        shell::start(&mut agent, &command_line);
+        interactive::start(&mut agent, &command_line);
     }
     agent.serve()
 }
@@ -92,24 +97,13 @@ fn mode(command_line: &str) -> Result<Mode> {
     }
 }
 
-fn console() -> io::Result<File> {
-    OpenOptions::new().write(true).open("/dev/console")
-}
-
-/// Writes a line on the console in one piece, or where standard error goes.
-pub fn say(line: &str) {
-    let line = format!("{line}\n");
-    // Nothing is left to do where even this fails.
-    let _ = io::stderr().write_all(line.as_bytes());
-}
-
 /// The end of the guest, with the reason as the console's last line.
 fn fatal(reason: &str) -> ! {
     let reason = reason.replace('\n', " ");
     let line = format!("irqbed-agent: fatal: {reason}\n");
     match console().and_then(|mut console| console.write_all(line.as_bytes())) {
         Ok(()) => {}
-        Err(_) => say(line.trim_end()),
+        Err(_) => print_line(line.trim_end()),
     }
     power_off()
 }
@@ -123,7 +117,7 @@ pub fn power_off() -> ! {
     // Out of PID 1 this would be the end of somebody else's machine.
     if getpid().is_init() {
         let error = reboot(RebootCommand::PowerOff);
-        say(&format!(
+        print_line(&format!(
             "irqbed-agent: the guest cannot be switched off: {error:?}"
         ));
     }

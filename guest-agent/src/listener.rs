@@ -10,7 +10,14 @@ use irqbed_abi::control::{Behaviour, ListenerSpec, Reply};
 use rustix::mm::{MlockAllFlags, mlockall};
 
 use crate::{
-    events::Sink, init::say, instrument::Instrument, receivers, repliers, scheduling, signal,
+    console::print_line,
+    instrument::Instrument,
+    receivers::{
+        self,
+        receiver::{Drops, Receiver, Run},
+    },
+    repliers, scheduling, signal,
+    sink::Sink,
     stats::Stats,
 };
 
@@ -22,7 +29,7 @@ pub const ROLE: &str = "listen";
 pub fn main(spec: Option<String>) -> Result<()> {
     match start(spec.as_deref().unwrap_or_default()) {
         Ok(listener) => listener.run(),
-        Err(error) => tell(&Reply::Failed {
+        Err(error) => send_to_init(&Reply::Failed {
             error: format!("{error:#}"),
         }),
     }
@@ -31,7 +38,8 @@ pub fn main(spec: Option<String>) -> Result<()> {
 struct Listener {
     behaviour: Behaviour,
     sink: Sink,
-    receiver: Box<dyn receivers::Receiver>,
+    drops: Drops,
+    run: Run,
 }
 
 fn start(spec: &str) -> Result<Listener> {
@@ -51,7 +59,7 @@ fn start(spec: &str) -> Result<Listener> {
     );
     // No page fault shall come between an event and its stamp.
     if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE) {
-        say(&format!(
+        print_line(&format!(
             "irqbed-agent: a listener runs without locked memory: {error}"
         ));
     }
@@ -61,39 +69,45 @@ fn start(spec: &str) -> Result<Listener> {
         sink.reply_by(repliers::open(way)?);
     }
     if spec.behaviour == Behaviour::Judge {
-        sink.stamp_nothing();
+        sink.disable_stamps();
     }
-    let receiver = receivers::open(&spec, &mut sink)?;
-    sink.set_port_id(receiver.port_id());
-    signal::on_terminate(receiver.quit()?)?;
-    tell(&Reply::Listening {
+    let Receiver {
+        port_id,
+        stop,
+        drops,
+        run,
+    } = receivers::open(&spec, &mut sink)?;
+    sink.set_port_id(port_id);
+    signal::on_terminate(stop)?;
+    send_to_init(&Reply::Listening {
         listener: 0,
-        port_id: receiver.port_id(),
+        port_id,
     })?;
     Ok(Listener {
         behaviour: spec.behaviour,
         sink,
-        receiver,
+        drops,
+        run,
     })
 }
 
 impl Listener {
     fn run(mut self) -> Result<()> {
         let result = if self.behaviour == Behaviour::Stall {
-            // Returns when the handler of SIGTERM has said goodbye.
+            // Returns when the handler of SIGTERM has asked for no more events.
             rustix::event::pause();
             Ok(())
         } else {
-            self.receiver.run(&mut self.sink)
+            (self.run)(&mut self.sink)
         };
-        if let Some(drops) = self.receiver.drops() {
+        if let Some(drops) = (self.drops)() {
             self.sink.set_drops(drops);
         }
         result
     }
 }
 
-fn tell(reply: &Reply) -> Result<()> {
+fn send_to_init(reply: &Reply) -> Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     io::stdout()

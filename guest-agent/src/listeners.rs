@@ -53,7 +53,7 @@ impl Listeners {
         let (pid, child) = children
             .spawn(&mut command)
             .context("cannot start a listener")?;
-        let port_id = match first_words(child.stdout) {
+        let port_id = match read_ready_line(child.stdout) {
             Ok(port_id) => port_id,
             Err(error) => {
                 children.signal(pid, Signal::KILL);
@@ -115,7 +115,7 @@ impl Listeners {
         let signal = if kill { Signal::KILL } else { Signal::TERM };
         loop {
             children.signal(listener.pid, signal);
-            // The driver's goodbye may find the listener's queue full.
+            // The driver's acknowledgement may find the listener's queue full.
             if children.wait(listener.pid, REPEAT).is_some() {
                 return Ok(listener.stats.report(listener.drops, false));
             }
@@ -145,7 +145,7 @@ fn protocol(mechanism: Mechanism) -> Result<u32> {
 }
 
 /// Waits for a listener's first line: its port id.
-fn first_words(stdout: Option<impl Read + std::os::fd::AsFd>) -> Result<u32> {
+fn read_ready_line(stdout: Option<impl Read + std::os::fd::AsFd>) -> Result<u32> {
     let stdout = stdout.context("a listener without standard output")?;
     let mut waiting = [PollFd::new(&stdout, PollFlags::IN)];
     let limit = Timespec::try_from(START)?;
@@ -179,7 +179,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
         theirs.write_all(bytes).expect("room for a line");
         drop(theirs);
-        first_words(Some(ours))
+        read_ready_line(Some(ours))
     }
 
     #[test]

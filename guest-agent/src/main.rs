@@ -14,17 +14,17 @@ mod agent;
 mod calibrate;
 mod capture;
 mod children;
+mod console;
 mod control;
-mod datagrams;
-mod events;
 mod ftrace;
 mod fuzz;
 mod genetlink;
-mod guard;
 mod init;
-mod insert;
+mod insmod;
 mod inspect;
 mod instrument;
+mod interactive;
+mod io_ports;
 mod kmsg;
 mod listener;
 mod listeners;
@@ -32,24 +32,23 @@ mod load;
 mod mapping;
 mod module;
 mod netlink;
-mod ports;
+mod nlmsg;
 mod probe;
 mod program;
-mod queue;
-mod raw;
+mod raw_netlink;
 mod receivers;
 mod repliers;
 mod scheduling;
 mod shell;
+mod sigbus;
 mod signal;
+mod sink;
 mod stats;
+mod supervise;
 mod suspend;
 mod symbols;
 mod tsc;
-mod uring;
 mod vfio;
-mod watch;
-mod wire;
 
 use std::{env, process::ExitCode};
 
@@ -57,11 +56,11 @@ fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some(listener::ROLE) => listener::main(arguments.next()),
-        Some(insert::ROLE) => insert::main(&arguments.collect::<Vec<_>>()),
+        Some(insmod::ROLE) => insmod::main(&arguments.collect::<Vec<_>>()),
         Some(fuzz::ROLE) => fuzz::main(&arguments.collect::<Vec<_>>()),
         Some(fuzz::WORKER_ROLE) => fuzz::worker(&arguments.collect::<Vec<_>>()),
         Some(load::ROLE) => load::main(arguments.next(), arguments.next()),
-        Some(raw::ROLE) => raw::main(arguments.next()),
+        Some(raw_netlink::ROLE) => raw_netlink::main(arguments.next()),
         Some(probe::ROLE) => probe::main(arguments.next().as_deref()),
         Some(capture::ROLE) => capture::main(),
         Some(shell::ROLE) => shell::main(),
@@ -73,7 +72,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            init::say(&format!("irqbed-agent: {error:#}"));
+            console::print_line(&format!("irqbed-agent: {error:#}"));
             ExitCode::FAILURE
         }
     }

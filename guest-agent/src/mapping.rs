@@ -14,7 +14,7 @@ use std::{
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use crate::guard;
+use crate::sigbus;
 
 /// A shared mapping from the start of a file.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Mapping {
 
     /// The same memory, which may be taken from us: it is all zeros then.
     pub fn guarded(mut self) -> io::Result<Self> {
-        guard::guard(self.as_ptr(), self.len)?;
+        sigbus::guard(self.as_ptr(), self.len)?;
         self.guarded = true;
         Ok(self)
     }
@@ -151,7 +151,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if self.guarded {
-            guard::release(self.as_ptr());
+            sigbus::release(self.as_ptr());
         }
         // SAFETY: this is the mapping made in `shared`, and every reference
         // into it borrowed `self`. It cannot fail for a mapping that exists.
@@ -201,5 +201,26 @@ mod tests {
             assert!(mapping.word64(offset).is_none(), "{offset}");
         }
         assert!(mapping.word32(4094).is_none());
+    }
+
+    #[test]
+    fn memory_that_is_taken_from_us_turns_into_zeros() {
+        let file = memfd_create("test", MemfdFlags::CLOEXEC).expect("a memfd");
+        ftruncate(&file, 8192).expect("two pages");
+        for _ in 0..20 {
+            let mapping = Mapping::shared(&file, 8192).expect("a mapping");
+            let mapping = mapping.guarded().expect("room for it");
+            let word = mapping.word64(4096).expect("a word");
+            word.store(7, Ordering::Relaxed);
+            assert_eq!(word.load(Ordering::Relaxed), 7);
+            ftruncate(&file, 0).expect("it is taken");
+            assert_eq!(word.load(Ordering::Relaxed), 0);
+            word.store(8, Ordering::Relaxed);
+            assert_eq!(
+                mapping.word64(0).expect("a word").load(Ordering::Relaxed),
+                0
+            );
+            ftruncate(&file, 8192).expect("two pages");
+        }
     }
 }

@@ -34,7 +34,7 @@ use rustix::{
 };
 use zerocopy::FromBytes;
 
-use crate::wire;
+use crate::nlmsg;
 
 /// Where the driver's protocol unit stands while it is loaded.
 const UNIT: &str = "/sys/module/irqbed/parameters/unit";
@@ -129,14 +129,14 @@ impl Socket {
             let Some(datagram) = self.receive(&mut buffer, deadline)? else {
                 bail!("the driver did not answer within {PATIENCE:?}");
             };
-            let Ok((header, body, _)) = wire::split(datagram) else {
+            let Ok((header, body, _)) = nlmsg::split(datagram) else {
                 other(datagram);
                 continue;
             };
             if header.kind == NLMSG_ERROR {
-                let code = wire::error(body).map_err(|_| anyhow!("a malformed netlink error"))?;
+                let code = nlmsg::error(body).map_err(|_| anyhow!("a malformed netlink error"))?;
                 if code != 0 {
-                    let reason = wire::reason(&header, body).unwrap_or("it gave no reason");
+                    let reason = nlmsg::reason(&header, body).unwrap_or("it gave no reason");
                     bail!(
                         "the driver refused: {reason} ({})",
                         Errno::from_raw_os_error(code)
@@ -196,7 +196,7 @@ pub fn request(kind: u16, flags: NlmF, seq: u32, body: &[u8]) -> Result<Vec<u8>>
     Ok(bytes.into_inner())
 }
 
-/// The driver's counters: now, or after it handed on every record there is.
+/// The driver's counters: now, or after it delivered every record there is.
 pub fn counters(flush: bool) -> Result<Counters> {
     let kind = if flush { MSG_FLUSH } else { MSG_GET_COUNTERS };
     let mut socket = Socket::open(unit()?)?;
@@ -260,7 +260,7 @@ sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops 
         };
         let flags = NlmF::REQUEST | NlmF::ACK;
         let bytes = request(MSG_SUBSCRIBE, flags, 3, body.as_bytes()).expect("bytes");
-        let (header, found, rest) = wire::split(&bytes).expect("a message");
+        let (header, found, rest) = nlmsg::split(&bytes).expect("a message");
         assert_eq!(
             (header.len, header.kind, header.flags),
             (24, MSG_SUBSCRIBE, 5)

@@ -23,14 +23,17 @@ use crate::tsc::{self, GuestTsc};
 /// `F_SETSIG` of linux/fcntl.h, which `libc` does not have for glibc.
 pub const F_SETSIG: libc::c_int = 10;
 
-/// What the handler of `SIGTERM` does. Set once, before the handler is.
-static ACTION: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+/// What a signal handler does: it may make system calls and write to memory it
+/// has, but neither allocate nor lock.
+pub type Action = Box<dyn Fn() + Send + Sync>;
 
-/// Runs an action on each `SIGTERM`, in the handler: it may make system calls
-/// and write to memory it has, but neither allocate nor lock. System calls
-/// that it interrupts go on afterwards.
-pub fn on_terminate(action: impl Fn() + Send + Sync + 'static) -> Result<()> {
-    if ACTION.set(Box::new(action)).is_err() {
+/// What the handler of `SIGTERM` does. Set once, before the handler is.
+static ACTION: OnceLock<Action> = OnceLock::new();
+
+/// Runs an action on each `SIGTERM`, in the handler. System calls that it
+/// interrupts go on afterwards.
+pub fn on_terminate(action: Action) -> Result<()> {
+    if ACTION.set(action).is_err() {
         bail!("the action on SIGTERM is set already");
     }
     install(libc::SIGTERM, terminate)?;

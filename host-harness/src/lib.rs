@@ -15,10 +15,21 @@ mod tests {
     use serde_json::Value;
 
     /// The crates of this workspace that each may know.
-    const LAYERS: [(&str, &[&str]); 8] = [
+    const LAYERS: [(&str, &[&str]); 11] = [
         // Its own tests, with all its features.
         ("irqbed-abi", &["irqbed-abi"]),
-        ("device-model", &["irqbed-abi"]),
+        ("irqbed-vfio-user", &[]),
+        ("irqbed-pci", &["irqbed-vfio-user"]),
+        ("irqbed-fault", &["irqbed-vfio-user", "irqbed-pci"]),
+        (
+            "device-model",
+            &[
+                "irqbed-abi",
+                "irqbed-vfio-user",
+                "irqbed-pci",
+                "irqbed-fault",
+            ],
+        ),
         ("irqbed-results", &["irqbed-abi"]),
         ("irqbed-machine", &["irqbed-abi", "device-model"]),
         (

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! System calls on the driver's files and their mappings.
+//! System calls on the driver's files and their mappings, and those that open
+//! them.
 
-use std::fs;
+use std::ffi::CStr;
 
 use irqbed_abi::{
     pci::INSTRUMENT_BAR_SIZE,
@@ -14,15 +15,42 @@ use zerocopy::IntoBytes;
 
 use super::{
     message::{self, number, word},
+    state::{DRIVER, Kind, Map, State},
     sys::{Answer, PAGE, call},
-    worker::{Kind, Map, Worker},
 };
-use crate::signal;
+use crate::{genetlink, signal};
 
-/// Where the driver is told to take a device, and to let go of it.
-const DRIVER: &str = "/sys/bus/pci/drivers/irqbed";
+const NODES: [&CStr; 2] = [c"/dev/irqbed0", c"/dev/uio0"];
 
-impl Worker {
+impl State {
+    pub(super) fn open(&mut self) -> Answer {
+        match self.rng.u8(..10) {
+            0..5 => {
+                let index = usize::from(self.rng.u8(..8) == 0);
+                let path = self.arena.put(NODES[index].to_bytes_with_nul());
+                let mode = *self
+                    .rng
+                    .choice(&[libc::O_RDWR, libc::O_RDWR, libc::O_RDONLY, libc::O_WRONLY])
+                    .unwrap_or(&0);
+                let nonblock = if self.rng.u8(..8) > 0 {
+                    libc::O_NONBLOCK
+                } else {
+                    0
+                };
+                let flags = (mode | nonblock | libc::O_CLOEXEC) as usize;
+                let answer = call(libc::SYS_openat, [usize::MAX, path, flags, 0, 0, 0]);
+                self.keep(Kind::Device, answer)
+            }
+            5..7 => self.open_socket(Kind::Unit, self.unit),
+            7..9 => self.open_socket(Kind::Generic, genetlink::PROTOCOL),
+            _ => {
+                let flags = (libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) as usize;
+                let answer = call(libc::SYS_eventfd2, [0, flags, 0, 0, 0, 0]);
+                self.keep(Kind::Other, answer)
+            }
+        }
+    }
+
     pub(super) fn ioctl(&mut self) -> Answer {
         let descriptor = self.descriptor(Kind::Device);
         let rng = &mut self.rng;
@@ -308,11 +336,4 @@ impl Worker {
         let _ = call(libc::SYS_close, [descriptor, 0, 0, 0, 0, 0]);
         answer
     }
-}
-
-/// The place on the bus of the device that the driver has.
-pub(super) fn device() -> Option<String> {
-    let entries = fs::read_dir(DRIVER).ok()?;
-    let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.find(|name| name.contains(':'))
 }

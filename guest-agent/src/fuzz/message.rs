@@ -10,7 +10,7 @@ use irqbed_abi::{
 };
 use zerocopy::IntoBytes;
 
-use crate::wire::HEADER;
+use crate::nlmsg::HEADER;
 
 /// A number as a driver meets them: small, large, a power of two, next to one.
 pub fn number(rng: &mut Rng) -> u64 {

@@ -8,6 +8,8 @@
 
 mod device;
 mod message;
+mod sockets;
+mod state;
 mod sys;
 mod worker;
 

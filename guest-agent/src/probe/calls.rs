@@ -19,7 +19,10 @@ use irqbed_abi::{
 };
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use super::{memory, name, outcome};
+use super::{
+    memory,
+    outcome::{name, outcome},
+};
 use crate::{instrument::DEVICE, mapping::Mapping};
 
 const PAGE: u64 = QUEUE_PAGE as u64;
@@ -220,7 +223,7 @@ pub fn main() -> Result<()> {
     println!("reply, open to read: {}", outcome(replied));
 
     // The file of a queue lives as long as anybody has it.
-    let (pid, told) = memory::later(|| {
+    let (pid, told) = memory::fork_held(|| {
         let stopped = memory::ioctl(&file, IOC_STOP, &mut 0);
         let end = (&file).read(&mut [0; 64]);
         println!(

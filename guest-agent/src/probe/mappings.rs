@@ -19,7 +19,7 @@ use zerocopy::IntoBytes;
 
 use super::{
     memory::{self, Memory},
-    name, outcome,
+    outcome::{name, outcome},
 };
 use crate::instrument::DEVICE;
 
@@ -137,7 +137,7 @@ pub fn main() -> Result<()> {
         memory.read();
     }
     touch("before", &maps);
-    let (pid, told) = memory::later(|| touch("inherited", &maps))?;
+    let (pid, told) = memory::fork_held(|| touch("inherited", &maps))?;
     unbind()?;
     drop(told);
     memory::wait(pid);

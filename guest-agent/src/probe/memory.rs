@@ -80,7 +80,7 @@ pub fn in_a_child(act: impl FnOnce()) -> io::Result<i32> {
 
 /// Does something in a process that is made now, when it is told to by the end
 /// of a pipe; the other end of it is here.
-pub fn later(act: impl FnOnce()) -> io::Result<(libc::pid_t, io::PipeWriter)> {
+pub fn fork_held(act: impl FnOnce()) -> io::Result<(libc::pid_t, io::PipeWriter)> {
     let (mut go, told) = io::pipe()?;
     // SAFETY: the process has one thread.
     let pid = unsafe { libc::fork() };
@@ -97,7 +97,7 @@ pub fn later(act: impl FnOnce()) -> io::Result<(libc::pid_t, io::PipeWriter)> {
     Ok((pid, told))
 }
 
-/// Waits for the end of a process of [`later`].
+/// Waits for the end of a process of [`fork_held`].
 pub fn wait(pid: libc::pid_t) {
     // SAFETY: nobody asks for the status.
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };

@@ -7,6 +7,7 @@ mod calls;
 mod flush;
 mod mappings;
 mod memory;
+mod outcome;
 
 use anyhow::{Result, bail};
 
@@ -21,25 +22,4 @@ pub fn main(kind: Option<&str>) -> Result<()> {
         Some("mappings") => mappings::main(),
         _ => bail!("probe calls, flush or mappings"),
     }
-}
-
-/// An error as the C library names it.
-fn name(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::EACCES) => "EACCES".into(),
-        Some(libc::EAGAIN) => "EAGAIN".into(),
-        Some(libc::EBADF) => "EBADF".into(),
-        Some(libc::EBUSY) => "EBUSY".into(),
-        Some(libc::EFAULT) => "EFAULT".into(),
-        Some(libc::EINVAL) => "EINVAL".into(),
-        Some(libc::ENODEV) => "ENODEV".into(),
-        Some(libc::ENOTTY) => "ENOTTY".into(),
-        Some(libc::EOPNOTSUPP) => "EOPNOTSUPP".into(),
-        _ => error.to_string(),
-    }
-}
-
-/// What became of a call, in one word.
-fn outcome<T>(result: std::io::Result<T>) -> String {
-    result.map_or_else(|error| name(&error), |_| "ok".into())
 }

@@ -5,21 +5,23 @@
 use anyhow::Result;
 use irqbed_abi::control::{ListenerSpec, Mechanism};
 
-use super::Kind;
-use crate::{
+use super::{
     datagrams::{Datagrams, Protocol},
+    receiver::Kind,
+};
+use crate::{
     genetlink::{Family, PROTOCOL, subscribe, unsubscribe},
     netlink::Socket,
-    wire,
+    nlmsg,
 };
 
 /// The family's event to each subscriber.
 pub const UNICAST: Kind = Kind {
     mechanism: Mechanism::Genetlink,
     open: |spec, sink| {
-        let (mut receiver, family) = open(spec)?;
-        receiver.subscribe(family.id, &subscribe(spec.vectors)?, sink)?;
-        Ok(Box::new(receiver))
+        let (mut datagrams, family) = open(spec)?;
+        datagrams.subscribe(family.id, &subscribe(spec.vectors)?, sink)?;
+        datagrams.receive()
     },
 };
 
@@ -27,9 +29,9 @@ pub const UNICAST: Kind = Kind {
 pub const MULTICAST: Kind = Kind {
     mechanism: Mechanism::GenetlinkMulticast,
     open: |spec, _| {
-        let (receiver, family) = open(spec)?;
-        receiver.join(family.events)?;
-        Ok(Box::new(receiver))
+        let (datagrams, family) = open(spec)?;
+        datagrams.join(family.events)?;
+        datagrams.receive()
     },
 };
 
@@ -39,8 +41,8 @@ fn open(spec: &ListenerSpec) -> Result<(Datagrams, Family)> {
     let protocol = Protocol {
         number: PROTOCOL,
         event: family.id,
-        read: wire::genl_event,
-        goodbye: (family.id, unsubscribe()?),
+        read: nlmsg::genl_event,
+        unsubscribe: (family.id, unsubscribe()?),
     };
     Ok((Datagrams::new(socket, protocol, spec)?, family))
 }

@@ -9,39 +9,41 @@ use irqbed_abi::{
 };
 use zerocopy::IntoBytes;
 
-use super::Kind;
-use crate::{
+use super::{
     datagrams::{Datagrams, Protocol},
-    events::Sink,
+    receiver::Kind,
+};
+use crate::{
     netlink::{Socket, unit},
-    wire,
+    nlmsg,
+    sink::Sink,
 };
 
 /// `netlink_unicast` to each subscriber.
 pub const UNICAST: Kind = Kind {
     mechanism: Mechanism::Netlink,
-    open: |spec, sink| Ok(Box::new(subscribe(spec, sink)?)),
+    open: |spec, sink| subscribe(spec, sink)?.receive(),
 };
 
 /// One `netlink_broadcast` to all members of the group.
 pub const BROADCAST: Kind = Kind {
     mechanism: Mechanism::NetlinkBroadcast,
     open: |spec, _| {
-        let receiver = open(spec)?;
-        receiver.join(GROUP_EVENTS)?;
-        Ok(Box::new(receiver))
+        let datagrams = open(spec)?;
+        datagrams.join(GROUP_EVENTS)?;
+        datagrams.receive()
     },
 };
 
 /// A subscriber.
 pub fn subscribe(spec: &ListenerSpec, sink: &mut Sink) -> Result<Datagrams> {
-    let mut receiver = open(spec)?;
+    let mut datagrams = open(spec)?;
     let body = SubscribeRequest {
         vectors: spec.vectors,
         reserved: 0,
     };
-    receiver.subscribe(MSG_SUBSCRIBE, body.as_bytes(), sink)?;
-    Ok(receiver)
+    datagrams.subscribe(MSG_SUBSCRIBE, body.as_bytes(), sink)?;
+    Ok(datagrams)
 }
 
 fn open(spec: &ListenerSpec) -> Result<Datagrams> {
@@ -49,8 +51,8 @@ fn open(spec: &ListenerSpec) -> Result<Datagrams> {
     let protocol = Protocol {
         number: unit,
         event: MSG_EVENT,
-        read: wire::event,
-        goodbye: (MSG_UNSUBSCRIBE, Vec::new()),
+        read: nlmsg::event,
+        unsubscribe: (MSG_UNSUBSCRIBE, Vec::new()),
     };
     Datagrams::new(Socket::open(unit)?, protocol, spec)
 }

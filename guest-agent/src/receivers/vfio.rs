@@ -3,11 +3,11 @@
 //! from its hard interrupt handler, and then from the completion rings
 //! themselves: there is no driver of ours.
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use irqbed_abi::control::{Behaviour, Mechanism};
 
-use super::{Kind, Receiver};
-use crate::{events::Sink, vfio::Device};
+use super::receiver::{Kind, Receiver, until_last};
+use crate::vfio::Device;
 
 /// The device itself.
 pub const VFIO: Kind = Kind {
@@ -18,28 +18,21 @@ pub const VFIO: Kind = Kind {
             "a listener that drives the device has the room of its rings: leave the receive \
              buffer out"
         );
-        let device = Device::open(spec.vectors)?;
+        let mut device = Device::open(spec.vectors)?;
         if spec.behaviour == Behaviour::Measure {
             sink.stamp_in(device.instrument()?);
         }
-        Ok(Box::new(device))
+        Ok(Receiver {
+            port_id: 0,
+            stop: device.stop()?,
+            drops: Box::new(|| None),
+            run: Box::new(move |sink| {
+                until_last(sink, |sink| {
+                    let last = device.wait()?;
+                    device.drain(sink);
+                    Ok(last)
+                })
+            }),
+        })
     },
 };
-
-impl Receiver for Device {
-    fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
-        Self::quit(self)
-    }
-
-    fn run(&mut self, sink: &mut Sink) -> Result<()> {
-        loop {
-            let last = self.wait()?;
-            self.drain(sink);
-            if last {
-                sink.woken_at_last();
-                return Ok(());
-            }
-            sink.woken();
-        }
-    }
-}

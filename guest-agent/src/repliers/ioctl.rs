@@ -8,7 +8,6 @@ use std::fs::File;
 use anyhow::Result;
 use irqbed_abi::{
     control::ReplyBy,
-    netlink::EventMessage,
     reply::{IOC_REPLY, ReplyRequest},
 };
 use rustix::{
@@ -16,38 +15,35 @@ use rustix::{
     ioctl::{NoArg, Setter, ioctl},
 };
 
-use super::{Kind, Replier, device, request};
-use crate::{instrument::Slot, tsc};
+use super::replier::{Kind, device, request};
+use crate::tsc;
 
 /// An ioctl.
 pub const IOCTL: Kind = Kind {
     way: ReplyBy::Ioctl,
-    open: || Ok(Box::new(Ioctl(device()?))),
+    open: || {
+        let device = device()?;
+        Ok(Box::new(move |event, slot| {
+            let request = request(event);
+            slot.stamp_reply(tsc::now());
+            // The driver counts what it refuses.
+            let _ = reply(&device, request);
+            true
+        }))
+    },
 };
 
-struct Ioctl(File);
-
-impl Replier for Ioctl {
-    fn reply(&mut self, event: &EventMessage, slot: Slot<'_>) -> bool {
-        let request = request(event);
-        slot.stamp_reply(tsc::now());
-        // It counts what it refuses.
-        let _ = hand(&self.0, request);
-        true
-    }
-}
-
 #[inline(always)]
-fn hand(device: &File, request: ReplyRequest) -> rustix::io::Result<()> {
+fn reply(device: &File, request: ReplyRequest) -> rustix::io::Result<()> {
     // SAFETY: the driver reads a `ReplyRequest` for this command.
     unsafe { ioctl(device, Setter::<IOC_REPLY, ReplyRequest>::new(request)) }
 }
 
-/// Hands a request to the driver as it is, or none at all: the error, or 0.
-pub fn as_it_is(request: Option<[u8; size_of::<ReplyRequest>()]>) -> Result<i32> {
+/// Makes the ioctl with a request as it is, or none at all: the error, or 0.
+pub fn send_raw(request: Option<[u8; size_of::<ReplyRequest>()]>) -> Result<i32> {
     let device = device()?;
     let returned = match request {
-        Some(bytes) => hand(&device, zerocopy::transmute!(bytes)),
+        Some(bytes) => reply(&device, zerocopy::transmute!(bytes)),
         // SAFETY: there is no memory that the driver could touch.
         None => unsafe { ioctl(&device, NoArg::<IOC_REPLY>::new()) },
     };

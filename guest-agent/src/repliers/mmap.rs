@@ -4,47 +4,31 @@
 
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result};
+use anyhow::Context;
 use irqbed_abi::{
     control::ReplyBy,
-    netlink::EventMessage,
     pci::DOORBELL_BAR_SIZE,
     reply::{DOORBELL, DOORBELL_MMAP_OFFSET},
 };
 
-use super::{Kind, Replier, device};
-use crate::{
-    instrument::{DEVICE, Slot},
-    mapping::Mapping,
-    tsc,
-};
+use super::replier::{Kind, device};
+use crate::{instrument::DEVICE, mapping::Mapping, tsc};
 
-/// The doorbell itself.
+/// The doorbell itself. It takes the lower half of the number.
 pub const MMAP: Kind = Kind {
     way: ReplyBy::Mmap,
-    open: || Ok(Box::new(Mmap::open()?)),
-};
-
-struct Mmap(Mapping);
-
-impl Mmap {
-    fn open() -> Result<Self> {
+    open: || {
         let size = usize::try_from(DOORBELL_BAR_SIZE)?;
         let page = Mapping::at(device()?, DOORBELL_MMAP_OFFSET, size)
             .and_then(Mapping::guarded)
             .with_context(|| format!("cannot map the doorbell from {DEVICE}"))?;
-        Ok(Self(page))
-    }
-}
-
-impl Replier for Mmap {
-    /// The doorbell takes the lower half of the number.
-    fn reply(&mut self, event: &EventMessage, slot: Slot<'_>) -> bool {
-        let Some(doorbell) = self.0.word32(DOORBELL as usize) else {
-            return false;
-        };
-        slot.stamp_reply(tsc::now());
-        doorbell.store(event.seq as u32, Ordering::Release);
-        true
-    }
-}
+        Ok(Box::new(move |event, slot| {
+            let Some(doorbell) = page.word32(DOORBELL as usize) else {
+                return false;
+            };
+            slot.stamp_reply(tsc::now());
+            doorbell.store(event.seq as u32, Ordering::Release);
+            true
+        }))
+    },
+};

@@ -2,46 +2,32 @@
 //! Replies by a request to the driver's netlink socket.
 
 use anyhow::{Context, Result};
-use irqbed_abi::{
-    control::ReplyBy,
-    netlink::{EventMessage, MSG_REPLY},
-    reply::ReplyRequest,
-};
+use irqbed_abi::{control::ReplyBy, netlink::MSG_REPLY, reply::ReplyRequest};
 use neli::consts::nl::NlmF;
 use rustix::net::{SendFlags, send};
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
-use super::{Kind, Replier};
+use super::replier::{Kind, request};
 use crate::{
     instrument::Slot,
     netlink::{self, Socket, unit},
-    tsc, wire,
+    nlmsg, tsc,
 };
 
 /// A request, no acknowledgement asked.
 pub const NETLINK: Kind = Kind {
     way: ReplyBy::Netlink,
-    open: || Ok(Box::new(Netlink::open()?)),
+    open: || {
+        let blank = ReplyRequest::new_zeroed();
+        let mut requests = Requests::new(Socket::open(unit()?)?, MSG_REPLY, &blank)?;
+        Ok(Box::new(move |event, slot| {
+            requests.send(&request(event), slot)
+        }))
+    },
 };
 
-struct Netlink(Requests);
-
-impl Netlink {
-    fn open() -> Result<Self> {
-        let blank = ReplyRequest::new_zeroed();
-        let socket = Socket::open(unit()?)?;
-        Ok(Self(Requests::new(socket, MSG_REPLY, &blank)?))
-    }
-}
-
-impl Replier for Netlink {
-    fn reply(&mut self, event: &EventMessage, slot: Slot<'_>) -> bool {
-        self.0.send(&super::request(event), slot)
-    }
-}
-
 /// Requests of one kind, by a socket of their own: where events come by one, an
-/// error of the driver would be taken for its goodbye.
+/// error of the driver would be taken for the acknowledgement of the end.
 pub struct Requests {
     socket: Socket,
     /// The request but for its body, which is filled in for each event.
@@ -61,7 +47,7 @@ impl Requests {
     /// Stamps the slot and sends a request. False when the kernel took none.
     #[inline(always)]
     pub fn send<T: IntoBytes + Immutable>(&mut self, body: &T, slot: Slot<'_>) -> bool {
-        let Some(place) = self.datagram.get_mut(wire::HEADER..) else {
+        let Some(place) = self.datagram.get_mut(nlmsg::HEADER..) else {
             return false;
         };
         if body.write_to(place).is_err() {

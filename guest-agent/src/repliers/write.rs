@@ -1,29 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Replies by `write` to the character device.
 
-use std::fs::File;
-
-use irqbed_abi::{control::ReplyBy, netlink::EventMessage};
+use irqbed_abi::control::ReplyBy;
 use rustix::io::write;
 use zerocopy::IntoBytes;
 
-use super::{Kind, Replier, device, request};
-use crate::{instrument::Slot, tsc};
+use super::replier::{Kind, device, request};
+use crate::tsc;
 
 /// `write`.
 pub const WRITE: Kind = Kind {
     way: ReplyBy::Write,
-    open: || Ok(Box::new(Write(device()?))),
+    open: || {
+        let device = device()?;
+        Ok(Box::new(move |event, slot| {
+            let request = request(event);
+            slot.stamp_reply(tsc::now());
+            // The driver counts what it refuses.
+            let _ = write(&device, request.as_bytes());
+            true
+        }))
+    },
 };
-
-struct Write(File);
-
-impl Replier for Write {
-    fn reply(&mut self, event: &EventMessage, slot: Slot<'_>) -> bool {
-        let request = request(event);
-        slot.stamp_reply(tsc::now());
-        // The driver counts what it refuses.
-        let _ = write(&self.0, request.as_bytes());
-        true
-    }
-}

@@ -26,7 +26,7 @@ use super::{
     dma::Area,
     ring::{ENTRIES, PAYLOAD_AREA, Ring, SIZE, Taken},
 };
-use crate::{events::Sink, instrument::Instrument, mapping::Mapping};
+use crate::{instrument::Instrument, mapping::Mapping, signal::Action, sink::Sink};
 
 /// The command register of the configuration space, and in it the bit that
 /// lets the device write to memory.
@@ -101,7 +101,7 @@ impl Device {
              the same sources"
         );
         self.write(REG_CTRL, CTRL_RESET);
-        self.become_master();
+        self.set_bus_master();
         // One eventfd for all: which ring has news is seen in the rings.
         let last = self.rings.last().map_or(0, Ring::vector) as usize;
         self.vfio
@@ -120,7 +120,7 @@ impl Device {
     }
 
     /// Lets the device write to memory.
-    fn become_master(&self) {
+    fn set_bus_master(&self) {
         let mut command = [0; 2];
         self.vfio
             .region_read(VFIO_PCI_CONFIG_REGION_INDEX, &mut command, COMMAND);
@@ -155,7 +155,7 @@ impl Device {
 
     /// Makes [`Device::wait`] say that it was the last time; for a signal
     /// handler.
-    pub fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
+    pub fn stop(&self) -> Result<Action> {
         let signal = self.signal.try_clone()?;
         let stopped = Arc::clone(&self.stopped);
         Ok(Box::new(move || {
@@ -200,8 +200,8 @@ fn take(ring: &mut Ring, memory: &Mapping, bar: &Instrument, sink: &mut Sink) ->
     // Record and payload are copied: the device may write over them.
     bar.consume(vector, consumed);
     match taken {
-        Taken::Event(user, event, payload) => sink.event(user, &event, payload),
-        Taken::BadRecord => sink.malformed(),
+        Taken::Event(user, event, payload) => sink.deliver(user, &event, payload),
+        Taken::BadRecord => sink.count_malformed(),
     }
     true
 }

@@ -5,8 +5,8 @@
  * (notify_queue.c), and a line in the table of notify.c. The module parameter
  * 'notifier' selects one for the life of the module.
  */
-#ifndef IRQBED_NOTIFY_H
-#define IRQBED_NOTIFY_H
+#ifndef IRQBED_NOTIFIER_H
+#define IRQBED_NOTIFIER_H
 
 #include <linux/jump_label.h>
 #include <linux/types.h>
@@ -56,7 +56,10 @@ struct irqbed_notifier {
 	void (*flush)(struct irqbed_ring *ring);
 };
 
-/* The notifier the module was loaded with; set before any ring is armed. */
+/*
+ * The notifier the module was loaded with; set by notify.c before any ring is
+ * armed. irqbed_ring.c has it, and the two below, because it calls it.
+ */
 extern const struct irqbed_notifier *irqbed_notifier;
 
 /* Most events in a message, and whether that is more than 1. */
@@ -75,4 +78,4 @@ extern const struct irqbed_notifier irqbed_notify_eventfd;
 extern const struct irqbed_notifier irqbed_notify_uio;
 extern const struct irqbed_notifier irqbed_notify_mmap;
 
-#endif /* IRQBED_NOTIFY_H */
+#endif /* IRQBED_NOTIFIER_H */

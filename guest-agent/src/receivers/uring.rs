@@ -147,7 +147,7 @@ impl Multishot {
         let taken = take(seen, self.completion(entry.result(), buffer));
         if let Some(id) = buffer {
             self.taken = self.taken.saturating_add(1);
-            self.buffers.give(id);
+            self.buffers.provide(id);
         }
         Some(taken)
     }
@@ -216,7 +216,7 @@ impl Buffers {
             size,
             tail: 0,
         };
-        (0..count).for_each(|id| new.give(id));
+        (0..count).for_each(|id| new.provide(id));
         Ok(new)
     }
 
@@ -247,7 +247,7 @@ impl Buffers {
 
     /// Lets the kernel have a buffer.
     #[inline(always)]
-    fn give(&mut self, id: u16) {
+    fn provide(&mut self, id: u16) {
         if id >= self.count {
             return;
         }

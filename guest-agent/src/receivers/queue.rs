@@ -29,11 +29,12 @@ use rustix::{
 use zerocopy::FromBytes;
 
 use crate::{
-    events::Sink,
     instrument::DEVICE,
     mapping::Mapping,
+    nlmsg,
+    signal::Action,
+    sink::Sink,
     tsc::{self, GuestTsc},
-    wire,
 };
 
 /// Room for the longest event, bytes.
@@ -83,7 +84,7 @@ impl Queue {
     }
 
     /// Asks the driver for no more events; for a signal handler.
-    pub fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
+    pub fn stop(&self) -> Result<Action> {
         let file = self.file.try_clone()?;
         Ok(Box::new(move || {
             // SAFETY: the command has no argument. It fails only for a file
@@ -92,10 +93,10 @@ impl Queue {
         }))
     }
 
-    /// Events that the queue had no room for so far, as its mapping says; for who does
-    /// not have it mapped.
+    /// Events that the queue had no room for so far.
     pub fn dropped(&self) -> Option<u64> {
-        self.map().ok().map(|ring| ring.dropped())
+        let header = Header::map(self, QUEUE_MMAP_OFFSET).ok()?;
+        Some(header.dropped())
     }
 
     /// Maps the queue.
@@ -105,12 +106,12 @@ impl Queue {
             .with_context(|| format!("cannot map the queue of {DEVICE}"))
     }
 
-    /// Maps the head alone, for as long as the process lives: for a signal
+    /// The head of the queue, for as long as the process lives: for a signal
     /// handler.
     pub fn watch_head(&self) -> Result<&'static AtomicU64> {
-        let header = Mapping::read_only(self, QUEUE_MMAP_OFFSET, QUEUE_PAGE as usize)
-            .with_context(|| format!("cannot map the head of the queue of {DEVICE}"))?;
-        Box::leak(Box::new(header))
+        let Header(page) = Header::map(self, QUEUE_MMAP_OFFSET)
+            .with_context(|| format!("cannot map the header of the queue of {DEVICE}"))?;
+        Box::leak(Box::new(page))
             .word64(offset_of!(QueueHeader, head))
             .context("the queue has no head")
     }
@@ -134,36 +135,28 @@ pub fn read_size(spec: &ListenerSpec) -> usize {
     spec.read_size.map_or(LONGEST, |size| size as usize)
 }
 
-/// The buffer for a system call that takes one event.
-pub fn buffer(spec: &ListenerSpec) -> Vec<u8> {
-    vec![0; read_size(spec)]
-}
-
-/// Takes what a system call that waits for an event has brought into the
-/// buffer: an event, or true for the end of them.
-#[inline(always)]
-pub fn take(
-    sink: &mut Sink,
-    user: GuestTsc,
-    received: Result<usize, Errno>,
-    buffer: &[u8],
-) -> Result<bool> {
-    match received {
-        Ok(0) => return Ok(true),
-        Ok(count) => take_bytes(sink, user, buffer.get(..count).unwrap_or_default()),
-        Err(Errno::INTR) => {}
-        Err(error) => return Err(error).context("cannot take events from the device"),
-    }
-    sink.woken();
-    Ok(false)
-}
-
 /// Takes an event as `read` gives it.
 #[inline(always)]
-pub fn take_bytes(sink: &mut Sink, user: GuestTsc, bytes: &[u8]) {
-    match wire::event(bytes) {
-        Ok((event, payload)) => sink.event(user, &event, payload),
-        Err(wire::Malformed) => sink.malformed(),
+pub fn deliver_bytes(sink: &mut Sink, user: GuestTsc, bytes: &[u8]) {
+    match nlmsg::event(bytes) {
+        Ok((event, payload)) => sink.deliver(user, &event, payload),
+        Err(nlmsg::Malformed) => sink.count_malformed(),
+    }
+}
+
+/// The header of a queue alone.
+pub struct Header(Mapping);
+
+impl Header {
+    /// Maps it from where the queue of a file lies.
+    pub fn map(file: impl AsFd, queue: u64) -> io::Result<Self> {
+        Mapping::read_only(file, queue, QUEUE_PAGE as usize).map(Self)
+    }
+
+    /// Events that found no room so far.
+    pub fn dropped(&self) -> u64 {
+        let word = self.0.word64(offset_of!(QueueHeader, dropped));
+        word.map_or(0, |word| word.load(Ordering::Relaxed))
     }
 }
 
@@ -204,12 +197,6 @@ impl Ring {
         word.is_none_or(|word: &AtomicU32| word.load(Ordering::Acquire) != 0)
     }
 
-    /// Events that found no room.
-    pub fn dropped(&self) -> u64 {
-        let word = self.shared.word64(offset_of!(QueueHeader, dropped));
-        word.map_or(0, |word| word.load(Ordering::Relaxed))
-    }
-
     /// Takes the oldest event, if there is one.
     #[inline(always)]
     pub fn take(&mut self, sink: &mut Sink) -> bool {
@@ -217,8 +204,14 @@ impl Ring {
         if head == self.at {
             return false;
         }
-        self.hand_on(head, tsc::now(), sink);
+        self.deliver(head, tsc::now(), sink);
         true
+    }
+
+    /// Takes every event there is.
+    #[inline(always)]
+    pub fn drain(&mut self, sink: &mut Sink) {
+        while self.take(sink) {}
     }
 
     /// Takes the oldest event, if it was there when the head was at `head`: at
@@ -227,13 +220,13 @@ impl Ring {
     pub fn take_before(&mut self, head: u64, user: GuestTsc, sink: &mut Sink) -> bool {
         let there = self.at < head;
         if there {
-            self.hand_on(head, user, sink);
+            self.deliver(head, user, sink);
         }
         there
     }
 
     #[inline(always)]
-    fn hand_on(&mut self, head: u64, user: GuestTsc, sink: &mut Sink) {
+    fn deliver(&mut self, head: u64, user: GuestTsc, sink: &mut Sink) {
         let (message, payload) = self.buffer.split_at_mut(size_of::<EventMessage>());
         let first = copy(&self.shared, self.mask, self.at, message);
         let event = EventMessage::read_from_bytes(message).unwrap_or_default();
@@ -244,13 +237,13 @@ impl Ring {
                 copy(&self.shared, self.mask, at, payload);
                 self.at = end;
                 self.free();
-                sink.event(user, &event, payload_of(&self.buffer, &event));
+                sink.deliver(user, &event, payload_of(&self.buffer, &event));
             }
             // Where it ends, nobody knows: what there is is given up.
             _ => {
                 self.at = head;
                 self.free();
-                sink.malformed();
+                sink.count_malformed();
             }
         }
     }
@@ -324,7 +317,7 @@ mod tests {
         let (stats, memory) = Stats::create().expect("shared memory");
         let theirs = Stats::map(&memory).expect("the same memory");
         let mut sink = Sink::new(theirs, None, false);
-        while ring.take(&mut sink) {}
+        ring.drain(&mut sink);
         stats.report(0, true)
     }
 

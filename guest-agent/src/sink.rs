@@ -14,9 +14,9 @@ use irqbed_abi::{
 };
 
 use crate::{
-    init::say,
+    console::print_line,
     instrument::Instrument,
-    repliers::Replier,
+    repliers::replier::Replier,
     stats::{Figure, Stats},
     tsc::GuestTsc,
 };
@@ -28,7 +28,7 @@ const SHOWN: usize = 60;
 pub struct Sink {
     checks: Checks,
     instrument: Option<Instrument>,
-    replier: Option<Box<dyn Replier>>,
+    replier: Option<Replier>,
     stamps: bool,
     /// Events received up to the last wake-up.
     seen: u64,
@@ -66,19 +66,19 @@ impl Sink {
     }
 
     /// Has each event replied to from now on.
-    pub fn reply_by(&mut self, replier: Box<dyn Replier>) {
+    pub fn reply_by(&mut self, replier: Replier) {
         self.replier = Some(replier);
     }
 
     /// Leaves the stamp out of the trace slots, and only judges.
-    pub fn stamp_nothing(&mut self) {
+    pub fn disable_stamps(&mut self) {
         self.stamps = false;
     }
 
     /// Takes an event that the receiver had in hand at `user`. The stamp is
     /// written first, the verdict last; the reply and all checks are in between.
     #[inline(always)]
-    pub fn event(&mut self, user: GuestTsc, event: &EventMessage, payload: &[u8]) {
+    pub fn deliver(&mut self, user: GuestTsc, event: &EventMessage, payload: &[u8]) {
         let slot = self
             .instrument
             .as_ref()
@@ -89,7 +89,7 @@ impl Sink {
             }
             if let Some(replier) = &mut self.replier {
                 self.checks.stats.count(Figure::Replies);
-                if !replier.reply(event, slot) {
+                if !replier(event, slot) {
                     self.checks.stats.count(Figure::RepliesUnsent);
                 }
             }
@@ -101,44 +101,44 @@ impl Sink {
         }
         if self.print {
             // Over the shell's prompt, if there is one.
-            say(&format!("\r{}", describe(event, payload)));
+            print_line(&format!("\r{}", describe(event, payload)));
         }
     }
 
     /// Counts a datagram that was no event.
-    pub fn malformed(&mut self) {
+    pub fn count_malformed(&mut self) {
         self.checks.stats.count(Figure::Malformed);
     }
 
     /// Counts an `ENOBUFS`: the kernel dropped messages before this moment.
-    pub fn overrun(&mut self) {
+    pub fn count_overrun(&mut self) {
         self.checks.stats.count(Figure::OverrunSignals);
     }
 
     /// Counts an overflow of the queue of real-time signals.
-    pub fn signals_overflowed(&mut self) {
+    pub fn count_signal_overflow(&mut self) {
         self.checks.stats.count(Figure::SignalOverflows);
     }
 
     /// Counts a return of the call that waits. A receiver says so after it has
-    /// handed on what the call brought: it is not part of what is measured.
+    /// delivered what the call brought: it is not part of what is measured.
     #[inline(always)]
-    pub fn woken(&mut self) {
+    pub fn count_wake_up(&mut self) {
         self.checks.stats.count(Figure::WakeUps);
         self.seen = self.checks.stats.get(Figure::Received);
     }
 
     /// Counts the return of that call that brought the end, if it brought events
     /// as well.
-    pub fn woken_at_last(&mut self) {
+    pub fn count_last_wake_up(&mut self) {
         if self.checks.stats.get(Figure::Received) != self.seen {
-            self.woken();
+            self.count_wake_up();
         }
     }
 
     /// Counts notifications that came together with the one that woke.
     #[inline(always)]
-    pub fn coalesced(&mut self, count: u64) {
+    pub fn count_coalesced(&mut self, count: u64) {
         self.checks.stats.add(Figure::Coalesced, count);
     }
 
@@ -273,7 +273,7 @@ mod tests {
             let (event, mut payload) = patterned(seq, vector, 63);
             spoil(&mut payload);
             assign(&self.bar, event.slot, seq);
-            self.sink.event(GuestTsc(1000 + seq), &event, &payload);
+            self.sink.deliver(GuestTsc(1000 + seq), &event, &payload);
             read(&self.bar, event.slot)
         }
     }
@@ -319,7 +319,7 @@ mod tests {
         let mut bench = bench();
         let (event, payload) = patterned(3, 0, 16);
         assign(&bench.bar, event.slot, 4);
-        bench.sink.event(GuestTsc(1), &event, &payload);
+        bench.sink.deliver(GuestTsc(1), &event, &payload);
         assert_eq!(read(&bench.bar, event.slot), (0, VERDICT_NONE));
         assert_eq!(bench.stats.get(Figure::Received), 1);
     }
@@ -333,7 +333,7 @@ mod tests {
             let (mut event, payload) = patterned(6, 0, 16);
             assign(&bench.bar, event.slot, 6);
             event.seq ^= 1 << bit;
-            bench.sink.event(GuestTsc(1), &event, &payload);
+            bench.sink.deliver(GuestTsc(1), &event, &payload);
         }
         assert_eq!(bench.take(7, 0, |_| {}).1, VERDICT_OK);
         let report = bench.stats.report(0, false);
@@ -352,7 +352,7 @@ mod tests {
                 flags,
                 ..event
             };
-            sink.event(GuestTsc(1), &event, &payload);
+            sink.deliver(GuestTsc(1), &event, &payload);
         };
         // What carries no pattern is believed as far as it can be.
         let far = 8 + u64::from(SLOTS);
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn who_only_judges_leaves_no_stamp() {
         let mut bench = bench();
-        bench.sink.stamp_nothing();
+        bench.sink.disable_stamps();
         assert_eq!(bench.take(5, 2, |_| {}), (0, VERDICT_OK));
     }
 
@@ -401,7 +401,7 @@ mod tests {
         #[test]
         fn any_event_is_taken_without_panic(seq: u64, slot: u32, vector: u32, payload_len: u32, flags: u32) {
             let event = EventMessage { seq, slot, vector, payload_len, flags };
-            bench().sink.event(GuestTsc(0), &event, b"x");
+            bench().sink.deliver(GuestTsc(0), &event, b"x");
         }
     }
 }

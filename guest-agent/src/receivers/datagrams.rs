@@ -11,12 +11,13 @@ use rustix::{
     net::{RecvFlags, SendFlags, recv, send, sockopt},
 };
 
+use super::receiver::{Receiver, until_last};
 use crate::{
-    events::Sink,
     netlink::{NLMSG_ERROR, Socket, drops, request},
-    receivers::Receiver,
+    nlmsg::{self, Malformed},
+    signal::Action,
+    sink::Sink,
     tsc::{self, GuestTsc},
-    wire::{self, Malformed},
 };
 
 /// Room for a datagram, bytes: several events of the longest payload.
@@ -34,7 +35,7 @@ pub struct Protocol {
     /// Reads the body of an event.
     pub read: ReadEvent,
     /// Message type and body of the request for no more events.
-    pub goodbye: (u16, Vec<u8>),
+    pub unsubscribe: (u16, Vec<u8>),
 }
 
 /// A socket that events come to.
@@ -42,7 +43,6 @@ pub struct Datagrams {
     socket: Socket,
     port_id: u32,
     protocol: Protocol,
-    buffer: Vec<u8>,
 }
 
 impl Datagrams {
@@ -56,7 +56,6 @@ impl Datagrams {
             port_id: socket.port_id()?,
             socket,
             protocol,
-            buffer: vec![0; DATAGRAM],
         })
     }
 
@@ -70,7 +69,7 @@ impl Datagrams {
             })
             .context("cannot subscribe")?;
         for (user, datagram) in early {
-            self.take(sink, user, &datagram);
+            self.deliver(sink, user, &datagram);
         }
         Ok(())
     }
@@ -80,80 +79,84 @@ impl Datagrams {
         &self.socket
     }
 
-    /// Takes every event of a datagram; true when it was the driver's goodbye.
+    /// Takes every event of a datagram; true when it was the driver's acknowledgement of the end.
     #[inline(always)]
-    pub fn take(&self, sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
-        take(&self.protocol, sink, user, datagram)
+    pub fn deliver(&self, sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
+        deliver(&self.protocol, sink, user, datagram)
     }
 
     /// Joins a multicast group.
     pub fn join(&self, group: u32) -> Result<()> {
         self.socket.join(group)
     }
-}
-
-impl Receiver for Datagrams {
-    fn port_id(&self) -> u32 {
-        self.port_id
-    }
-
-    fn drops(&self) -> Option<u64> {
-        drops(self.protocol.number, self.port_id)
-    }
 
     /// The driver's answer wakes the receiver: it comes through the same
     /// queue, behind the last event.
-    fn quit(&self) -> Result<Box<dyn Fn() + Send + Sync>> {
+    fn stop(&self) -> Result<Action> {
         let socket = fcntl_dupfd_cloexec(&self.socket, 0)?;
-        let (kind, body) = &self.protocol.goodbye;
-        let goodbye = request(*kind, NlmF::REQUEST | NlmF::ACK, u32::MAX, body)?;
+        let (kind, body) = &self.protocol.unsubscribe;
+        let request = request(*kind, NlmF::REQUEST | NlmF::ACK, u32::MAX, body)?;
         Ok(Box::new(move || {
             // PID 1 repeats the signal while we are there.
-            let _ = send(&socket, &goodbye, SendFlags::DONTWAIT);
+            let _ = send(&socket, &request, SendFlags::DONTWAIT);
         }))
     }
 
-    /// The measured loop. It calls `recv` by itself: `NlSocket::recv` asks the
-    /// kernel for the sender's address too, which costs a copy in the kernel
-    /// on the very path that is measured. `rustix` makes the system call in
-    /// line, so that nothing but the fence is between its return and the stamp.
-    fn run(&mut self, sink: &mut Sink) -> Result<()> {
-        let socket = self.socket.as_fd();
-        loop {
-            let received = recv(socket, &mut *self.buffer, RecvFlags::TRUNC);
-            let user = tsc::now();
-            match received {
-                Ok((count, length)) => {
-                    // A datagram cut short is never an event.
-                    let datagram = self.buffer.get(..count).filter(|_| count == length);
-                    if self.take(sink, user, datagram.unwrap_or_default()) {
-                        return Ok(());
+    /// A receiver from the socket.
+    pub fn receiver(
+        self,
+        mut run: impl FnMut(&Self, &mut Sink) -> Result<()> + 'static,
+    ) -> Result<Receiver> {
+        let (protocol, port_id) = (self.protocol.number, self.port_id);
+        Ok(Receiver {
+            port_id,
+            stop: self.stop()?,
+            drops: Box::new(move || drops(protocol, port_id)),
+            run: Box::new(move |sink| run(&self, sink)),
+        })
+    }
+
+    /// One that calls `recv` by itself: `NlSocket::recv` asks the kernel for the
+    /// sender's address too, which costs a copy in the kernel on the very path
+    /// that is measured. `rustix` makes the system call in line, so that nothing
+    /// but the fence is between its return and the stamp.
+    pub fn receive(self) -> Result<Receiver> {
+        let mut buffer = vec![0; DATAGRAM];
+        self.receiver(move |datagrams, sink| {
+            until_last(sink, |sink| {
+                let received = recv(&datagrams.socket, &mut *buffer, RecvFlags::TRUNC);
+                let user = tsc::now();
+                match received {
+                    Ok((count, length)) => {
+                        // A datagram cut short is never an event.
+                        let datagram = buffer.get(..count).filter(|_| count == length);
+                        return Ok(datagrams.deliver(sink, user, datagram.unwrap_or_default()));
                     }
+                    Err(Errno::NOBUFS) => sink.count_overrun(),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error).context("cannot receive events"),
                 }
-                Err(Errno::NOBUFS) => sink.overrun(),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error).context("cannot receive events"),
-            }
-            sink.woken();
-        }
+                Ok(false)
+            })
+        })
     }
 }
 
 #[inline(always)]
-fn take(protocol: &Protocol, sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
+fn deliver(protocol: &Protocol, sink: &mut Sink, user: GuestTsc, datagram: &[u8]) -> bool {
     let mut rest = datagram;
     loop {
-        let Ok((header, body, next)) = wire::split(rest) else {
-            sink.malformed();
+        let Ok((header, body, next)) = nlmsg::split(rest) else {
+            sink.count_malformed();
             return false;
         };
         match header.kind {
             kind if kind == protocol.event => match (protocol.read)(body) {
-                Ok((event, payload)) => sink.event(user, &event, payload),
-                Err(Malformed) => sink.malformed(),
+                Ok((event, payload)) => sink.deliver(user, &event, payload),
+                Err(Malformed) => sink.count_malformed(),
             },
             NLMSG_ERROR => return true,
-            _ => sink.malformed(),
+            _ => sink.count_malformed(),
         }
         if next.is_empty() {
             return false;
@@ -169,15 +172,15 @@ mod tests {
 
     use super::*;
     use crate::{
+        nlmsg::tests::{event_message, genl_body, message},
         stats::{Figure, Stats},
-        wire::tests::{event_message, genl_body, message},
     };
 
     const PROTOCOL: Protocol = Protocol {
         number: 31,
         event: MSG_EVENT,
-        read: wire::event,
-        goodbye: (0, Vec::new()),
+        read: nlmsg::event,
+        unsubscribe: (0, Vec::new()),
     };
 
     fn sink() -> (Sink, Stats) {
@@ -200,7 +203,7 @@ mod tests {
     #[test]
     fn each_event_of_a_datagram_is_taken() {
         let (mut sink, stats) = sink();
-        assert!(!take(
+        assert!(!deliver(
             &PROTOCOL,
             &mut sink,
             GuestTsc(1),
@@ -218,18 +221,18 @@ mod tests {
         let (mut sink, stats) = sink();
         let family = Protocol {
             event: 0x1c,
-            read: wire::genl_event,
+            read: nlmsg::genl_event,
             ..PROTOCOL
         };
         let body = genl_body(&EventMessage::default(), b"");
-        assert!(!take(
+        assert!(!deliver(
             &family,
             &mut sink,
             GuestTsc(1),
             &message(0x1c, &body)
         ));
         assert_eq!(stats.get(Figure::Received), 1);
-        assert!(!take(
+        assert!(!deliver(
             &family,
             &mut sink,
             GuestTsc(1),
@@ -241,7 +244,7 @@ mod tests {
     #[test]
     fn an_answer_of_the_driver_ends_the_listener() {
         let (mut sink, stats) = sink();
-        assert!(take(
+        assert!(deliver(
             &PROTOCOL,
             &mut sink,
             GuestTsc(1),
@@ -259,7 +262,7 @@ mod tests {
             message(0x99, b"?"),
             message(MSG_EVENT, b"short"),
         ] {
-            assert!(!take(&PROTOCOL, &mut sink, GuestTsc(1), &datagram));
+            assert!(!deliver(&PROTOCOL, &mut sink, GuestTsc(1), &datagram));
         }
         assert_eq!(stats.get(Figure::Malformed), 4);
     }
@@ -271,8 +274,8 @@ mod tests {
             kind in 0_u16..0x20,
         ) {
             let (mut sink, _stats) = sink();
-            take(&PROTOCOL, &mut sink, GuestTsc(1), &bytes);
-            take(&PROTOCOL, &mut sink, GuestTsc(1), &message(kind, &bytes));
+            deliver(&PROTOCOL, &mut sink, GuestTsc(1), &bytes);
+            deliver(&PROTOCOL, &mut sink, GuestTsc(1), &message(kind, &bytes));
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     children::{Children, SELF},
     inspect::Inspector,
     module::{self, FOLDER},
-    watch,
+    supervise,
 };
 
 /// First argument of the process that does it.
@@ -56,7 +56,7 @@ fn in_a_process(
     arguments: &[&str],
 ) -> Result<()> {
     let mut why = String::new();
-    let ending = watch::run(
+    let ending = supervise::run(
         children,
         inspector,
         Command::new(SELF).arg(ROLE).args(arguments),

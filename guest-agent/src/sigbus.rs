@@ -83,33 +83,3 @@ extern "C" fn substitute(
     // SAFETY: this only resets the signal.
     unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
 }
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::Ordering;
-
-    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-
-    use crate::mapping::Mapping;
-
-    #[test]
-    fn memory_that_is_taken_from_us_turns_into_zeros() {
-        let file = memfd_create("test", MemfdFlags::CLOEXEC).expect("a memfd");
-        ftruncate(&file, 8192).expect("two pages");
-        for _ in 0..20 {
-            let mapping = Mapping::shared(&file, 8192).expect("a mapping");
-            let mapping = mapping.guarded().expect("room for it");
-            let word = mapping.word64(4096).expect("a word");
-            word.store(7, Ordering::Relaxed);
-            assert_eq!(word.load(Ordering::Relaxed), 7);
-            ftruncate(&file, 0).expect("it is taken");
-            assert_eq!(word.load(Ordering::Relaxed), 0);
-            word.store(8, Ordering::Relaxed);
-            assert_eq!(
-                mapping.word64(0).expect("a word").load(Ordering::Relaxed),
-                0
-            );
-            ftruncate(&file, 8192).expect("two pages");
-        }
-    }
-}
