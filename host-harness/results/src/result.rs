@@ -141,8 +141,8 @@ pub struct RunResult {
     pub saturation: Option<Saturation>,
     /// The stages that events went through.
     pub stages: Stages,
-    /// The median of each stage in each turn, where it took [turns](crate::turns)
-    /// with another one.
+    /// The median of each stage in each turn, where it took turns with another one
+    /// (`interleave` of `irqbed-measure`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turns: Option<TurnMedians>,
     /// How the longest of them changed over the run; `None` where no event went

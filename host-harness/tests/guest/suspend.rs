@@ -9,6 +9,7 @@ use irqbed_machine::{
     qemu::{ClockKind, Machine, Port},
     session::SessionError,
 };
+use irqbed_measure::measure::{Plan, Rate};
 use irqbed_results::mechanism::{InterruptType, Mechanism};
 
 use crate::{
@@ -61,7 +62,15 @@ fn sleep_under_load(guest: &mut Guest, how: &str, sleep: impl FnOnce(&mut Guest)
     outcome.assert_balanced(how);
     let spec = roomy(Mechanism::Netlink, Behaviour::Measure);
     let listener = guest.session.listen(spec).expect("a listener");
-    let delivered = guest.raise(1000, 64).delivered();
+    // No more than a ring takes, however slow the guest is.
+    let plan = Plan {
+        events: 1000,
+        rate: Rate::Max { window: 64 },
+        payload: 64,
+        vectors: 1,
+        ..Plan::default()
+    };
+    let delivered = guest.run(&plan).delivered();
     let counted = (guest.flush(), guest.session.source().counters());
     assert_eq!(delivered, 1000, "{how}: {counted:#?}");
     let report = guest.session.end_listener(listener, false);
