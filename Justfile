@@ -88,11 +88,11 @@ test *ARGS: setup
     @images/chromium.sh || echo 'test: without a browser the reports are not looked at' >&2
     @images/cargo.sh test "$@"
 
-# Show that the driver may do what it does, faults and unplugging included, on the kernel that checks (`kernel 6.12-debug`)
+# Show that the driver may do what it does, faults and unplugging included, on the debug kernel (`kernel 6.12-debug`)
 test-debug *TESTS='safe_contexts:: faults:: hotplug::': setup
     @IRQBED_TEST_KERNEL=6.12-debug images/cargo.sh test --test guest -- --include-ignored --nocapture {{TESTS}}
 
-# Make random system calls on every entrance of the driver, on the kernel that checks: `fuzz-driver OPERATIONS SEED`
+# Make random system calls on every entrance of the driver, on the debug kernel: `fuzz-driver OPERATIONS SEED`
 fuzz-driver OPERATIONS='1000000' SEED='1': setup
     @IRQBED_TEST_KERNEL=6.12-debug IRQBED_FUZZ_OPERATIONS={{quote(OPERATIONS)}} IRQBED_FUZZ_SEED={{quote(SEED)}} images/cargo.sh test --test guest -- --nocapture fuzz::
 
@@ -104,7 +104,7 @@ coverage *ARGS: setup
 faults-campaign SEEDS='1000' FIRST='0': setup
     @IRQBED_SEEDS={{SEEDS}} IRQBED_FIRST_SEED={{FIRST}} images/cargo.sh test --test guest -- --ignored --nocapture seeds_of_a_campaign
 
-# Have everything happen to one guest on the kernel that checks, for as long as is asked for: `soak MINUTES SEED`
+# Have everything happen to one guest on the debug kernel, for as long as is asked for: `soak MINUTES SEED`
 soak MINUTES='60' SEED='1': setup
     @IRQBED_TEST_KERNEL=6.12-debug IRQBED_SOAK_MINUTES={{quote(MINUTES)}} IRQBED_SEED={{quote(SEED)}} images/cargo.sh test --test guest -- --nocapture soak::
 

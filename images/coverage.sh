@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # coverage.sh [ARGUMENT...]: which lines the tests reach: of the Rust crates, on the
 # host and in the guest, and of the driver. All is built once more, with counters,
-# in a copy below .irqbed/coverage, and the guest tests boot the kernel that checks,
+# in a copy below .irqbed/coverage, and the guest tests boot the debug kernel,
 # which knows gcov. ARGUMENTs go to `cargo test` (`--test guest faults::`). What was
 # reached adds up until `coverage.sh clean`.
 set -euo pipefail

@@ -10,7 +10,7 @@
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-# The kernel that checks.
+# The debug kernel.
 debug=$KERNEL-debug
 
 # describe NAME: its archive, and its release in three parts. The flavour stands

@@ -20,7 +20,7 @@ rows=() faulty=
 for name in "${names[@]}"; do
   log=$STORE/log/test-$name.log
   say "testing on $name"
-  # What is ignored elsewhere needs the kernel that checks.
+  # What is ignored elsewhere needs the debug kernel.
   every=()
   [ "$name" != "$KERNEL-debug" ] || every=(--include-ignored)
   IRQBED_TEST_KERNEL=$name "$IMAGES/cargo.sh" test -p host-harness --test guest -- \

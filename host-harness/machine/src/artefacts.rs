@@ -22,7 +22,7 @@ const VERSIONS: &str = include_str!("../../../images/versions");
 /// What stands behind a kernel's name for another flavour of it.
 const FLAVOURS: [&str; 2] = ["-rt", "-cloud"];
 
-/// The kernel that checks locks, memory and contexts.
+/// The debug kernel, which checks locks, memory and contexts.
 pub const DEBUG_KERNEL: &str = "6.12-debug";
 
 /// The parts of a guest.

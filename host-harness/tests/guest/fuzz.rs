@@ -21,7 +21,7 @@ use crate::{
 const SLICE: u64 = 120_000;
 /// System calls before the driver is unloaded, where no process is killed.
 const ROUND: u64 = 6_000;
-/// The same on a kernel that checks, which takes many times as long to bind a driver.
+/// The same on the debug kernel, which takes many times as long to bind a driver.
 const SLOW_ROUND: u64 = 3_000;
 const WORKERS: u64 = 3;
 /// Rings with events.

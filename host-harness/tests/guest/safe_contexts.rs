@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! May the driver tell a process by each mechanism, in each context, whatever
-//! goes wrong? The kernel that checks is asked: one with lockdep, checks for
+//! goes wrong? The debug kernel is asked: one with lockdep, checks for
 //! sleeping in atomic context, KASAN, DEBUG_NET, DEBUG_OBJECTS and kmemleak.
 
 use std::{
@@ -301,25 +301,25 @@ fn no_mechanism_draws_a_complaint(context: Context) {
 }
 
 #[test]
-#[ignore = "needs the kernel that checks: `./just kernel 6.12-debug`, then `./just test-debug`"]
+#[ignore = "needs the debug kernel: `./just kernel 6.12-debug`, then `./just test-debug`"]
 fn in_the_hard_interrupt_no_mechanism_draws_a_complaint() {
     no_mechanism_draws_a_complaint(Context::Hardirq);
 }
 
 #[test]
-#[ignore = "needs the kernel that checks: `./just kernel 6.12-debug`, then `./just test-debug`"]
+#[ignore = "needs the debug kernel: `./just kernel 6.12-debug`, then `./just test-debug`"]
 fn in_the_interrupts_thread_no_mechanism_draws_a_complaint() {
     no_mechanism_draws_a_complaint(Context::Threaded);
 }
 
 #[test]
-#[ignore = "needs the kernel that checks: `./just kernel 6.12-debug`, then `./just test-debug`"]
+#[ignore = "needs the debug kernel: `./just kernel 6.12-debug`, then `./just test-debug`"]
 fn in_a_softirq_no_mechanism_draws_a_complaint() {
     no_mechanism_draws_a_complaint(Context::Bh);
 }
 
 #[test]
-#[ignore = "needs the kernel that checks: `./just kernel 6.12-debug`, then `./just test-debug`"]
+#[ignore = "needs the debug kernel: `./just kernel 6.12-debug`, then `./just test-debug`"]
 fn in_a_worker_no_mechanism_draws_a_complaint() {
     no_mechanism_draws_a_complaint(Context::Workqueue);
 }

@@ -3,7 +3,7 @@
 //! and faults as a seed has them, listeners that die, the driver loaded anew for each, resets
 //! and suspends in the middle of events. Every account balances, the kernel has nothing to say,
 //! and neither the host nor the guest keeps memory or descriptors. `./just soak MINUTES SEED`
-//! runs it on the kernel that checks.
+//! runs it on the debug kernel.
 
 use std::{
     fs, thread,

@@ -53,7 +53,7 @@ pub fn kernel() -> Option<String> {
 }
 
 /// Whether the kernel is one that checks: what it does for an event depends on those before.
-pub fn kernel_checks() -> bool {
+pub fn is_debug_kernel() -> bool {
     kernel().is_some_and(|name| name.ends_with("-debug"))
 }
 
@@ -85,7 +85,7 @@ pub fn machine(clock: ClockKind) -> Machine {
         .expect("TCG always works")
         .accelerator;
     let mut machine = Machine::new(accelerator, clock);
-    if kernel_checks() {
+    if is_debug_kernel() {
         // One that checks keeps account of all memory, in memory.
         machine.memory_mib *= 2;
     }
