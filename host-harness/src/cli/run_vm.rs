@@ -91,7 +91,7 @@ impl Visited {
     fn new(arguments: &GuestArguments) -> anyhow::Result<Result<Self, ScenarioError>> {
         if arguments.are_own() {
             let scenario = arguments.description();
-            let scenario = scenario.and_then(|description| description.check());
+            let scenario = scenario.and_then(Description::check);
             return Ok(scenario.map(|scenario| Self::Own(Box::new(scenario))));
         }
         let description = arguments.description_of_ours();
@@ -108,7 +108,7 @@ impl Visited {
     fn is_asked(&self) -> bool {
         match self {
             Self::Ours(..) => true,
-            Self::Own(scenario) => scenario.has_builtin(),
+            Self::Own(scenario) => scenario.description.has_builtin(),
         }
     }
 }
@@ -162,7 +162,7 @@ fn visit_own(
     let target = trial.target().cloned();
     let control = target.map(|target| listen(socket, target));
     let _control = control.transpose()?;
-    let mut attend = attend(scenario.ports, socket)?;
+    let mut attend = attend(scenario.description.ports, socket)?;
     let status = trial.visit(scenario, &mut attend)?;
     say_faults(&trial.faults());
     Ok(status)

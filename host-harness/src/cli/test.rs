@@ -131,7 +131,7 @@ impl Arguments {
                 name: description.name.clone(),
             });
         }
-        descriptions.iter().map(Description::check).collect()
+        descriptions.into_iter().map(Description::check).collect()
     }
 }
 
@@ -150,9 +150,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Err(error @ SessionError::Interrupted(_)) => return Err(error.into()),
             outcome => outcome,
         };
-        say_verdict(&scenario.name, &outcome);
+        say_verdict(&scenario.description.name, &outcome);
         let outcome = outcome.map_err(|error| error.to_string());
-        cases.push((scenario.name.clone(), outcome));
+        cases.push((scenario.description.name.clone(), outcome));
     }
     if let Some(target) = &arguments.junit {
         target.write(junit(&cases)?.as_bytes())?;
@@ -180,7 +180,7 @@ fn run_one(
     let asked = control.zip(trial.target());
     let asked = asked.map(|(socket, target)| listen(socket, target.clone()));
     let _asked = asked.transpose().map_err(in_words)?;
-    let attend = control.map(|socket| attend(scenario.ports, socket));
+    let attend = control.map(|socket| attend(scenario.description.ports, socket));
     let mut attend = attend.transpose().map_err(in_words)?;
     let mut say = |stream, text: &str| {
         // That nobody reads it is no failure of the driver's.

@@ -140,12 +140,10 @@ impl Default for Description {
 /// A scenario that can be run.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// What it is called.
-    pub name: String,
+    /// As it was written.
+    pub description: Description,
     /// The parts of its guest.
     pub artefacts: Artefacts,
-    /// Its devices.
-    pub devices: Vec<DeviceRequest>,
     /// Its modules, in order.
     pub modules: Vec<Module>,
     /// Everything that the guest gets: modules, files, program.
@@ -154,34 +152,6 @@ pub struct Scenario {
     pub initramfs: Vec<u8>,
     /// The program and its arguments; empty for none.
     pub argv: Vec<String>,
-    /// How long the program may take.
-    pub limit: Duration,
-    /// The exit status that is expected of it.
-    pub status: u8,
-    /// Kernel messages that are no failure.
-    pub allowed: Vec<String>,
-    /// Whether each device that a module is for must have a driver, and no probe may fail.
-    pub bind: bool,
-    /// Put behind the kernel's command line.
-    pub kernel_parameters: Vec<String>,
-    /// Virtual processors.
-    pub vcpus: u32,
-    /// Guest memory, MiB.
-    pub memory_mib: u32,
-    /// Whether an IOMMU stands between the devices and the memory.
-    pub iommu: bool,
-    /// How long the thread of a device of ours spins for QEMU's next message.
-    pub poll: Duration,
-    /// Empty slots for devices that come while the guest runs.
-    pub ports: u32,
-    /// Room for the BARs of what is plugged into one of them, MiB.
-    pub port_window_mib: u32,
-    /// Whether it is to be suspended to RAM.
-    pub suspends_to_ram: bool,
-    /// How it is suspended before the program runs, if it is.
-    pub sleep: Option<Sleep>,
-    /// What is done to it and to them when the program says so, in this order.
-    pub steps: Vec<Step>,
 }
 
 impl Description {
@@ -200,7 +170,7 @@ impl Description {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn check(&self) -> Result<Scenario, ScenarioError> {
+    pub fn check(self) -> Result<Scenario, ScenarioError> {
         self.check_numbers()?;
         self.check_steps()?;
         let artefacts = Artefacts::locate()?.or_of_kernel(self.kernel.as_deref())?;
@@ -233,27 +203,12 @@ impl Description {
         }
         cargo.fits(self.memory_mib)?;
         Ok(Scenario {
-            name: self.name.clone(),
-            devices: self.devices.clone(),
             modules,
             files: cargo.files,
             initramfs,
             artefacts,
             argv,
-            limit: Duration::from_secs(self.limit),
-            status: self.status,
-            allowed: self.allowed.clone(),
-            bind: self.bind,
-            kernel_parameters: self.kernel_parameters.clone(),
-            vcpus: self.vcpus,
-            memory_mib: self.memory_mib,
-            iommu: self.iommu,
-            poll: self.poll,
-            ports: self.ports,
-            port_window_mib: self.port_window_mib,
-            suspends_to_ram: self.suspends_to_ram(),
-            sleep: self.sleep,
-            steps: self.steps.clone(),
+            description: self,
         })
     }
 
@@ -384,7 +339,13 @@ impl Description {
     /// ports.
     #[must_use]
     pub fn can_be_asked(&self) -> bool {
-        has_builtin(&self.devices) || self.ports > 0
+        self.has_builtin() || self.ports > 0
+    }
+
+    /// Whether it has a device of ours, which a control socket can ask.
+    #[must_use]
+    pub fn has_builtin(&self) -> bool {
+        self.devices.iter().any(|given| given.builtin().is_some())
     }
 
     /// Whether the guest is to be suspended to RAM, and not by a test of it alone.
@@ -433,14 +394,6 @@ impl Description {
     }
 }
 
-impl Scenario {
-    /// Whether it has a device of ours, which a control socket can ask.
-    #[must_use]
-    pub fn has_builtin(&self) -> bool {
-        has_builtin(&self.devices)
-    }
-}
-
 /// The folder of a file, by a name without links, as compilers write it.
 fn folder_of(path: &Path) -> PathBuf {
     let folder = path
@@ -448,10 +401,6 @@ fn folder_of(path: &Path) -> PathBuf {
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
-}
-
-fn has_builtin(devices: &[DeviceRequest]) -> bool {
-    devices.iter().any(|given| given.builtin().is_some())
 }
 
 /// The files that the guest gets.

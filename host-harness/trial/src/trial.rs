@@ -81,15 +81,16 @@ impl Trial {
             // The harness, and nobody else, says what happens in the guest.
             ConsoleTo::Terminal => vec!["irqbed.mode=control".to_owned()],
         };
+        let asked = &scenario.description;
         let machine = Machine {
-            vcpus: scenario.vcpus,
-            memory_mib: scenario.memory_mib,
-            iommu: scenario.iommu,
-            ports: scenario.ports,
-            port_window_mib: scenario.port_window_mib,
-            suspends_to_ram: scenario.suspends_to_ram,
-            kernel_parameters: [own, scenario.kernel_parameters.clone()].concat(),
-            poll: scenario.poll,
+            vcpus: asked.vcpus,
+            memory_mib: asked.memory_mib,
+            iommu: asked.iommu,
+            ports: asked.ports,
+            port_window_mib: asked.port_window_mib,
+            suspends_to_ram: asked.suspends_to_ram(),
+            kernel_parameters: [own, asked.kernel_parameters.clone()].concat(),
+            poll: asked.poll,
             ..Machine::new(accelerator, ClockKind::Wall)
         };
         let (mut devices, sockets) = Devices::serve(scenario, machine.options())?;

@@ -39,7 +39,7 @@ impl Devices {
     ) -> Result<(Self, Vec<DeviceSocket>), SessionError> {
         let mut devices = Self::default();
         let (mut sockets, mut targets) = (Vec::new(), Vec::new());
-        for device in &scenario.devices {
+        for device in &scenario.description.devices {
             let served = device.serve(options)?;
             targets.extend(served.target());
             devices.servers.extend(device.builtin().zip(served.server));

@@ -38,7 +38,10 @@ impl Trial {
         steps: &mut Steps<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), SessionError> {
-        let (argv, limit) = (scenario.argv.clone(), scenario.limit);
+        let (argv, limit) = (
+            scenario.argv.clone(),
+            Duration::from_secs(scenario.description.limit),
+        );
         let Company { say, attend } = company;
         let mut failed = None;
         let mut said = |guest: &mut Guest, stream, text: &str| {
@@ -73,10 +76,10 @@ impl Trial {
         let stopped = failed.is_some();
         outcome.failures.extend(failed);
         match &ending {
-            Ending::Exited { status } if *status == i32::from(scenario.status) => {}
-            Ending::Exited { .. } | Ending::Signalled { .. } => outcome
-                .failures
-                .push(Failure::Program(ending.clone(), scenario.status)),
+            Ending::Exited { status } if *status == i32::from(scenario.description.status) => {}
+            Ending::Exited { .. } | Ending::Signalled { .. } => outcome.failures.push(
+                Failure::Program(ending.clone(), scenario.description.status),
+            ),
             Ending::Limit { .. } if stopped => {}
             Ending::Limit { processes } => outcome.failures.push(Failure::Limit {
                 limit,

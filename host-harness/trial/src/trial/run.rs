@@ -53,7 +53,7 @@ impl Trial {
         company: &mut Company<'_>,
     ) -> Result<Outcome, SessionError> {
         let mut outcome = Outcome::default();
-        let mut steps = Steps::new(&scenario.steps);
+        let mut steps = Steps::new(&scenario.description.steps);
         let mut course = Course::default();
         let went = self.go(scenario, company, &mut steps, &mut outcome, &mut course);
         if let Err(error @ SessionError::Interrupted(_)) = went {
@@ -107,7 +107,7 @@ impl Trial {
         outcome: &mut Outcome,
     ) {
         let log = &course.log;
-        let mut found = findings(&log.messages, &scenario.allowed);
+        let mut found = findings(&log.messages, &scenario.description.allowed);
         explain_load(&mut found, &mut outcome.failures);
         if let Some(message) = died {
             let is_panic = |finding: &Finding| finding.line.contains("Kernel panic");
@@ -132,8 +132,8 @@ impl Trial {
                 console: Vec::new(),
             });
         }
-        if scenario.bind {
-            let failed = failed_probes(&log.messages, &scenario.allowed);
+        if scenario.description.bind {
+            let failed = failed_probes(&log.messages, &scenario.description.allowed);
             let unbound = checks::unbound(scenario, &course.after, &failed);
             outcome
                 .failures
@@ -196,7 +196,7 @@ impl Trial {
                 Err(error) => return Err(error),
             }
         }
-        if let Some(sleep) = scenario.sleep.filter(|_| outcome.passed()) {
+        if let Some(sleep) = scenario.description.sleep.filter(|_| outcome.passed()) {
             match self.guest.suspend(sleep.suspend, sleep.wake) {
                 Ok(()) => {}
                 Err(SessionError::Suspend(why)) => outcome.failures.push(Failure::Suspend {
