@@ -5,7 +5,7 @@
  * An event arrives as a record in a ring (irqbed_ring.c), is delivered, in the
  * context that the module was loaded with (irqbed_context.c), to the one
  * notifier it was loaded with (irqbed_notifier.h), and reaches its listeners.
- * irqbed_pci.c finds the device, irqbed_rings.c and irqbed_irq.c give it its
+ * irqbed_pci.c finds the device, irqbed_ring_memory.c and irqbed_irq.c give it its
  * rings and interrupts, irqbed_hw.c tells it of them, and irqbed_watchdog.c
  * recovers rings and devices that have stalled or failed. irqbed_netlink.c and
  * irqbed_genetlink.c are the control plane, where listeners subscribe and read
@@ -257,7 +257,7 @@ size_t irqbed_ring_batch_size(const struct irqbed_ring *ring, u32 count,
 extern const struct irqbed_context *irqbed_context;
 int irqbed_context_select(const char *name);
 
-/* irqbed_rings.c */
+/* irqbed_ring_memory.c */
 int irqbed_rings_check_parameters(void);
 int irqbed_alloc_rings(struct irqbed_device *idev);
 

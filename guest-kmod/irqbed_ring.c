@@ -3,7 +3,7 @@
  * The path of an event: interrupt, record, trace stamps, notifier.
  *
  * Every instruction here is part of what irqbed measures, so what can be
- * prepared is prepared before the first one, in irqbed_rings.c. Which record is
+ * prepared is prepared before the first one, in irqbed_ring_memory.c. Which record is
  * taken is decided in irqbed_consumer.h.
  */
 #include <linux/cache.h>
