@@ -82,7 +82,6 @@ fn boot() -> Guest {
     guest
 }
 
-/// The output of a script that must not fail.
 fn raise(guest: &mut Guest, events: u64, payload: u32) {
     guest.run(&Plan {
         events,

@@ -171,6 +171,18 @@ impl Guest {
         })
     }
 
+    /// Raises events at the same rate, each when the one before has arrived: none is lost for want
+    /// of room, however slow the guest is.
+    pub fn raise_one_by_one(&mut self, events: u64, payload: u32) -> Run {
+        self.run(&Plan {
+            events,
+            rate: Rate::OneByOne(1000.0),
+            payload,
+            vectors: 1,
+            ..Plan::default()
+        })
+    }
+
     pub fn run(&mut self, plan: &Plan) -> Run {
         measure::run(&mut self.session, plan, &Progress::hidden()).expect("the run ends")
     }

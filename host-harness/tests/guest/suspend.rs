@@ -9,7 +9,6 @@ use irqbed_machine::{
     qemu::{ClockKind, Machine, Port},
     session::SessionError,
 };
-use irqbed_measure::measure::{Plan, Rate};
 use irqbed_results::mechanism::{InterruptType, Mechanism};
 
 use crate::{
@@ -62,15 +61,7 @@ fn sleep_under_load(guest: &mut Guest, how: &str, sleep: impl FnOnce(&mut Guest)
     outcome.assert_balanced(how);
     let spec = roomy(Mechanism::Netlink, Behaviour::Measure);
     let listener = guest.session.listen(spec).expect("a listener");
-    // No more than a ring takes, however slow the guest is.
-    let plan = Plan {
-        events: 1000,
-        rate: Rate::Max { window: 64 },
-        payload: 64,
-        vectors: 1,
-        ..Plan::default()
-    };
-    let delivered = guest.run(&plan).delivered();
+    let delivered = guest.raise_one_by_one(1000, 64).delivered();
     let counted = (guest.flush(), guest.session.source().counters());
     assert_eq!(delivered, 1000, "{how}: {counted:#?}");
     let report = guest.session.end_listener(listener, false);
