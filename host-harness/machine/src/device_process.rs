@@ -4,7 +4,7 @@
 use std::{
     fmt, io,
     os::{fd::OwnedFd, unix::process::CommandExt},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -97,7 +97,7 @@ impl DeviceProcess {
         std::thread::sleep(SLICE);
         Some(DeviceEnd {
             command: self.command.clone(),
-            status: status.to_string(),
+            status,
             said: self.said.tail(SAID),
         })
     }
@@ -107,11 +107,16 @@ impl DeviceProcess {
 #[derive(Debug)]
 pub struct DeviceEnd {
     command: String,
-    status: String,
+    status: ExitStatus,
     said: Vec<String>,
 }
 
 impl DeviceEnd {
+    /// Whether it ended otherwise than one does whose client has left.
+    pub fn is_failure(&self) -> bool {
+        !self.status.success() || self.is_panic()
+    }
+
     /// Whether a thread of it panicked, as Rust says it.
     pub fn is_panic(&self) -> bool {
         self.said.iter().any(|line| line.contains(PANIC))

@@ -2,8 +2,13 @@
 //! The devices of a trial: those that this process serves, the processes that serve others,
 //! and which of them ended, and why.
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::process::ExitStatusExt,
+    time::{Duration, Instant},
+};
 
+use super::DeviceFault;
+use crate::scenario::Scenario;
 use device_model::{FaultInjection, Recorder, ServerEnd, ServerHandle, control::Target};
 use irqbed_machine::{
     builtin::Builtin,
@@ -11,9 +16,6 @@ use irqbed_machine::{
     qemu::DeviceSocket,
     session::{Guest, SessionError, ends_over_a_device},
 };
-
-use super::DeviceFault;
-use crate::scenario::Scenario;
 
 /// How long a device model, or QEMU, may take from its last word to the other to its end.
 const END_LIMIT: Duration = Duration::from_secs(2);
@@ -108,8 +110,16 @@ impl Devices {
     pub(super) fn cause(&mut self, error: SessionError) -> SessionError {
         let limit = match &error {
             SessionError::Interrupted(_) => return error,
-            SessionError::BootEnded { messages, .. } if !ends_over_a_device(messages) => {
-                return error;
+            SessionError::BootEnded {
+                messages, status, ..
+            } if !ends_over_a_device(messages) => {
+                // QEMU may abort over a device model that is gone, with other last words. One
+                // that has only lost its client ends well.
+                if status.signal() != Some(libc::SIGABRT) {
+                    return error;
+                }
+                let failed = wait_until(Instant::now() + END_LIMIT, || self.failed_process());
+                return failed.map_or(error, SessionError::Device);
             }
             SessionError::BootEnded { .. } | SessionError::Device(_)
                 if !self.processes.is_empty() =>
@@ -137,6 +147,12 @@ impl Devices {
             }
         }
         Ok(())
+    }
+
+    /// The first process that has ended otherwise than with its client.
+    fn failed_process(&mut self) -> Option<String> {
+        let mut ends = self.processes.iter_mut().filter_map(DeviceProcess::ended);
+        Some(ends.find(DeviceEnd::is_failure)?.to_string())
     }
 
     /// The first that has ended otherwise than with its client, or whose process has ended.
