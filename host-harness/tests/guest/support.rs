@@ -162,21 +162,19 @@ impl Guest {
 
     /// Raises events at a rate the guest easily takes.
     pub fn raise(&mut self, events: u64, payload: u32) -> Run {
-        self.run(&Plan {
-            events,
-            rate: Rate::Hertz(1000.0),
-            payload,
-            vectors: 1,
-            ..Plan::default()
-        })
+        self.raise_at(Rate::Hertz(1000.0), events, payload)
     }
 
     /// Raises events at the same rate, each when the one before has arrived: none is lost for want
     /// of room, however slow the guest is.
     pub fn raise_one_by_one(&mut self, events: u64, payload: u32) -> Run {
+        self.raise_at(Rate::OneByOne(1000.0), events, payload)
+    }
+
+    fn raise_at(&mut self, rate: Rate, events: u64, payload: u32) -> Run {
         self.run(&Plan {
             events,
-            rate: Rate::OneByOne(1000.0),
+            rate,
             payload,
             vectors: 1,
             ..Plan::default()
