@@ -115,7 +115,7 @@ impl Devices {
             } if !ends_over_a_device(messages) => {
                 // QEMU may abort over a device model that is gone, with other last words. One
                 // that has only lost its client ends well.
-                if status.signal() != Some(libc::SIGABRT) {
+                if status.signal() != Some(libc::SIGABRT) || self.processes.is_empty() {
                     return error;
                 }
                 let failed = wait_until(Instant::now() + END_LIMIT, || self.failed_process());
