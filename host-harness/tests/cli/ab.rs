@@ -134,7 +134,7 @@ fn what_the_bench_of_a_side_does_not_take_is_said_before_a_guest_boots() {
 
 #[test]
 fn these_sources_are_the_same_as_themselves() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let folder = sandbox.own("results");
     let ended = run(
         &sandbox,
@@ -177,7 +177,7 @@ fn kept(folder: &Path, name: &str) -> Vec<Value> {
 
 #[test]
 fn rounds_that_are_told_to_stop_stop_leave_no_guest_and_keep_what_was_measured() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let folder = sandbox.own("results");
     let arguments = [
         &["ab", "--base", HERE, "--new", HERE, "--no-build"][..],
@@ -222,7 +222,7 @@ fn rounds_that_are_told_to_stop_stop_leave_no_guest_and_keep_what_was_measured()
 
 #[test]
 fn a_side_that_takes_no_turns_is_booted_in_turns() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let folder = sandbox.own("results");
     // What irqbed said before it knew of turns; all else is its own.
     let root = sources(&sandbox, "exit 0");
@@ -284,7 +284,7 @@ fn what_cannot_take_turns_is_refused_before_a_guest_boots() {
 
 #[test]
 fn a_bench_whose_orders_end_ends_with_its_guest() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     // Standard input has no orders.
     let ended = run(&sandbox, &["bench", "--in-turns=2"]);
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");

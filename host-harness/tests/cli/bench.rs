@@ -26,7 +26,7 @@ pub fn assert_sound(text: &str, raised: u64) -> Value {
 
 #[track_caller]
 fn bench(arguments: &[&str], raised: u64) -> Value {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let ended = run(
         &sandbox,
         &[&["bench", "--accel", "tcg", "--json", "-"], arguments].concat(),
@@ -92,7 +92,7 @@ fn what_a_fault_destroys_is_lost_by_name_and_the_run_ends() {
         // The device stops.
         ("dma-failed:after=100,count=1", &["dma_error"]),
     ] {
-        let sandbox = Sandbox::with_guest();
+        let sandbox = Sandbox::new();
         let arguments = ["bench", "--accel", "tcg", "--json", "-", "--events", "300"];
         let ended = run(&sandbox, &[&arguments[..], &["--fault", fault]].concat());
         ended.assert_measured();
@@ -120,7 +120,7 @@ fn counted_in_instructions_every_event_arrives() {
 
 #[test]
 fn pairs_that_need_two_machines_are_compared_in_the_order_asked_for() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let ended = run(
         &sandbox,
         &[
@@ -147,7 +147,7 @@ fn pairs_that_need_two_machines_are_compared_in_the_order_asked_for() {
 
 #[test]
 fn a_pair_that_cannot_be_measured_says_why() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     for (arguments, why) in [
         ("--clock=instructions", "--clock wall"),
         ("--context=bh", "hard interrupt handler"),
@@ -162,7 +162,7 @@ fn a_pair_that_cannot_be_measured_says_why() {
 
 #[test]
 fn two_benches_at_once_both_finish() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let arguments = ["bench", "--accel=tcg", "--events=200", "--json=-"];
     let both = [(); 2].map(|()| Running::start(&sandbox, irqbed(&sandbox, &arguments)));
     for running in both {
@@ -175,7 +175,7 @@ fn two_benches_at_once_both_finish() {
 
 #[test]
 fn each_way_to_reply_has_a_result_whose_replies_balance() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let ended = run(
         &sandbox,
         &[

@@ -22,7 +22,7 @@ fn browser() -> Option<(Sandbox, Browser)> {
         eprintln!("skipped: there is no chromium; images/chromium.sh fetches one");
         return None;
     };
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let browser = Browser::start(&program, &sandbox);
     Some((sandbox, browser))
 }

@@ -5,7 +5,7 @@ use crate::{program::run, sandbox::Sandbox};
 
 #[track_caller]
 fn assert_does_not_load(parameter: &str, words: &[&str]) {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     run(
         &sandbox,
         &["bench", "--accel", "tcg", "--module-parameter", parameter],

@@ -13,7 +13,7 @@ use crate::{
 /// Runs scenarios of an example; all of them pass.
 #[track_caller]
 fn try_example(folder: &str, scenarios: &[&str]) -> Ended {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let example = copy(&sandbox, folder);
     build(&example);
     try_scenarios(&sandbox, &example, scenarios)
@@ -53,7 +53,7 @@ fn the_card_in_miniature_is_a_network_interface() {
 
 #[test]
 fn the_drivers_of_the_examples_let_the_machine_sleep() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     for folder in ["scratch", "edu", "nic-lite"] {
         build(&copy(&sandbox, &format!("examples/{folder}")));
     }

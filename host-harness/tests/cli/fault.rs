@@ -104,7 +104,7 @@ fn until_it_reads(value: &str) -> String {
 
 #[test]
 fn a_fault_is_armed_from_outside_while_a_test_runs() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let agent = script(&sandbox, "agent.sh", &until_it_reads("0x12345678"));
     let control = sandbox.run().join("control");
     let control = control.to_str().expect("UTF-8");
@@ -123,7 +123,7 @@ fn a_fault_is_armed_from_outside_while_a_test_runs() {
 
 #[test]
 fn the_faults_of_a_scenario_and_what_they_did_stand_in_its_report() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     script(&sandbox, "agent.sh", &until_it_reads("0x010000ED"));
     let scenario = sandbox.own("ones.toml");
     let text = "agent = 'agent.sh'\nlimit = 30\n[[device]]\nname = 'edu'\n\

@@ -8,7 +8,7 @@ use crate::{
 
 #[test]
 fn a_guest_that_panics_is_quoted() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     run(
         &sandbox,
         &[
@@ -25,7 +25,7 @@ fn a_guest_that_panics_is_quoted() {
 
 #[test]
 fn an_agent_that_gives_up_is_quoted() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     run(
         &sandbox,
         &[
@@ -42,7 +42,7 @@ fn an_agent_that_gives_up_is_quoted() {
 
 #[test]
 fn a_guest_that_hangs_is_quoted() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     // Not the agent but a shell without anybody to talk to.
     let mut command = irqbed(
         &sandbox,

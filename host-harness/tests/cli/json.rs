@@ -61,7 +61,7 @@ fn a_folder_that_may_not_be_written_is_named_before_the_boot() {
 
 #[test]
 fn a_full_disk_is_an_error() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let ended = run(&sandbox, &[&SHORT[..], &["--json", "/dev/full"]].concat());
     let others = ended.assert_failed(&["/dev/full", "No space left on device"]);
     assert!(others.is_empty(), "{ended:#?}");
@@ -72,7 +72,7 @@ fn a_full_disk_is_an_error() {
 
 #[test]
 fn a_table_that_cannot_be_written_is_an_error() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let full = File::options().write(true).open("/dev/full");
     let output = irqbed(&sandbox, &SHORT)
         .stdout(full.expect("/dev/full"))
@@ -86,7 +86,7 @@ fn a_table_that_cannot_be_written_is_an_error() {
 
 #[test]
 fn on_standard_output_there_is_nothing_but_the_document() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let ended = run(&sandbox, &[&SHORT[..], &["--json", "-"]].concat());
     ended.assert_measured();
     let document = assert_sound(&ended.stdout, 100);
@@ -99,7 +99,7 @@ fn on_standard_output_there_is_nothing_but_the_document() {
 #[test]
 fn a_file_that_was_there_is_replaced_as_a_whole() {
     const FORMER: &str = "what was there before";
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let target = sandbox.own("results/result.json");
     fs::create_dir(sandbox.own("results")).expect("a folder");
     fs::write(&target, FORMER).expect("a file");

@@ -98,7 +98,7 @@ fn scenario(sandbox: &Sandbox, last: &str) -> String {
 
 /// One command, one death: what it says of it, after all else was checked.
 fn kill(victim: Victim, after: Duration) -> String {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let last = match victim {
         Victim::Program => "kill -9 $$",
         Victim::Guest => "echo c >/proc/sysrq-trigger; sleep 60",
@@ -170,7 +170,7 @@ fn many_deaths_are_all_told_in_one_line_and_leave_nothing() {
 
 /// Runs the scenario while `disturb` has its way with the processes.
 fn disturbed(limit: &str, disturb: impl Fn(&Sandbox, &Running, &AtomicBool) + Sync) -> Ended {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let scenario = scenario(&sandbox, "true");
     let mut command = irqbed(&sandbox, &["test", "--accel=tcg", &scenario]);
     command.env("IRQBED_BOOT_LIMIT", limit);
@@ -224,7 +224,7 @@ fn a_host_of_a_tenth_of_a_processor_is_slow_and_no_more() {
 #[test]
 #[ignore = "boots a guest: ./just kills"]
 fn a_full_disk_is_named_with_the_file() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let agent = script(&sandbox, "agent.sh", "echo begun");
     let command = irqbed(
         &sandbox,

@@ -175,7 +175,7 @@ fn figures(ended: &Ended) -> Value {
 
 #[test]
 fn servers_are_measured_over_their_sockets_and_from_a_guest() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let mut server = Server::start(&sandbox, "reset");
     let short = ["--rounds=3", "--count=10", "--accel=tcg", "--json=-"];
     let of_theirs = ["--socket", server.path(), "--region=0"];
@@ -232,7 +232,7 @@ fn servers_are_measured_over_their_sockets_and_from_a_guest() {
 
 #[test]
 fn one_connection_is_enough_from_the_guest_alone() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let mut server = Server::start(&sandbox, "end");
     let arguments = [
         "bench-mmio",
@@ -252,7 +252,7 @@ fn one_connection_is_enough_from_the_guest_alone() {
 
 #[test]
 fn ctrl_c_ends_a_measurement_and_leaves_the_server_alone() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let mut server = Server::start(&sandbox, "reset");
     let target = sandbox.own("result.json");
     for milliseconds in [100, 4000] {

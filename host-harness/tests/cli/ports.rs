@@ -69,7 +69,7 @@ fn a_step_that_cannot_be_is_refused_before_a_guest_is_started() {
 
 #[test]
 fn a_step_that_fails_or_has_no_turn_fails_the_scenario_and_is_named() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     // Who is not ended waits to the limit.
     script(&sandbox, "empty.sh", "echo go; sleep 1000");
     script(&sandbox, "silent.sh", "echo 'go on'; printf go");
@@ -112,7 +112,7 @@ fn a_step_that_fails_or_has_no_turn_fails_the_scenario_and_is_named() {
 
 #[test]
 fn a_device_model_of_the_users_own_is_started_each_time_it_is_plugged_in() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let lines = format!(
         "{FIND}for turn in first second; do\n\
          echo \"$turn\"; comes 0000:01:00.0\n\
@@ -154,7 +154,7 @@ fn a_device_model_of_the_users_own_is_started_each_time_it_is_plugged_in() {
 
 #[test]
 fn a_device_is_plugged_in_and_pulled_from_outside_while_a_test_runs() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let lines =
         format!("{FIND}echo begun >&2; comes 0000:02:00.0; echo found >&2; goes 0000:02:00.0");
     let agent = script(&sandbox, "agent.sh", &lines);

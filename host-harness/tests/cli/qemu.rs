@@ -105,7 +105,7 @@ fn a_limit_of_no_sense_is_refused_before_the_boot() {
 
 /// The one error of a run whose QEMU was killed in the middle of it.
 fn error_of_a_killed_qemu() -> String {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let arguments = ["-v", "bench", "--accel", "tcg", "--events", "1000000"];
     let mut running = Running::start(&sandbox, irqbed(&sandbox, &arguments));
     running.wait_for_message("guest is up");

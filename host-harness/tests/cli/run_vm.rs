@@ -32,7 +32,7 @@ impl Visit {
 
     /// The same with more options.
     fn begin_with(options: &[&str]) -> Self {
-        let sandbox = Sandbox::with_guest();
+        let sandbox = Sandbox::new();
         let terminal = Terminal::open();
         let before = terminal.settings();
         let arguments = [&["run-vm", "--accel", "tcg"], options].concat();

@@ -3,66 +3,28 @@
 //! found: its files lie there, and its processes have them in their environment.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    process::Pid,
-};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 /// No step of a test takes this long but by hanging.
 pub const HANG: Duration = Duration::from_secs(180);
 
-/// Two guests on two cores would wait for each other: one at a time, also of
-/// tests in another process.
-static ONE_GUEST: Mutex<()> = Mutex::new(());
-
-#[derive(Debug)]
-struct Turn {
-    _file: File,
-    _lock: MutexGuard<'static, ()>,
-}
-
-impl Turn {
-    fn wait() -> Self {
-        let lock = ONE_GUEST.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("one-guest.lock");
-        let file = File::create(path).expect("a lock file in the target folder");
-        flock(&file, FlockOperation::LockExclusive).expect("a lock");
-        Self {
-            _file: file,
-            _lock: lock,
-        }
-    }
-}
-
 /// Where one test lets `irqbed` run.
 #[derive(Debug)]
 pub struct Sandbox {
     root: TempDir,
-    _turn: Option<Turn>,
 }
 
 impl Sandbox {
-    /// For what starts no guest.
     pub fn new() -> Self {
-        Self::make(None)
-    }
-
-    /// For what boots a guest, when it may.
-    pub fn with_guest() -> Self {
-        Self::make(Some(Turn::wait()))
-    }
-
-    fn make(turn: Option<Turn>) -> Self {
         let root = tempfile::Builder::new()
             .prefix("irqbed-cli-")
             .tempdir()
@@ -72,7 +34,7 @@ impl Sandbox {
             fs::create_dir(&path).expect("a folder");
             fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("it is ours");
         }
-        Self { root, _turn: turn }
+        Self { root }
     }
 
     /// `TMPDIR` of the program.

@@ -16,7 +16,7 @@ const ENDLESS: [&str; 5] = ["bench", "--accel", "tcg", "--events", "10000000"];
 /// Starts a run that would go on for hours, and tells it to stop.
 #[track_caller]
 fn stop_after(milliseconds: u64, signal: Signal, arguments: &[&str]) {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let command = irqbed(&sandbox, &[&ENDLESS[..], arguments].concat());
     let running = Running::start(&sandbox, command);
     thread::sleep(Duration::from_millis(milliseconds));
@@ -54,7 +54,7 @@ fn being_told_to_terminate_or_hung_up_is_the_same() {
 #[test]
 fn ctrl_c_in_the_middle_of_events_leaves_a_former_result_as_it_was() {
     const FORMER: &str = "what was there before";
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let target = sandbox.own("result.json");
     fs::write(&target, FORMER).expect("a file");
     let path = target.to_str().expect("UTF-8");
@@ -76,7 +76,7 @@ fn ctrl_c_in_the_middle_of_events_leaves_a_former_result_as_it_was() {
 
 #[test]
 fn a_killed_irqbed_takes_its_guest_along() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let command = irqbed(&sandbox, &[&ENDLESS[..], &["-v"]].concat());
     let mut running = Running::start(&sandbox, command);
     running.wait_for_message("guest is up");

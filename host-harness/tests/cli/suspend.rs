@@ -44,7 +44,7 @@ fn a_suspend_that_cannot_be_is_refused_before_a_guest_is_started() {
 
 #[test]
 fn a_guest_sleeps_when_its_program_says_so_and_its_devices_work_afterwards() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let check = repository().join("examples/edu/check.sh");
     fs::copy(check, sandbox.own("check.sh")).expect("a copy");
     let lines = "echo one; slept 1; ./check.sh\n\
@@ -78,7 +78,7 @@ fn a_guest_sleeps_when_its_program_says_so_and_its_devices_work_afterwards() {
 
 #[test]
 fn a_driver_that_fails_to_sleep_or_to_wake_fails_the_test_and_is_named() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let module = module(&sandbox, "host-harness/tests/modules/faulty");
     let lines = "fault() { printf %s $1 >/sys/module/faulty/parameters/fault; }\n\
                  fault resume; echo one; slept 1; fault suspend; echo two; sleep 1000";

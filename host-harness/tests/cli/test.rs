@@ -308,7 +308,7 @@ pub fn verdicts(ended: &Ended) -> Vec<&str> {
 
 #[test]
 fn a_driver_on_a_device_model_of_the_users_own_passes() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let socket = sandbox.own("device.sock");
     let server = Server::bind(&socket).expect("a socket");
     let _server = server
@@ -380,7 +380,7 @@ fn a_driver_on_a_device_model_of_the_users_own_passes() {
 
 #[test]
 fn the_devices_of_the_project_are_there_by_name() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     fs::copy(
         repository().join("examples/edu/check.sh"),
         sandbox.own("check.sh"),
@@ -429,7 +429,7 @@ fn the_devices_of_the_project_are_there_by_name() {
 
 #[test]
 fn events_can_be_raised_while_a_test_runs() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let module = repository().join(".irqbed/module/irqbed.ko");
     let agent = script(
         &sandbox,
@@ -471,7 +471,7 @@ fn events_can_be_raised_while_a_test_runs() {
 
 #[test]
 fn each_way_to_fail_is_said_and_counted() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let module = module(&sandbox, "host-harness/tests/modules/faulty");
     let scenario = |name: &str, limit: u32, more: &str| {
         let text = format!("agent = '{name}.sh'\nlimit = {limit}\n{more}");
@@ -540,7 +540,7 @@ fn each_way_to_fail_is_said_and_counted() {
 
 #[test]
 fn ctrl_c_ends_a_test_and_writes_nothing() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let endless = script(&sandbox, "endless.sh", "echo begun >&2; sleep 1000");
     let junit = sandbox.own("junit.xml");
     let target = junit.to_str().expect("UTF-8");
@@ -567,7 +567,7 @@ fn ctrl_c_ends_a_test_and_writes_nothing() {
 
 #[test]
 fn a_person_finds_their_own_driver_and_files_in_the_guest() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let module = module(&sandbox, "host-harness/tests/modules/faulty");
     let data = own(&sandbox, "data", "from the host\n");
     let mut terminal = Terminal::open();

@@ -239,7 +239,7 @@ fn what_a_command_cannot_do_with_its_arguments_is_told_by_its_status() {
         &["test", "--agent", "/bin/true", "--junit", folder],
     ];
     for arguments in cases {
-        let sandbox = Sandbox::with_guest();
+        let sandbox = Sandbox::new();
         let ended = run(&sandbox, arguments);
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {ended:#?}");
         assert_eq!(ended.stderr.lines().count(), 1, "{arguments:?}: {ended:#?}");

@@ -62,7 +62,7 @@ fn assert_has(lines: &[&str], parts: &[&str]) {
 
 #[test]
 fn what_a_driver_does_wrong_while_the_guest_goes_on_is_named() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let module = module(&sandbox, "host-harness/tests/modules/faulty");
     let many = "place=0000:00:01.0\n\
          driver=/sys/bus/pci/drivers/faulty\n\
@@ -118,7 +118,7 @@ fn what_a_driver_does_wrong_while_the_guest_goes_on_is_named() {
 
 #[test]
 fn a_device_without_its_driver_is_named_unless_it_is_to_be() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let module = module(&sandbox, "host-harness/tests/modules/faulty");
     let absent = faulty(&sandbox, &module, "absent", "absent", "true");
     let allowed = faulty(&sandbox, &module, "allowed", "absent", "true");
@@ -139,7 +139,7 @@ fn a_device_without_its_driver_is_named_unless_it_is_to_be() {
 
 #[test]
 fn the_cause_of_a_death_comes_before_the_death() {
-    let sandbox = Sandbox::with_guest();
+    let sandbox = Sandbox::new();
     let module = module(&sandbox, "host-harness/tests/modules/faulty");
     let isr = faulty(&sandbox, &module, "isr", "isr", "true");
     let spin = faulty(&sandbox, &module, "spin", "spin", "true");
@@ -277,7 +277,7 @@ fn a_device_model_that_panics_is_named_with_its_panic() {
         ("at_once", in_attach),
         ("before_it_answers", in_attach),
     ] {
-        let sandbox = Sandbox::with_guest();
+        let sandbox = Sandbox::new();
         script(&sandbox, "write.sh", lines);
         let text = format!(
             "agent = 'write.sh'\n[[device]]\ncommand = ['{}', '--ignored', '--nocapture', \

@@ -19,7 +19,7 @@ use irqbed_machine::{
     session::Guest,
 };
 
-use crate::support::{artefacts, machine, turn};
+use crate::support::{artefacts, machine};
 
 /// Where the guest finds the functions.
 const SLOT: u8 = 5;
@@ -144,13 +144,11 @@ struct Card {
     // QEMU goes before the devices it is connected to.
     guest: Guest,
     _slot: ServedSlot,
-    _turn: MutexGuard<'static, ()>,
 }
 
 impl Card {
     /// Boots a guest that has the functions in one slot.
     fn boot(slot: Slot) -> Self {
-        let turn = turn();
         let folder = tempfile::tempdir().expect("a folder");
         let slot = slot.serve(&folder.path().join("card")).expect("served");
         let connections = Connections {
@@ -164,7 +162,6 @@ impl Card {
         Self {
             guest: guest.expect("the guest boots"),
             _slot: slot,
-            _turn: turn,
         }
     }
 

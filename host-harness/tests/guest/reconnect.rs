@@ -14,7 +14,7 @@ use irqbed_machine::{
 };
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::support::{artefacts, machine, turn};
+use crate::support::{artefacts, machine};
 
 registers! {
     /// What a card with a flash memory has.
@@ -90,7 +90,6 @@ const SHOW: &str = "devmem $bar 32; devmem $((bar + 4)) 32";
 
 #[test]
 fn the_guest_after_a_killed_qemu_finds_what_the_device_kept_and_no_more() {
-    let _turn = turn();
     let folder = tempfile::tempdir().expect("a folder");
     let (kept, reset) = (folder.path().join("kept"), folder.path().join("reset"));
     let keeps = serve(&kept, Disconnect::Keep);

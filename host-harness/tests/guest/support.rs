@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the guest tests share.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Reply, Request},
     counters::Counters,
@@ -19,21 +17,12 @@ use irqbed_measure::measure::{self, Plan, Rate, Run};
 
 use crate::coverage;
 
-/// Two guests on two cores would wait for each other: one at a time.
-static ONE_GUEST: Mutex<()> = Mutex::new(());
-
-/// Waits for the turn of a test that boots guests by itself.
-pub fn turn() -> MutexGuard<'static, ()> {
-    ONE_GUEST.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A booted guest that has the machine to itself.
+/// A booted guest. Others run beside it, as many as there are tests at a time.
 pub struct Guest {
     pub session: Session,
     /// Kernel warnings from before the test had done anything.
     boot_warnings: usize,
     number: u32,
-    _turn: MutexGuard<'static, ()>,
 }
 
 /// What a kernel says of a machine that is slow.
@@ -136,7 +125,6 @@ impl Guest {
     }
 
     fn boot_as(setup: Setup<'_>, machine: &Machine) -> Self {
-        let turn = turn();
         let mut session = setup.boot().expect("the guest boots");
         if machine.clock == ClockKind::Instructions {
             session.steady().expect("the guest is made steady");
@@ -146,7 +134,6 @@ impl Guest {
             session,
             boot_warnings,
             number: coverage::number(),
-            _turn: turn,
         }
     }
 

@@ -122,7 +122,7 @@ fn tables_of_a_guest_look_as_shown() {
         let mut shown = shown(page, line);
         let is_compared = |line: &String| LINES.iter().any(|begin| line.starts_with(begin));
         shown.output.retain(is_compared);
-        let sandbox = Sandbox::with_guest();
+        let sandbox = Sandbox::new();
         let arguments: Vec<_> = line.split(' ').skip(1).collect();
         let mut command = irqbed(&sandbox, &arguments);
         command.current_dir(sandbox.own(""));

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A guest whose device has faults.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use device_model::{
     event::{Payload, RaiseError, Vector},
@@ -16,6 +19,11 @@ use crate::{
 
 /// Between two events: about 1000 a second.
 const GAP: Duration = Duration::from_millis(1);
+/// How long a slow guest is waited for in all, so that it takes the events one by one. Where
+/// it takes them all at once, a fault of what it does for an interrupt has one opportunity.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two polls of the ring.
+const POLL: Duration = Duration::from_micros(50);
 /// How long the driver may take to set a device up anew.
 const ANEW: Duration = Duration::from_secs(30);
 /// Events under a fault, and after it.
@@ -94,9 +102,16 @@ impl Trial {
     /// Raises events, `burst` at a time, on vector 0, until one is refused.
     pub fn raise(&self, events: u32, burst: u32) -> Result<(), RaiseError> {
         let source = self.guest.session.source();
+        let vector = Vector::default();
+        let mut patience = PATIENCE;
         for _ in 0..events / burst {
-            source.raise_burst(Vector::default(), Payload::Pattern(16), burst)?;
+            source.raise_burst(vector, Payload::Pattern(16), burst)?;
             thread::sleep(GAP * burst);
+            let begun = Instant::now();
+            while source.in_flight(vector) > 0 && begun.elapsed() < patience {
+                thread::sleep(POLL);
+            }
+            patience = patience.saturating_sub(begun.elapsed());
         }
         Ok(())
     }
