@@ -1,22 +1,35 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 # compiler.sh KDIR: the compiler for modules of the kernel whose headers lie in
-# KDIR. Prints its path, or nothing where the system's own compiler fits: one that
-# is older than the kernel's lacks options that the kernel's makefiles pass. A
-# fetched one lies in .irqbed/compilers and runs on its own loader, with its own
-# assembler and linker.
+# KDIR: the one that the kernel was built by, so that a driver is the same, and has
+# the same number of instructions, wherever it is built. Prints its path, or nothing
+# where that is the system's own, or where there is no other and the system's is not
+# older: an older one lacks options that the kernel's makefiles pass. A fetched one
+# lies in .irqbed/compilers and runs on its own loader, with its own assembler and
+# linker.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ $# -eq 1 ] || die "usage: compiler.sh KDIR"
+settings=$1/include/config/auto.conf
+setting() { sed -n "s/^CONFIG_$1=//p" "$settings" 2>/dev/null || true; }
 # 120200 is 12.2; 0 is clang, and nothing is known of a kernel without this file.
-built_by=$(sed -n 's/^CONFIG_GCC_VERSION=//p' "$1/include/config/auto.conf" 2>/dev/null || true)
+built_by=$(setting GCC_VERSION)
 major=$((${built_by:-0} / 10000))
 system=$(gcc -dumpversion 2>/dev/null || true)
-[ "$major" -gt "${system%%.*}" ] || exit 0
-
-read -r archive package version < <(awk -v major="$major" '$1 == major { print $2, $3, $4 }' <<<"$COMPILERS") ||
+# After its name a compiler says who packaged it, and its version.
+kernel_words=$(setting CC_VERSION_TEXT | sed 's/^"\(.*\)"$/\1/; s/^[^ ]* //')
+system_words=$(gcc --version 2>/dev/null | sed -n '1s/^[^ ]* //p')
+[ "$kernel_words" != "$system_words" ] || exit 0
+is_old() { [ "$major" -gt "${system%%.*}" ]; }
+case $kernel_words in
+  *Debian*) ;;
+  *) is_old || exit 0 ;;
+esac
+read -r archive package version < <(awk -v major="$major" '$1 == major { print $2, $3, $4 }' <<<"$COMPILERS") || {
+  is_old || exit 0
   die "the kernel of $1 was built by gcc $major, this system has ${system:-none}: install gcc-$major or a newer one"
+}
 home=$STORE/compilers/gcc-$major
 gcc=$home/bin/x86_64-linux-gnu-gcc-$major
 recipe="1 $package $version"

@@ -68,7 +68,8 @@ fi
 
 # make would look at the whole tree to find out that nothing has changed.
 sum() { find "$1" -type f -exec cksum {} + | sort -k 3; }
-made_from=$(sum "$source" && ls -l --time-style=full-iso "$kdir/Module.symvers" && echo "$release")
+made_from=$(sum "$source" && ls -l --time-style=full-iso "$kdir/Module.symvers" && echo "$release" &&
+  "${compiler:-gcc}" --version && cksum <"$0")
 is_current() { [ -f "$out/irqbed.ko" ] && [ "$(cat "$out/made-from" 2>/dev/null)" = "$made_from" ]; }
 [ $# -gt 0 ] || ! is_current || exit 0
 lock
@@ -84,6 +85,8 @@ if [ $# -gt 0 ] || [ "$(cat "$build.for" 2>/dev/null)" != "$kdir $(cd "$source" 
 fi
 mkdir -p "$build"
 cp -RpL "$source/." "$build"
+# The same driver to the byte, whatever folder it is built in; gcov writes there.
+[ -n "${GCOV_PROFILE:-}" ] || make+=("KCFLAGS=-ffile-prefix-map=$STORE=. -ffile-prefix-map=$build=guest-kmod")
 printf '%s\n' "$kdir $(cd "$source" && find . -type f | sort | cksum)" >"$build.for"
 
 if [ $# -gt 0 ]; then

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A driver that does not load: it says why, and so do we.
+//! A driver that does not load: it says why, and so do we. And one that is the same wherever it
+//! is built.
 
-use crate::{program::run, sandbox::Sandbox};
+use std::fs;
+
+use crate::{program::run, sandbox::Sandbox, sources::repository};
 
 #[track_caller]
 fn assert_does_not_load(parameter: &str, words: &[&str]) {
@@ -33,4 +36,14 @@ fn an_unknown_parameter_is_named_with_those_there_are() {
         "delay=20000",
         &["\"delay\"", "delay_ns", "delay_insns", "unit"],
     );
+}
+
+/// Nothing in it depends on the folder: another clone has the same file.
+#[test]
+fn the_driver_does_not_say_where_it_was_built() {
+    let store = repository().join(".irqbed");
+    let driver = fs::read(store.join("module/irqbed.ko")).expect("./just setup built it");
+    let folder = store.to_string_lossy().into_owned();
+    let mut parts = driver.windows(folder.len());
+    assert!(!parts.any(|part| part == folder.as_bytes()), "{folder}");
 }
