@@ -25,7 +25,8 @@ llvm() {
   shift
   LD_LIBRARY_PATH=$libraries/x86_64-linux-gnu:$libraries/llvm-$major/lib "$libraries/llvm-$major/bin/llvm-$tool" "$@"
 }
-if ! sealed "$STORE/llvm" "1 $major"; then
+# In a shell of its own, which keeps the lock no longer than this takes.
+sealed "$STORE/llvm" "1 $major" || (
   lock
   # shellcheck source=images/apt.sh
   . "$IMAGES/apt.sh"
@@ -39,7 +40,7 @@ if ! sealed "$STORE/llvm" "1 $major"; then
   unpack "llvm: fetching $(newest "llvm-$major")" "$STORE/llvm.new" $packages
   seal "$STORE/llvm.new" "1 $major"
   replace "$STORE/llvm.new" "$STORE/llvm"
-fi
+)
 
 # A checkout of its own: programs and drivers with counters must not be taken for
 # those without.
@@ -58,7 +59,6 @@ export GCOV_PROFILE=y RUSTC_WORKSPACE_WRAPPER=$tree/images/coverage-rustc.sh
 export IRQBED_COVERAGE=$reached LLVM_PROFILE_FILE=$reached/%4m%c.profraw
 # Guests with counters in them take long to boot.
 export IRQBED_BOOT_LIMIT=${IRQBED_BOOT_LIMIT:-600}
-unset IRQBED_LOCKED
 (
   cd "$tree"
   LLVM_PROFILE_FILE=/dev/null images/setup.sh
