@@ -72,7 +72,8 @@ impl Clock {
                 valid: false,
             } => Some(format!(
                 "the clock is not good enough: error bound {error_bound_ns}, drift {drift_ns}, \
-                 at most {claim_ns} each is claimed"
+                 at most {claim_ns} each is claimed; measure again when the machine is less busy, \
+                 or by --clock instructions, which no load changes"
             )),
             _ => None,
         }
