@@ -11,6 +11,7 @@ use crate::{
     device::{Bus, PciDevice, PowerState, ResetKind},
     device_panic::PanicWatch,
     spec::DeviceSpec,
+    timer::{CallBack, TimerId},
 };
 
 /// A device behind its lock. One that has panicked is not called any more.
@@ -41,6 +42,17 @@ impl DeviceCell {
     }
 }
 
+impl CallBack for DeviceCell {
+    fn timer(&self, timer: TimerId, is_due: &dyn Fn() -> bool) -> bool {
+        let called = self.call("timer()", |device| {
+            if is_due() {
+                device.timer(timer);
+            }
+        });
+        called.is_some()
+    }
+}
+
 /// A device and its bus.
 pub(crate) struct Attached {
     device: Arc<DeviceCell>,
@@ -59,9 +71,10 @@ impl Attached {
             watch,
         });
         bus.hooks.function().connect(&bus, &device, spec);
-        bus.timers.attach(&device, || {
-            device.call("attach()", |device| device.attach(bus.clone()));
-        });
+        bus.timers
+            .attach(Arc::<DeviceCell>::downgrade(&device), || {
+                device.call("attach()", |device| device.attach(bus.clone()));
+            });
         Self {
             device,
             bus,

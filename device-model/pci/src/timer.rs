@@ -11,11 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::attached::DeviceCell;
-
 /// Name of a timer; the device chooses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimerId(pub u32);
+
+/// Whom timers call back.
+pub(crate) trait CallBack: Send + Sync {
+    /// Calls the device, under its lock, if the timer `is_due` then. `false` where the device
+    /// panics or has panicked.
+    fn timer(&self, timer: TimerId, is_due: &dyn Fn() -> bool) -> bool;
+}
 
 /// The timers of a device, in the host's time. Clones speak of the same
 /// timers.
@@ -44,7 +49,7 @@ impl std::fmt::Debug for Shared {
 #[derive(Default)]
 struct State {
     /// Whom to call.
-    device: Option<Weak<DeviceCell>>,
+    device: Option<Weak<dyn CallBack>>,
     running: BTreeMap<TimerId, Running>,
     /// The device is being attached.
     attaching: bool,
@@ -155,10 +160,10 @@ impl Timers {
 
     /// Whom to call from now on; what is started by `attach` runs after each power
     /// on.
-    pub(crate) fn attach(&self, device: &Arc<DeviceCell>, attach: impl FnOnce()) {
+    pub(crate) fn attach(&self, device: Weak<dyn CallBack>, attach: impl FnOnce()) {
         {
             let mut state = self.shared.lock();
-            state.device = Some(Arc::downgrade(device));
+            state.device = Some(device);
             state.attaching = true;
         }
         attach();
@@ -212,21 +217,12 @@ impl Shared {
                 return;
             };
             drop(state);
-            self.go_off(&device, timer, running.start);
+            // The device's lock comes first, as where the device starts a timer.
+            let called = device.timer(timer, &|| self.is_due(timer, running.start));
             state = self.lock();
-        }
-    }
-
-    fn go_off(&self, device: &DeviceCell, timer: TimerId, start: u64) {
-        // The device's lock comes first, as where the device starts a timer.
-        let called = device.call("timer()", |device| {
-            if self.is_due(timer, start) {
-                device.timer(timer);
+            if !called {
+                state.running.clear();
             }
-        });
-        if called.is_none() {
-            // It has panicked, now or before.
-            self.lock().running.clear();
         }
     }
 
