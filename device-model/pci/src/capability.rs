@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a function can do beyond its header: the capabilities that a device
-//! declares, as values. Where they lie in the configuration space is computed
-//! by [`crate::config_space`].
+//! declares, as values, and what software chooses by them. Where they lie in the
+//! configuration space is computed by [`crate::config_space`].
 
 use crate::bar::{Area, BarIndex};
 
@@ -91,6 +91,34 @@ pub enum IntxPin {
     D = 4,
 }
 
+/// A kind of interrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IrqKind {
+    /// A vector of MSI-X.
+    Msix,
+    /// A vector of MSI.
+    Msi,
+    /// The line.
+    Intx,
+}
+
+/// How software wants to be interrupted, as the configuration space says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InterruptMode {
+    /// By MSI-X.
+    Msix,
+    /// By MSI.
+    Msi {
+        /// Vectors enabled, a power of two from 1 to 32.
+        vectors: u32,
+    },
+    /// By the line, as after power on.
+    #[default]
+    Intx,
+    /// Not at all: messages are off, and the line is too.
+    Off,
+}
+
 /// Power management (PCI Bus Power Management 1.2): the states D0 and D3hot.
 /// In D3hot the function answers configuration accesses alone, and neither
 /// interrupts nor reaches memory; [`crate::PciDevice::power`] tells the device.
@@ -98,6 +126,17 @@ pub enum IntxPin {
 pub struct PowerManagement {
     /// The function is reset when it returns to D0; else its state is kept.
     pub resets: bool,
+}
+
+/// How much of a function is powered (PCI Bus Power Management 1.2, 5.4).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PowerState {
+    /// All of it.
+    #[default]
+    D0,
+    /// Nothing but its configuration space: no access to a BAR arrives, no
+    /// interrupt and no DMA goes out.
+    D3hot,
 }
 
 /// A capability whose data is the device's own, by its place in the description,

@@ -9,9 +9,7 @@ mod layout;
 use self::layout::Layout;
 use crate::{
     bar::Area,
-    capability::OwnCapability,
-    device::PowerState,
-    irq::InterruptMode,
+    capability::{InterruptMode, OwnCapability, PowerState},
     spec::{DeviceSpec, SpecError},
 };
 
@@ -51,6 +49,17 @@ const EXPRESS_CONTROL_FLR: u16 = 1 << 15;
 const POWER_STATE: u16 = 0b11;
 /// The state D3hot.
 const POWER_D3HOT: u16 = 0b11;
+
+impl DeviceSpec {
+    /// Whether such a PCI function can exist. Whoever serves the device checks
+    /// it, too.
+    ///
+    /// # Errors
+    /// Names the first thing that is wrong.
+    pub fn check(&self) -> Result<(), SpecError> {
+        ConfigSpace::new(self).map(drop)
+    }
+}
 
 /// The configuration space of one function.
 #[derive(Debug, Clone)]

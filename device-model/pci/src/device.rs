@@ -7,6 +7,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+pub use crate::capability::PowerState;
 use crate::{
     bar::BarIndex,
     capability::OwnCapability,
@@ -86,17 +87,6 @@ pub enum ResetKind {
     Function,
     /// The hypervisor is gone; no memory is mapped and no interrupt connected.
     Disconnect,
-}
-
-/// How much of a function is powered (PCI Bus Power Management 1.2, 5.4).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PowerState {
-    /// All of it.
-    #[default]
-    D0,
-    /// Nothing but its configuration space: no access to a BAR arrives, no
-    /// interrupt and no DMA goes out.
-    D3hot,
 }
 
 /// A PCI function.

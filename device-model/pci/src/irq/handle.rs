@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One interrupt of a device, as a value that any thread can hold and raise.
 
-use super::{InterruptMode, IrqError, Irqs, Signalled};
+use super::{InterruptMode, IrqError, IrqKind, Irqs, Signalled};
 
 /// One interrupt of a device. Cheap to clone, usable from any thread.
 ///
@@ -22,17 +22,6 @@ use super::{InterruptMode, IrqError, Irqs, Signalled};
 pub struct Irq {
     irqs: Irqs,
     kind: Kind,
-}
-
-/// A kind of interrupt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IrqKind {
-    /// A vector of MSI-X.
-    Msix,
-    /// A vector of MSI.
-    Msi,
-    /// The line.
-    Intx,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

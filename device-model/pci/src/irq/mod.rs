@@ -22,10 +22,8 @@ use vfio_bindings::bindings::vfio::{
 
 pub(crate) use self::hooked::WeakIrqs;
 use self::line::Line;
-pub use self::{
-    error::IrqError,
-    handle::{Irq, IrqKind},
-};
+pub use self::{error::IrqError, handle::Irq};
+pub use crate::capability::{InterruptMode, IrqKind};
 use crate::{
     hook::{Hooks, site},
     spec::DeviceSpec,
@@ -41,23 +39,6 @@ pub enum Signalled {
     /// Nobody listens yet, or the vector is masked: it is sent when that ends.
     Pending,
     /// Software does not use this kind of interrupt now: nobody is told.
-    Off,
-}
-
-/// How software wants to be interrupted, as the configuration space says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum InterruptMode {
-    /// By MSI-X.
-    Msix,
-    /// By MSI.
-    Msi {
-        /// Vectors enabled, a power of two from 1 to 32.
-        vectors: u32,
-    },
-    /// By the line, as after power on.
-    #[default]
-    Intx,
-    /// Not at all: messages are off, and the line is too.
     Off,
 }
 

@@ -10,7 +10,6 @@ pub use error::SpecError;
 use crate::{
     bar::{Bar, BarIndex},
     capability::{ExtendedCapability, IntxPin, Msi, Msix, PowerManagement, VendorCapability},
-    config_space::ConfigSpace,
 };
 
 /// Most vectors of MSI (PCI 3.0, 6.8.1.3).
@@ -180,15 +179,6 @@ impl DeviceSpec {
     #[must_use]
     pub fn get_bar(&self, index: u32) -> Option<&Bar> {
         self.bars.get(index as usize)?.as_ref()
-    }
-
-    /// Whether such a PCI function can exist. Whoever serves the device checks
-    /// it, too.
-    ///
-    /// # Errors
-    /// Names the first thing that is wrong.
-    pub fn check(&self) -> Result<(), SpecError> {
-        ConfigSpace::new(self).map(drop)
     }
 
     /// Checks all but the places of the capabilities.
