@@ -11,7 +11,7 @@ use crate::{
     device::{Bus, PciDevice, PowerState, ResetKind},
     device_panic::PanicWatch,
     spec::DeviceSpec,
-    timer::{CallBack, TimerId},
+    timer::{CallBack, TimerId, Timers},
 };
 
 /// A device behind its lock. One that has panicked is not called any more.
@@ -33,6 +33,14 @@ impl DeviceCell {
             return None;
         }
         self.watch.run(place, || act(device))
+    }
+
+    /// Resets the device and its timers.
+    fn reset(&self, timers: &Timers, kind: ResetKind) {
+        self.call("reset()", |device| {
+            timers.power_on();
+            device.reset(kind);
+        });
     }
 
     /// Drops the device.
@@ -70,7 +78,14 @@ impl Attached {
             device: Mutex::new(Some(device)),
             watch,
         });
-        bus.hooks.function().connect(&bus, &device, spec);
+        let (reset, timers) = (Arc::downgrade(&device), bus.timers.clone());
+        let reset = move || {
+            if let Some(device) = reset.upgrade() {
+                device.reset(&timers, ResetKind::Function);
+            }
+        };
+        let hooked = bus.hooks.function();
+        hooked.connect((&bus.irqs, &bus.dma), &bus.watch, spec, reset);
         bus.timers
             .attach(Arc::<DeviceCell>::downgrade(&device), || {
                 device.call("attach()", |device| device.attach(bus.clone()));
@@ -144,10 +159,7 @@ impl Attached {
 
     pub fn reset(&mut self, kind: ResetKind) {
         self.power = PowerState::D0;
-        self.device.call("reset()", |device| {
-            self.bus.timers.power_on();
-            device.reset(kind);
-        });
+        self.device.reset(&self.bus.timers, kind);
     }
 
     /// Ends what the device has under way, and drops it.

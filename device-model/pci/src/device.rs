@@ -44,8 +44,8 @@ impl Bus {
     pub(crate) fn new(spec: &DeviceSpec, watch: PanicWatch) -> Self {
         let (hooks, recorder) = (Hooks::default(), Recorder::default());
         Self {
-            irqs: Irqs::hooked(spec, hooks.clone()),
-            dma: Dma::hooked(hooks.clone(), recorder.clone()),
+            irqs: Irqs::hooked(spec, hooks.hook.clone()),
+            dma: Dma::hooked(hooks.hook.clone(), recorder.clone()),
             timers: Timers::default(),
             recorder,
             hooks,

@@ -6,7 +6,7 @@ use std::{ops::Range, sync::Arc};
 
 use vm_memory::{Bytes, VolatileSlice};
 
-use super::{Access, Dma, DmaError, DmaMessages, GuestAddr, channel::UnderWay};
+use super::{Access, Dma, DmaError, DmaMessages, GuestAddr, UnderWay};
 use crate::vfio_user::MessageError;
 
 /// Most bytes that are moved under the lock at a time. Who ends accesses waits

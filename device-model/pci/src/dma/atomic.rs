@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use vm_memory::{VolatileMemory, VolatileSlice};
 
 use super::{Access, Dma, DmaError, GuestAddr, UnderWay};
-use crate::hook::site;
+use crate::bus_hook::site;
 
 /// A word that can be accessed atomically: `u32` or `u64`, little-endian in
 /// the guest's memory.
@@ -96,7 +96,7 @@ impl Dma {
     /// When the word is not aligned or cannot be written.
     pub fn store<W: Word>(&self, addr: GuestAddr, word: W) -> Result<(), DmaError> {
         let store = || self.store_unhooked(addr, word);
-        let stored = if self.shared.hooks.has(site::DMA) {
+        let stored = if self.shared.hook.has(site::DMA) {
             self.store_hooked(addr, word.le_bytes().as_ref(), store)
         } else {
             store()

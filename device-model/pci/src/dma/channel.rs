@@ -8,36 +8,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{Dma, DmaError, GuestAddr, map::Map};
-use crate::hook::site;
-
-/// Accesses that end together: see [`Dma::channel`].
-#[derive(Debug)]
-pub(super) struct Channel {
-    /// Resets of the function when it was opened.
-    resets: u64,
-    terminated: AtomicBool,
-}
-
-impl Channel {
-    /// To be asked with the map's lock held, as it is set.
-    pub fn is_ended(&self, resets: u64) -> bool {
-        self.resets != resets || self.terminated.load(Ordering::Relaxed)
-    }
-}
-
-/// Since when an access is under way: how often accesses were ended before it.
-/// `None` where it has not begun.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct UnderWay(Option<u64>);
-
-/// An access that is carried out later, and ends with those that began when it
-/// did.
-#[derive(Debug, Clone)]
-pub struct Ticket {
-    since: UnderWay,
-    channel: Option<Arc<Channel>>,
-}
+use super::{Channel, Dma, DmaError, GuestAddr, Ticket, UnderWay, map::Map};
+use crate::bus_hook::site;
 
 impl Ticket {
     /// The access, of that memory.
@@ -132,7 +104,7 @@ impl Dma {
         addr: GuestAddr,
     ) -> Result<RwLockReadGuard<'_, Map>, DmaError> {
         let map = self.read_map();
-        if self.shared.hooks.has(site::REMOVED) {
+        if self.shared.hook.has(site::REMOVED) {
             return Err(DmaError::Removed { addr });
         }
         if !map.bus_master {

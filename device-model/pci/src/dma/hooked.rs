@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::{Dma, DmaError, GuestAddr, Shared, Ticket, UnderWay};
 use crate::{
-    hook::{Hooks, WriteDecision},
+    bus_hook::{HookRef, WriteDecision},
     recorder::Recorder,
 };
 
@@ -22,9 +22,9 @@ impl WeakDma {
 }
 
 impl Dma {
-    pub(crate) fn hooked(hooks: Hooks, recorder: Recorder) -> Self {
+    pub(crate) fn hooked(hook: HookRef, recorder: Recorder) -> Self {
         let shared = Shared {
-            hooks,
+            hook,
             recorder,
             ..Shared::default()
         };
@@ -67,7 +67,7 @@ impl Dma {
         // What is not allowed anyway is no opportunity.
         let ticket = self.ticket(addr)?;
         let write = |addr, data: &[u8]| self.write_pieces(UnderWay::default(), addr, data);
-        match self.shared.hooks.write(&ticket, addr, data) {
+        match self.shared.hook.write(&ticket, addr, data) {
             Some(WriteDecision::Whole) => whole(),
             Some(WriteDecision::First(bytes)) => write(addr, data.get(..bytes).unwrap_or(data)),
             Some(WriteDecision::Data(data)) => write(addr, &data),

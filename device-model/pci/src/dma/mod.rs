@@ -12,7 +12,6 @@ mod map;
 mod scatter;
 
 use std::{
-    fmt,
     fs::File,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -21,38 +20,15 @@ pub use atomic::Word;
 pub use error::{DmaError, MapError};
 pub use scatter::Segment;
 
-pub use self::channel::Ticket;
-use self::{
-    channel::{Channel, UnderWay},
-    map::{Access, Map, Memory, Region},
-};
+use self::map::{Access, Map, Memory, Region};
 pub(crate) use self::{hooked::WeakDma, map::max_maps};
+pub use crate::guest_access::{GuestAddr, Ticket};
 use crate::{
-    hook::{Hooks, site},
+    bus_hook::{HookRef, site},
+    guest_access::{Channel, UnderWay},
     recorder::Recorder,
     vfio_user::DmaMessages,
 };
-
-/// An address of the guest's memory as devices see it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GuestAddr(pub u64);
-
-impl GuestAddr {
-    /// The address `bytes` further, unless that overflows.
-    #[must_use]
-    pub const fn checked_add(self, bytes: u64) -> Option<Self> {
-        match self.0.checked_add(bytes) {
-            Some(sum) => Some(Self(sum)),
-            None => None,
-        }
-    }
-}
-
-impl fmt::Display for GuestAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
-}
 
 /// The guest's memory. Clones speak of the same memory.
 ///
@@ -76,7 +52,7 @@ pub struct Dma {
 #[derive(Debug, Default)]
 struct Shared {
     map: RwLock<Map>,
-    hooks: Hooks,
+    hook: HookRef,
     recorder: Recorder,
 }
 
@@ -124,7 +100,7 @@ impl Dma {
     /// Names the first address that cannot be written; what lies before it may
     /// have been.
     pub fn write(&self, addr: GuestAddr, data: &[u8]) -> Result<(), DmaError> {
-        let written = if self.shared.hooks.has(site::DMA) {
+        let written = if self.shared.hook.has(site::DMA) {
             self.write_hooked(addr, data)
         } else {
             self.write_pieces(UnderWay::default(), addr, data)

@@ -8,14 +8,11 @@ use std::sync::{
 
 use super::site;
 use crate::{
-    attached::DeviceCell,
     bar::BarIndex,
-    device::{Bus, ResetKind},
     device_panic::PanicWatch,
-    dma::{DmaError, GuestAddr, Ticket, WeakDma},
+    dma::{Dma, DmaError, GuestAddr, Ticket, WeakDma},
     irq::{IrqError, IrqKind, Irqs, WeakIrqs},
     spec::DeviceSpec,
-    timer::Timers,
     window::Window,
 };
 
@@ -24,7 +21,7 @@ use crate::{
 #[derive(Default)]
 pub struct HookedFunction {
     /// Bits of [`site`]: all that is looked at while nothing is asked for.
-    sites: AtomicU32,
+    sites: Arc<AtomicU32>,
     ended: AtomicBool,
     parts: OnceLock<Parts>,
 }
@@ -33,8 +30,8 @@ pub struct HookedFunction {
 struct Parts {
     irqs: WeakIrqs,
     dma: WeakDma,
-    timers: Timers,
-    device: Weak<DeviceCell>,
+    /// Resets the device.
+    reset: Box<dyn Fn() + Send + Sync>,
     watch: PanicWatch,
     /// The memory of its mapped BARs.
     windows: OnceLock<Vec<Weak<Window>>>,
@@ -43,16 +40,28 @@ struct Parts {
 }
 
 impl HookedFunction {
-    /// The function has been attached to its bus.
-    pub(crate) fn connect(&self, bus: &Bus, device: &Arc<DeviceCell>, spec: &DeviceSpec) {
+    pub(super) fn new(sites: Arc<AtomicU32>) -> Self {
+        Self {
+            sites,
+            ..Self::default()
+        }
+    }
+
+    /// The function has been attached to its bus; `reset` resets its device.
+    pub(crate) fn connect(
+        &self,
+        (irqs, dma): (&Irqs, &Dma),
+        watch: &PanicWatch,
+        spec: &DeviceSpec,
+        reset: impl Fn() + Send + Sync + 'static,
+    ) {
         let size = |index| spec.get_bar(index).map_or(0, |bar| bar.size);
         // A function is attached once.
         let _ = self.parts.set(Parts {
-            irqs: bus.irqs.downgrade(),
-            dma: bus.dma.downgrade(),
-            timers: bus.timers.clone(),
-            device: Arc::downgrade(device),
-            watch: bus.watch.clone(),
+            irqs: irqs.downgrade(),
+            dma: dma.downgrade(),
+            reset: Box::new(reset),
+            watch: watch.clone(),
             windows: OnceLock::new(),
             vectors: spec
                 .msix
@@ -68,10 +77,6 @@ impl HookedFunction {
         if let Some(parts) = self.parts.get() {
             let _ = parts.windows.set(windows.map(Arc::downgrade).collect());
         }
-    }
-
-    pub(super) const fn sites(&self) -> &AtomicU32 {
-        &self.sites
     }
 
     pub(super) fn end(&self) {
@@ -207,12 +212,7 @@ impl HookedFunction {
         if let Some(dma) = parts.dma.upgrade() {
             dma.reset();
         }
-        if let Some(device) = parts.device.upgrade() {
-            device.call("reset()", |device| {
-                parts.timers.power_on();
-                device.reset(ResetKind::Function);
-            });
-        }
+        (parts.reset)();
         if let Some(irqs) = self.irqs() {
             irqs.clear_pending();
         }

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-use std::sync::{Arc, atomic::AtomicU32};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use super::*;
-use crate::{Bus, DeviceSpec, Identity, IntxPin, Signalled, device_panic::PanicWatch};
+use crate::{
+    Bus, DeviceSpec, Identity, IntxPin, Signalled, device_panic::PanicWatch, irq::IrqKind,
+};
 
 /// Loses each interrupt that it is asked of, and counts its ends.
 #[derive(Default)]

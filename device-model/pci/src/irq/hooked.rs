@@ -4,7 +4,7 @@
 use std::sync::{Arc, Weak};
 
 use super::{InterruptMode, IrqError, IrqKind, Irqs, Lines, Signalled, lock};
-use crate::hook::InterruptDecision;
+use crate::bus_hook::InterruptDecision;
 
 /// Interrupts that this does not keep alive.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Irqs {
             (IrqKind::Msi, InterruptMode::Msi { vectors }) => vectors,
             _ => self.of_kind(kind).len() as u32,
         };
-        match self.lines.hooks.interrupt(kind, vector, vectors) {
+        match self.lines.hook.interrupt(kind, vector, vectors) {
             Some(InterruptDecision::Sent) => self.deliver(kind, vector),
             Some(InterruptDecision::Twice) => {
                 self.deliver(kind, vector)?;

@@ -25,7 +25,7 @@ use self::line::Line;
 pub use self::{error::IrqError, handle::Irq};
 pub use crate::capability::{InterruptMode, IrqKind};
 use crate::{
-    hook::{Hooks, site},
+    bus_hook::{HookRef, site},
     spec::DeviceSpec,
     vfio_user::IrqInfo,
 };
@@ -62,7 +62,7 @@ struct Lines {
     error: [Mutex<Line>; 1],
     /// Whether a line may be due.
     unsettled: AtomicBool,
-    hooks: Hooks,
+    hook: HookRef,
 }
 
 impl Lines {
@@ -80,10 +80,10 @@ impl Irqs {
     /// The interrupts of a device, connected to nothing.
     #[must_use]
     pub fn new(spec: &DeviceSpec) -> Self {
-        Self::hooked(spec, Hooks::default())
+        Self::hooked(spec, HookRef::default())
     }
 
-    pub(crate) fn hooked(spec: &DeviceSpec, hooks: Hooks) -> Self {
+    pub(crate) fn hooked(spec: &DeviceSpec, hook: HookRef) -> Self {
         // As after power on: messages are off.
         let edge = || Mutex::new(Line::message());
         let edges = |vectors| (0..vectors).map(|_| edge()).collect();
@@ -99,7 +99,7 @@ impl Irqs {
                 msix: edges(spec.msix.map_or(0, |msix| msix.vectors)),
                 error: Default::default(),
                 unsettled: AtomicBool::new(false),
-                hooks,
+                hook,
             }),
         }
     }
@@ -142,7 +142,7 @@ impl Irqs {
 
     /// The device does not assert INTx any more; nothing where there is no INTx.
     pub fn deassert_intx(&self) {
-        self.lines.hooks.line_ends();
+        self.lines.hook.line_ends();
         for line in &self.lines.intx {
             lock(line).clear();
         }
@@ -205,7 +205,7 @@ impl Irqs {
     /// # Errors
     /// When there is no such interrupt, or its eventfd is no longer one.
     pub fn signal(&self, kind: IrqKind, vector: u32) -> Result<Signalled, IrqError> {
-        if self.lines.hooks.has(site::INTERRUPT | site::REMOVED) {
+        if self.lines.hook.has(site::INTERRUPT | site::REMOVED) {
             return self.signal_hooked(kind, vector);
         }
         self.deliver(kind, vector)
