@@ -91,6 +91,8 @@ for guest in "$reached"/guest-*; do
 done
 if [ -d "$module" ]; then
   cp "$build"/*.gcno "$module"
+  # A test's own module counts too, and has no notes here.
+  for counts in "$module"/*.gcda; do [ -f "${counts%.gcda}.gcno" ] || rm "$counts"; done
   (cd "$module" && gcov -n ./*.gcda 2>/dev/null) |
     awk -F "[':%]| of " '
       /^File/ { file = $2; sub(".*/", "", file) }
