@@ -118,7 +118,10 @@ fn writes_are_chosen_by_their_length() {
     assert_eq!(write("dma-failed:length=32", 4), (WriteDecision::Whole, 0));
     assert_eq!(
         write("dma-failed:length=32", 32),
-        (WriteDecision::Refused, 0)
+        (
+            WriteDecision::Refused("a fault that was asked for (dma-failed)"),
+            0
+        )
     );
     assert_eq!(write("dma-torn:bytes=8", 8), (WriteDecision::Whole, 0));
     assert_eq!(write("dma-torn:bytes=8", 9), (WriteDecision::First(8), 0));

@@ -65,8 +65,8 @@ pub enum WriteDecision {
     To(GuestAddr),
     /// Other data is written.
     Data(Vec<u8>),
-    /// It is refused.
-    Refused,
+    /// It is refused, and by whom: the words behind "refused, by".
+    Refused(&'static str),
 }
 
 /// What steps in between a function and its bus. It is asked at the [`site`]s that it

@@ -131,7 +131,9 @@ fn end(children: &mut Children, pid: Pid) -> Result<()> {
     if children.wait(pid, KILLED).is_none() {
         bail!("a process cannot be killed; it is in\n{}", stack(pid));
     }
-    bail!("a process did not come to its end, and had {used:?} of the processor; it was in\n{before}");
+    bail!(
+        "a process did not come to its end, and had {used:?} of the processor; it was in\n{before}"
+    );
 }
 
 /// Passes on what a process said of its calls.

@@ -142,7 +142,9 @@ impl Table {
                 FaultKind::DmaCorrupted { bits, .. } => {
                     return WriteDecision::Data(corrupted(data, bits, &mut armed.dice));
                 }
-                FaultKind::DmaFailed { .. } => return WriteDecision::Refused,
+                FaultKind::DmaFailed { .. } => {
+                    return WriteDecision::Refused("a fault that was asked for (dma-failed)");
+                }
                 _ => {}
             }
         }

@@ -60,14 +60,16 @@ pub enum DmaError {
         /// Its length, bytes.
         len: usize,
     },
-    /// A fault that was asked for: the access is refused.
-    #[error("DMA at {addr}: refused, by a fault that was asked for (dma-failed)")]
+    /// The [hook](crate::hook::BusHook) of the function refuses the access.
+    #[error("DMA at {addr}: refused, by {by}")]
     Refused {
         /// First address of the access.
         addr: GuestAddr,
+        /// Who refuses it, as the hook says.
+        by: &'static str,
     },
-    /// A fault that was asked for: the function is gone.
-    #[error("DMA at {addr}: the function is gone, by a fault that was asked for (removed)")]
+    /// The function was [removed](crate::hook::HookedFunction::remove).
+    #[error("DMA at {addr}: the function was removed")]
     Removed {
         /// First address of the access.
         addr: GuestAddr,

@@ -79,7 +79,7 @@ impl Dma {
                 Ok(())
             }
             Some(WriteDecision::Lost) => Ok(()),
-            Some(WriteDecision::Refused) => Err(DmaError::Refused { addr }),
+            Some(WriteDecision::Refused(by)) => Err(DmaError::Refused { addr, by }),
             None => Err(DmaError::Removed { addr }),
         }
     }
