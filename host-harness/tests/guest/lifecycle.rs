@@ -35,7 +35,7 @@ fn payloads_of_every_size_arrive_intact_and_in_order() {
     let listener = guest.session.listen(unicast()).expect("a listener");
     let mut delivered = 0;
     for payload in [0, 1, 63, 64, 4096] {
-        let run = guest.raise(100, payload);
+        let run = guest.raise_one_by_one(100, payload);
         assert_eq!(run.delivered(), 100, "payload of {payload} bytes");
         delivered += 100;
     }

@@ -33,7 +33,7 @@ fn three_listeners_hear_one_broadcast() {
             ))
             .expect("another listener")
     });
-    let run = guest.raise(500, 64);
+    let run = guest.raise_one_by_one(500, 64);
     assert_eq!(run.delivered(), 500);
     assert_eq!(guest.flush().sent, 500);
     for number in [first, others[0], others[1]] {
@@ -122,7 +122,7 @@ fn a_listener_that_never_reads_costs_only_itself() {
         .listen(ListenerSpec::new(Mechanism::Netlink, Behaviour::Stall))
         .expect("a sleeper");
     guest.session.listen(unicast()).expect("a listener");
-    let run = guest.raise(1000, 1024);
+    let run = guest.raise_one_by_one(1000, 1024);
     assert_eq!(run.delivered(), 1000);
     let counters = guest.flush();
     assert!(counters.socket_full > 0);
