@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::units::thousands;
+
 /// The machine, the guest's parts, and how the program was called. What could
 /// not be found out is an empty text or 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,4 +32,34 @@ pub struct Environment {
     pub memory_mib: u64,
     /// Release of the host's kernel.
     pub host_kernel: String,
+}
+
+impl Environment {
+    /// Where it was measured, each part under a label.
+    #[must_use]
+    pub fn parts(&self) -> [(&'static str, String); 4] {
+        let or_unknown = |text: &'static str, value: &str| {
+            if value.is_empty() {
+                format!("{text} unknown")
+            } else {
+                format!("{text} {value}")
+            }
+        };
+        let cores = match self.cores {
+            1 => "1 core".to_owned(),
+            cores => format!("{cores} cores"),
+        };
+        let guest = or_unknown("Linux", &self.guest_kernel);
+        let qemu = or_unknown("QEMU", &self.qemu);
+        let why = &self.accelerator_reason;
+        let cpu = or_unknown("CPU", &self.cpu);
+        let host = or_unknown("Linux", &self.host_kernel);
+        let memory = thousands(self.memory_mib);
+        [
+            ("guest", format!("{guest} in {qemu}")),
+            ("accelerator", format!("{} ({why})", self.accelerator)),
+            ("host", format!("{cpu}, {cores}, {memory} MiB, {host}")),
+            ("irqbed", format!("{}, {}", self.irqbed, self.date)),
+        ]
+    }
 }

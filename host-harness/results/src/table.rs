@@ -9,7 +9,6 @@ use std::fmt::Write;
 
 use crate::{
     account::Account,
-    environment::Environment,
     mechanism::InterruptType,
     report::terminal,
     result::{Clock, Delivery, Document, Listener, Lossy, RunResult, Saturation, StageStats},
@@ -43,7 +42,7 @@ pub fn render(document: &Document) -> String {
         paragraph(&mut text, "rounds: ", &words);
     }
     text.push('\n');
-    for (label, words) in environment(&document.environment) {
+    for (label, words) in document.environment.parts() {
         paragraph(&mut text, &format!("{label}: "), &words);
     }
     text
@@ -358,40 +357,6 @@ fn account([raised, delivered]: [&str; 2], account: &Account) -> String {
         }
     }
     text
-}
-
-/// Where it was measured, each part under a label.
-#[must_use]
-pub fn environment(environment: &Environment) -> [(&'static str, String); 4] {
-    let or_unknown = |text: &'static str, value: &str| {
-        if value.is_empty() {
-            format!("{text} unknown")
-        } else {
-            format!("{text} {value}")
-        }
-    };
-    let cores = match environment.cores {
-        1 => "1 core".to_owned(),
-        cores => format!("{cores} cores"),
-    };
-    let guest = or_unknown("Linux", &environment.guest_kernel);
-    let qemu = or_unknown("QEMU", &environment.qemu);
-    let why = &environment.accelerator_reason;
-    let cpu = or_unknown("CPU", &environment.cpu);
-    let host = or_unknown("Linux", &environment.host_kernel);
-    let memory = thousands(environment.memory_mib);
-    [
-        ("guest", format!("{guest} in {qemu}")),
-        (
-            "accelerator",
-            format!("{} ({why})", environment.accelerator),
-        ),
-        ("host", format!("{cpu}, {cores}, {memory} MiB, {host}")),
-        (
-            "irqbed",
-            format!("{}, {}", environment.irqbed, environment.date),
-        ),
-    ]
 }
 
 /// Appends a paragraph whose further lines begin below its first word.

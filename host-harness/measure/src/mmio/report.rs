@@ -8,7 +8,6 @@ use irqbed_results::{
     environment::Environment,
     ratio::{Quantile, Rounds},
     result::{JsonTarget, WriteError},
-    table,
     units::thousands,
 };
 use serde::{Deserialize, Serialize};
@@ -187,7 +186,7 @@ impl Document {
             let _ = writeln!(text, "note: {note}");
         }
         text.push('\n');
-        for (label, value) in table::environment(&self.environment) {
+        for (label, value) in self.environment.parts() {
             // Without a guest nothing is said of one.
             if !(matches!(label, "guest" | "accelerator")
                 && self.environment.guest_kernel.is_empty())

@@ -242,7 +242,7 @@ fn environment(sources: &[Source]) -> Markup {
                     div {
                         h3 { @if sources.len() > 1 { (document_key(place)) } (source.name) }
                         dl {
-                            @for (label, words) in table::environment(&source.document.environment) {
+                            @for (label, words) in source.document.environment.parts() {
                                 dt { (label) } dd { (words) }
                             }
                             dt { "command" }
