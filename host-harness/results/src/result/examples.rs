@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Made-up results for the tests of tables and documents.
+//! Made-up results for the tests of documents, tables and pages.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,9 @@ use crate::{
     units::{Nanos, Unit},
 };
 
-pub(crate) fn document(result: RunResult) -> Document {
+/// A document of one result.
+#[must_use]
+pub fn document(result: RunResult) -> Document {
     Document::new(environment(), vec![result])
 }
 
@@ -41,7 +43,8 @@ fn environment() -> Environment {
 }
 
 /// 1,000 events that get slower.
-pub(crate) fn wall() -> RunResult {
+#[must_use]
+pub fn wall() -> RunResult {
     result(Clock::wall(Nanos(310), Nanos(40), Nanos(1_000)), |event| {
         Sample {
             raise_to_isr: Some(75_000 + event * event / 4),
@@ -53,7 +56,8 @@ pub(crate) fn wall() -> RunResult {
 }
 
 /// 1,000 events on one path, the last one on another.
-pub(crate) fn instructions() -> RunResult {
+#[must_use]
+pub fn instructions() -> RunResult {
     result(Clock::instructions(), |event| Sample {
         isr_to_notify: Some(412),
         notify_to_user: Some(if event == 999 { 65_747 } else { 6_311 }),
@@ -62,7 +66,8 @@ pub(crate) fn instructions() -> RunResult {
 }
 
 /// 1,000 events that were replied to.
-pub(crate) fn replied() -> RunResult {
+#[must_use]
+pub fn replied() -> RunResult {
     let sample = |event| Sample {
         raise_to_isr: Some(75_000),
         isr_to_notify: Some(900),
