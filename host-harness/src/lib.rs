@@ -15,7 +15,7 @@ mod tests {
     use serde_json::Value;
 
     /// The crates of this workspace that each may know.
-    const LAYERS: [(&str, &[&str]); 11] = [
+    const LAYERS: [(&str, &[&str]); 12] = [
         // Its own tests, with all its features.
         ("irqbed-abi", &["irqbed-abi"]),
         ("irqbed-vfio-user", &[]),
@@ -31,6 +31,7 @@ mod tests {
             ],
         ),
         ("irqbed-results", &["irqbed-abi"]),
+        ("irqbed-report", &["irqbed-results"]),
         ("irqbed-machine", &["irqbed-abi", "device-model"]),
         (
             "irqbed-trial",

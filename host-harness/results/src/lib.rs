@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a measurement leaves: the document of a run with its stages and its account, where it
-//! was measured, and how two are compared and shown. Nothing here knows how a guest is booted.
+//! was measured, and how two are compared. Nothing here knows how a guest is booted.
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
@@ -10,8 +10,6 @@ pub mod environment;
 pub mod mechanism;
 pub mod placement;
 pub mod ratio;
-pub mod report;
 pub mod result;
 pub mod stages;
-pub mod table;
 pub mod units;

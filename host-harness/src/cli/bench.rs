@@ -21,10 +21,10 @@ use irqbed_measure::{
     saturate::saturate,
     series::{self, Series},
 };
+use irqbed_report::table;
 use irqbed_results::{
     mechanism::{Context, Mechanism, Pair},
     result::{Document, JsonTarget},
-    table,
 };
 
 #[derive(Debug, Args)]

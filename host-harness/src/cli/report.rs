@@ -6,10 +6,8 @@ use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use device_model::log;
-use irqbed_results::{
-    report::{MOST, Source, render},
-    result::{Document, JsonTarget},
-};
+use irqbed_report::{MOST, Source, render};
+use irqbed_results::result::{Document, JsonTarget};
 
 /// Nothing could be shown.
 const NOTHING: u8 = 2;

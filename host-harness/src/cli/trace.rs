@@ -11,10 +11,10 @@ use irqbed_abi::control::ReplyBy;
 use irqbed_machine::{progress::Progress, session::Setup};
 use irqbed_measure::environment;
 use irqbed_observe::trace::{self, Recording, Slow, perfetto};
+use irqbed_report::table;
 use irqbed_results::{
     mechanism::{Context, Mechanism, Pair},
     result::{Document, JsonTarget},
-    table,
     units::{Nanos, thousands},
 };
 

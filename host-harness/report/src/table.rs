@@ -7,14 +7,15 @@ mod replies;
 
 use std::fmt::Write;
 
-use crate::{
+use irqbed_results::{
     account::Account,
     mechanism::InterruptType,
-    report::terminal,
     result::{Clock, Delivery, Document, Listener, Lossy, RunResult, Saturation, StageStats},
     stages::Stage,
     units::{Unit, thousands},
 };
+
+use crate::terminal;
 
 /// Columns of a terminal.
 const WIDTH: usize = 80;

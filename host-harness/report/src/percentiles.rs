@@ -4,6 +4,7 @@
 //! plots have it.
 
 use hdrhistogram::Histogram;
+use irqbed_results::units::Unit;
 use plotters::prelude::*;
 
 use super::{
@@ -11,7 +12,6 @@ use super::{
     scale::Log,
     svg::{Role, draw},
 };
-use crate::units::Unit;
 
 /// Points of a line, before those are left out that change nothing.
 const POINTS: u32 = 160;

@@ -2,6 +2,7 @@
 //! Mechanisms side by side: of each a bar of the medians of its stages, and its
 //! own median as a line across. Medians do not add up, so the two differ.
 
+use irqbed_results::{result::RunResult, stages::Stage, units::Unit};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -10,7 +11,6 @@ use super::{
     scale::{linear, spoken, tick},
     svg::{LETTERS, Role, draw},
 };
-use crate::{result::RunResult, stages::Stage, units::Unit};
 
 const WIDTH: u32 = 400;
 /// Height of a bar with the gap below it.
@@ -121,7 +121,7 @@ pub(super) fn plot(unit: Unit, bars: &[Bar<'_>], longest: u64, words: &str) -> S
 /// Beside a bar.
 fn spoken_short(unit: Unit, value: u64) -> String {
     match unit {
-        Unit::Instructions => crate::units::thousands(value),
+        Unit::Instructions => irqbed_results::units::thousands(value),
         Unit::Nanoseconds => spoken(unit, value),
     }
 }

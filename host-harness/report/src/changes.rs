@@ -4,16 +4,16 @@
 
 use std::collections::BTreeMap;
 
+use irqbed_results::{
+    compare::{Comparison, Row, Thresholds, Verdict, compare},
+    units::Unit,
+};
 use maud::{Markup, html};
 
 use super::{
     Source,
     page::document_key,
     scale::{cell, cell_unit},
-};
-use crate::{
-    compare::{Comparison, Row, Thresholds, Verdict, compare},
-    units::Unit,
 };
 
 pub(super) fn section(sources: &[Source]) -> Markup {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The page: its head, what it says first, and the order of the rest.
 
+use irqbed_results::{result::RunResult, units::thousands};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    Source, changes, overview, scale::spoken, section, side_by_side, stacked::way, view::Pair,
+    Source, changes, overview, scale::spoken, section, side_by_side, stacked::way, table,
+    view::Pair,
 };
-use crate::{result::RunResult, table, units::thousands};
 
 const STYLE: &str = include_str!("style.css");
 /// Pairs that are shown unfolded: a reader came for them.

@@ -2,6 +2,7 @@
 //! The heat map: when in the run how many events took how long.
 
 use hdrhistogram::Histogram;
+use irqbed_results::units::{Nanos, Unit};
 use plotters::prelude::*;
 
 use super::{
@@ -9,7 +10,6 @@ use super::{
     scale::{Log, duration, ends, linear},
     svg::{Role, draw},
 };
-use crate::units::{Nanos, Unit};
 
 /// Rows of cells.
 const ROWS: usize = 28;

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::*;
-use crate::{
+use irqbed_results::{
     account::Loss,
     result::{Clock, RunResult, examples},
     units::Nanos,
 };
+
+use super::*;
 
 /// Elements that have no end.
 const VOID: [&str; 2] = ["meta", "link"];
@@ -173,7 +174,7 @@ fn an_older_result_has_no_map_and_one_without_events_no_plot() {
     assert!(page.contains("no timeline"));
     let mut empty = examples::wall();
     empty.timeline = None;
-    empty.stages = crate::result::Stages::default();
+    empty.stages = irqbed_results::result::Stages::default();
     let page = one(empty);
     assert_sound(&page);
     assert!(page.contains("No event arrived at any stage"));

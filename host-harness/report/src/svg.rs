@@ -6,13 +6,12 @@
 
 use std::{convert::Infallible, fmt::Write};
 
+use irqbed_results::stages::Stage;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
 };
-
-use crate::stages::Stage;
 
 /// Units of the drawing in a pixel as it is meant: plotters knows whole ones
 /// only, and lines shall be smooth.

@@ -2,6 +2,12 @@
 //! Every pair at a glance: its median by stage, a plot for each context, all to
 //! one scale.
 
+use irqbed_results::{
+    account::Account,
+    result::StageStats,
+    stages::Stage,
+    units::{Unit, thousands},
+};
 use maud::{Markup, PreEscaped, html};
 
 use super::{
@@ -10,12 +16,6 @@ use super::{
     scale::{cell, cell_unit, spoken},
     stacked::{self, Bar, LEGS, way},
     view::{Pair, Run},
-};
-use crate::{
-    account::Account,
-    result::StageStats,
-    stages::Stage,
-    units::{Unit, thousands},
 };
 
 /// Figures of the whole way.

@@ -2,6 +2,7 @@
 //! Pairs side by side: small plots to one scale, a line for each context of a
 //! mechanism, or for each mechanism where there is one context.
 
+use irqbed_results::units::Unit;
 use maud::{Markup, PreEscaped, html};
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
     svg::Role,
     view::{Pair, Run},
 };
-use crate::units::Unit;
 
 /// A plot: what its lines have in common, and each with its name.
 type Group<'a, 'b> = (String, Vec<(&'b str, &'b Run<'a>)>);

@@ -3,6 +3,11 @@
 //! for each document that has it.
 
 use hdrhistogram::Histogram;
+use irqbed_results::{
+    result::{RunResult, StageStats},
+    stages::Stage,
+    units::thousands,
+};
 use maud::{Markup, PreEscaped, html};
 
 use super::{
@@ -13,13 +18,8 @@ use super::{
     scale::{Log, cell, cell_unit, duration, ends, in_unit, spoken},
     stacked::way,
     svg::Role,
-    view::{Pair, Run, Slices},
-};
-use crate::{
-    result::{RunResult, StageStats},
-    stages::Stage,
     table,
-    units::thousands,
+    view::{Pair, Run, Slices},
 };
 
 /// The stages of the way there; all others are of the way back.

@@ -5,14 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
-
-use super::{ReportError, Source};
-use crate::{
+use irqbed_results::{
     result::{HistogramError, RunResult},
     stages::Stage,
-    table,
     units::Nanos,
 };
+
+use super::{ReportError, Source, table};
 
 /// One mechanism in one context, and one way to reply, in each document that
 /// has it.
@@ -139,11 +138,12 @@ fn read<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{
+    use irqbed_results::{
         result::{Timeline, examples},
         units::Unit,
     };
+
+    use super::*;
 
     fn source(results: Vec<RunResult>) -> Source {
         let mut document = examples::document(examples::wall());

@@ -6,12 +6,12 @@
 use std::fmt::Write;
 
 use hdrhistogram::Histogram;
+use irqbed_results::{result::RunResult, stages::Stage, units::Unit};
 
 use super::{
     percentiles::{name, named, nines_of, points},
     scale::{Log, ends, tick},
 };
-use crate::{result::RunResult, stages::Stage, units::Unit};
 
 /// The ways that are drawn, each with its letter.
 const WAYS: [(Stage, char); 3] = [
@@ -131,8 +131,9 @@ fn written(
 
 #[cfg(test)]
 mod tests {
+    use irqbed_results::result::examples;
+
     use super::*;
-    use crate::result::examples;
 
     #[test]
     fn a_plot_names_its_lines_and_fits_a_terminal() {
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn without_events_there_is_no_plot() {
         let mut result = examples::wall();
-        result.stages = crate::result::Stages::default();
+        result.stages = irqbed_results::result::Stages::default();
         assert_eq!(plot(&result), None);
     }
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Whole tables, as they should look.
 
-use super::*;
-use crate::{
+use irqbed_results::{
     account::Loss,
     result::{FaultCounts, examples},
     stages::Sample,
     units::Nanos,
 };
+
+use super::*;
 
 /// Compares with what stands in the test, which begins with a line feed.
 fn shows(document: &Document, expected: &str) {
@@ -147,7 +148,7 @@ fn values_of_many_digits_still_fit() {
         (Unit::Nanoseconds, 9_999_999_999),
         (Unit::Instructions, 9_999_999),
     ] {
-        let mut histograms = crate::stages::StageHistograms::new(unit);
+        let mut histograms = irqbed_results::stages::StageHistograms::new(unit);
         for leg in (0..1000).map(|event| if event < 980 { 5_000 } else { value }) {
             histograms.record(&Sample {
                 notify_to_user: Some(leg),
@@ -220,7 +221,7 @@ fn the_highest_lossless_rate_stands_with_what_is_lost_above() {
 #[test]
 fn of_several_rounds_the_one_in_the_middle_is_shown() {
     let round = |length: i64| {
-        let mut histograms = crate::stages::StageHistograms::new(Unit::Nanoseconds);
+        let mut histograms = irqbed_results::stages::StageHistograms::new(Unit::Nanoseconds);
         histograms.record(&Sample {
             isr_to_notify: Some(0),
             notify_to_user: Some(length),
@@ -245,7 +246,7 @@ fn of_several_rounds_the_one_in_the_middle_is_shown() {
 #[test]
 fn a_run_without_any_event_says_so() {
     let mut result = examples::wall();
-    result.stages = crate::result::Stages::default();
+    result.stages = irqbed_results::result::Stages::default();
     assert!(render(&examples::document(result)).contains("no event arrived at any stage"));
 }
 
@@ -353,7 +354,7 @@ fn several_runs_make_one_line_each() {
 fn with_a_run_that_no_driver_stamped_the_whole_way_is_compared() {
     let mut unstamped = examples::wall();
     unstamped.mechanism = "vfio".to_owned();
-    let mut histograms = crate::stages::StageHistograms::new(Unit::Nanoseconds);
+    let mut histograms = irqbed_results::stages::StageHistograms::new(Unit::Nanoseconds);
     histograms.record(&Sample {
         unstamped: Some(70_000),
         ..Sample::default()

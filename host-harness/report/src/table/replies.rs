@@ -4,12 +4,13 @@
 
 use std::fmt::Write;
 
-use super::{comparison::SHOWN, figures};
-use crate::{
+use irqbed_results::{
     result::{RunResult, StageStats},
     stages::Stage,
     units::{Unit, thousands},
 };
+
+use super::{comparison::SHOWN, figures};
 
 /// Writes the lines of each stage, at most 100 columns wide.
 pub(super) fn write(text: &mut String, results: &[&RunResult], unit: Unit) {

@@ -2,9 +2,9 @@
 //! Axes: where they begin and end, and which of their values are named.
 
 use hdrhistogram::Histogram;
+use irqbed_results::units::{Unit, thousands};
 
 use super::frame::Axis;
-use crate::units::{Unit, thousands};
 
 /// Least ratio of the ends of a logarithmic axis: a distribution of one value
 /// is a line in the middle.
@@ -158,7 +158,7 @@ pub(super) const fn in_unit(unit: Unit) -> &'static str {
 pub(super) fn spoken(unit: Unit, value: u64) -> String {
     match unit {
         Unit::Instructions => format!("{} instructions", thousands(value)),
-        Unit::Nanoseconds => crate::units::Nanos(value).to_string(),
+        Unit::Nanoseconds => irqbed_results::units::Nanos(value).to_string(),
     }
 }
 

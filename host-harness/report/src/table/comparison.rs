@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use crate::{
+use irqbed_results::{
     account::Account,
     result::{Clock, RunResult},
     stages::Stage,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Results as one page of HTML that needs nothing else: no script, no network,
-//! no other file. plotters draws, a style sheet colours for light, dark and
-//! paper, and beside each plot its figures stand in a table.
+//! How results are shown: as a table on a terminal ([`table`]), or as one page of HTML that needs
+//! nothing else: no script, no network, no other file. plotters draws, a style sheet colours for
+//! light, dark and paper, and beside each plot its figures stand in a table.
+
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod changes;
 mod frame;
@@ -14,12 +16,13 @@ mod section;
 mod side_by_side;
 mod stacked;
 mod svg;
-pub(crate) mod terminal;
+pub mod table;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use crate::result::{Document, HistogramError};
+use irqbed_results::result::{Document, HistogramError};
 
 /// Documents that a report takes: more cannot be told apart in a plot.
 pub const MOST: usize = svg::Role::DOCUMENTS;
