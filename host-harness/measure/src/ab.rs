@@ -6,7 +6,7 @@
 mod boots;
 mod build;
 mod child;
-mod interleave;
+mod interleaved_round;
 mod side;
 
 use std::{io, path::PathBuf, time::Instant};
@@ -22,7 +22,7 @@ use irqbed_results::{
 pub use build::build;
 pub use side::{Side, Sources};
 
-use interleave::{Round, by_chance};
+use interleaved_round::{Round, by_chance};
 
 /// Boots that fail, or whose clock is not good enough, are made again at least
 /// so often, for all the rounds together, or once for each round: a machine that
@@ -229,7 +229,7 @@ fn in_turns(
     let mut failures = [0; 2];
     loop {
         let last = measured.is_last(plan);
-        match interleave::round(sides, plan, turns)? {
+        match interleaved_round::measure(sides, plan, turns)? {
             Round::Taken(pair) => {
                 match pair.iter().position(|document| !has_good_clock(document)) {
                     Some(which) if !last => measured.again(sides[which], BAD_CLOCK),

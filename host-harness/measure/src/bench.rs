@@ -29,8 +29,8 @@ use irqbed_results::{
 };
 
 use crate::{
+    bench_orders::TurnError,
     clock::{Calibration, ClockError, WallClock},
-    interleave::TurnError,
     measure::{self, MeasureError, Plan, Run},
     pin::{Pin, Pinned},
 };

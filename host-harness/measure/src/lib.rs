@@ -8,10 +8,10 @@
 
 pub mod ab;
 pub mod bench;
+pub mod bench_orders;
 pub mod clock;
 pub mod environment;
 pub mod idle;
-pub mod interleave;
 pub mod measure;
 pub mod mmio;
 pub mod pin;

@@ -142,7 +142,7 @@ pub struct RunResult {
     /// The stages that events went through.
     pub stages: Stages,
     /// The median of each stage in each turn, where it took turns with another one
-    /// (`interleave` of `irqbed-measure`).
+    /// (`bench_orders` of `irqbed-measure`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turns: Option<TurnMedians>,
     /// How the longest of them changed over the run; `None` where no event went

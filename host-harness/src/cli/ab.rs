@@ -12,7 +12,7 @@ use device_model::log;
 use irqbed_machine::{interrupt, progress::Progress, qemu::ClockKind};
 use irqbed_measure::{
     ab::{self, Measured, Plan, Side, Sources},
-    interleave,
+    bench_orders,
 };
 use irqbed_results::{compare::Thresholds, result::JsonTarget};
 
@@ -29,7 +29,7 @@ const OURS: [&str; 6] = [
     "--clock",
     "--saturate",
     "--help",
-    interleave::OPTION,
+    bench_orders::OPTION,
 ];
 
 #[derive(Debug, Args)]

@@ -16,8 +16,8 @@ use irqbed_machine::{
 };
 use irqbed_measure::{
     bench::Bench,
+    bench_orders::{Answer, Turns},
     environment,
-    interleave::{Answer, Turns},
     saturate::saturate,
     series::{self, Series},
 };

@@ -18,7 +18,7 @@ use irqbed_machine::{
 use rustix::process::Signal;
 
 use super::AbError;
-use crate::interleave::{Answer, Order};
+use crate::bench_orders::{Answer, Order};
 
 /// How long a program may take to end in good order.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -12,7 +12,7 @@ use super::{
     AbError, Plan, Side, boots,
     child::{Bench, Ended},
 };
-use crate::interleave::{Answer, OPTION, Order};
+use crate::bench_orders::{Answer, OPTION, Order};
 
 /// What became of a round.
 pub(super) enum Round {
@@ -25,7 +25,7 @@ pub(super) enum Round {
 }
 
 /// Boots both sides, and measures them in so many turns.
-pub(super) fn round(sides: [&Side; 2], plan: &Plan, turns: u32) -> Result<Round, AbError> {
+pub(super) fn measure(sides: [&Side; 2], plan: &Plan, turns: u32) -> Result<Round, AbError> {
     let started = sides.map(|side| {
         let mut command = boots::command(side, plan);
         let what = format!("cannot run {}", side.program().display());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A bench that takes turns with another one. Both guests are up, and the one
-//! who compares them says whose turn it is: a line of JSON for each order, and
-//! one for each answer. Between two turns nothing of a side runs but what its
-//! idle guest does by itself.
+//! A bench that follows orders, so that it can take turns with another one. Both
+//! guests are up, and the one who compares them says whose turn it is: a line of
+//! JSON for each order, and one for each answer. Between two turns nothing of a
+//! side runs but what its idle guest does by itself.
 
 use std::{
     cell::RefCell,
