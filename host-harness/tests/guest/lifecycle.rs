@@ -57,7 +57,7 @@ fn every_vector_has_its_own_ring() {
     guest.session.listen(unicast()).expect("a listener");
     let run = guest.run(&Plan {
         events: 320,
-        rate: Rate::Hertz(1000.0),
+        rate: Rate::OneByOne(1000.0),
         payload: 64,
         vectors: 32,
         ..Plan::default()
