@@ -27,7 +27,7 @@
 
 #include "irqbed_abi.h"
 #include "irqbed_compat.h"
-#include "irqbed_consumer.h"
+#include "irqbed_ring_consumer.h"
 
 struct irqbed_handle;
 struct netlink_ext_ack;

@@ -4,7 +4,7 @@
  *
  * Every instruction here is part of what irqbed measures, so what can be
  * prepared is prepared before the first one, in irqbed_ring_memory.c. Which record is
- * taken is decided in irqbed_consumer.h.
+ * taken is decided in irqbed_ring_consumer.h.
  */
 #include <linux/cache.h>
 #include <linux/compiler.h>

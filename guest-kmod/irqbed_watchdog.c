@@ -12,7 +12,8 @@
  * that nothing in its memory has. A device that stopped after an error, was reset
  * behind the driver's back, or was gone and is there again, is set up anew in the
  * same way. Until a ring is stopped its memory is the device's, and the driver
- * writes to it never: irqbed_consumer.h says how records are told apart.
+ * writes to it never: irqbed_ring_consumer.h says how records are told apart, and
+ * decides when a ring has stalled.
  */
 #include <linux/delay.h>
 #include <linux/io.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Compiles the driver's `irqbed_consumer.h` as it is, and once for each mutation:
+//! Compiles the driver's `irqbed_ring_consumer.h` as it is, and once for each mutation:
 //! a fault put into it that the tests must find.
 
 use std::{env, fs, path::Path};
@@ -60,7 +60,7 @@ const MUTATIONS: [(&str, &str, &str); 9] = [
 
 fn main() {
     let out = env::var("OUT_DIR").expect("cargo sets it");
-    let header = "../irqbed_consumer.h";
+    let header = "../irqbed_ring_consumer.h";
     for input in [header, "../irqbed_abi.h", "include", "src/ring.c"] {
         println!("cargo::rerun-if-changed={input}");
     }
@@ -75,7 +75,7 @@ fn main() {
         };
         let folder = Path::new(&out).join(name);
         fs::create_dir_all(&folder).expect("a folder");
-        fs::write(folder.join("irqbed_consumer.h"), changed).expect("a header");
+        fs::write(folder.join("irqbed_ring_consumer.h"), changed).expect("a header");
         cc::Build::new()
             .file("src/ring.c")
             .include(&folder)

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::{
     FaultId, Faults,
+    armed::Wish,
     delayed::Action,
     description::Fault,
     error::FaultError,
     kind::{FaultKind, Registers, When},
-    table::Wish,
 };
 use irqbed_pci::{
     bar::BarIndex,

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod armed;
 pub mod catalogue;
 mod delay;
 mod delayed;
@@ -14,7 +15,6 @@ mod dice;
 mod error;
 mod injector;
 mod kind;
-mod table;
 mod text;
 
 use std::{
@@ -29,7 +29,7 @@ pub use description::{DEFAULT_SEED, Fault, FaultBuilder, MAX_RATE, MAX_STORM};
 pub use error::FaultError;
 pub use kind::{Access, FaultKind, NAMES, Place, Registers, When};
 
-use self::{delayed::Delayed, table::Table};
+use self::{armed::Table, delayed::Delayed};
 use irqbed_pci::{
     device::Bus,
     hook::{HookedFunction, Hooks},

@@ -22,8 +22,8 @@ use rustix::{
 use zerocopy::IntoBytes;
 
 use super::{
+    client_memory::MessageError,
     demultiplex::Demultiplexer,
-    dma_messages::MessageError,
     framing::StreamError,
     protocol::{Header, MAX_FDS},
     receive::{Fds, Receiver},

@@ -18,10 +18,10 @@ mod area;
 mod backend;
 mod capabilities;
 mod client;
+mod client_memory;
 mod connection;
 mod demultiplex;
 mod dispatch;
-mod dma_messages;
 mod framing;
 mod protocol;
 mod receive;
@@ -33,9 +33,9 @@ pub use area::Area;
 pub use backend::{Access, Backend, IoEventFd, IrqInfo, Refusal, Region};
 pub use capabilities::{MAX_DMA_MAPS, Negotiated};
 pub use client::{Client, ClientError, ClientRegion};
+pub use client_memory::{DmaMessages, MessageError};
 pub use connection::{Closed, Connection, Message};
 pub use dispatch::Dispatcher;
-pub use dma_messages::{DmaMessages, MessageError};
 pub use framing::{Framing, StreamError};
 pub use protocol::{
     Command, HEADER_SIZE, Header, MAX_DATA, MAX_FDS, MAX_MESSAGE, PCI_IRQS, PCI_REGIONS,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use irqbed_abi::control::{ListenerSpec, Mechanism};
 
 use super::{
-    datagrams::{Datagrams, Protocol},
+    netlink_datagrams::{Datagrams, Protocol},
     receiver::Kind,
 };
 use crate::{

@@ -8,8 +8,8 @@ use irqbed_abi::control::Mechanism;
 use rustix::{io::Errno, net::RecvFlags};
 
 use super::{
-    datagrams::DATAGRAM,
     netlink::subscribe,
+    netlink_datagrams::DATAGRAM,
     queue::{Queue, deliver_bytes, read_size},
     receiver::{Kind, Receiver, until_last},
     uring::{Completion, Multishot},

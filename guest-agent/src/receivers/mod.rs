@@ -5,11 +5,11 @@
 //! checks and counts.
 
 mod chardev;
-mod datagrams;
 mod genetlink;
 mod io_uring;
 mod mapped;
 mod netlink;
+mod netlink_datagrams;
 mod queue;
 pub mod receiver;
 mod uio;

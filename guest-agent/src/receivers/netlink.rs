@@ -10,7 +10,7 @@ use irqbed_abi::{
 use zerocopy::IntoBytes;
 
 use super::{
-    datagrams::{Datagrams, Protocol},
+    netlink_datagrams::{Datagrams, Protocol},
     receiver::Kind,
 };
 use crate::{

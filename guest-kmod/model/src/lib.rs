@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The algorithm by which the driver takes records (`irqbed_consumer.h`),
+//! The algorithm by which the driver takes records (`irqbed_ring_consumer.h`),
 //! compiled for the host as it is, and in variants that have a fault each. The
 //! tests run it against a model of a device that does everything wrong.
 
@@ -40,7 +40,7 @@ pub struct Opaque {
 }
 
 /// The functions of one variant.
-#[allow(missing_docs, reason = "they are named as in irqbed_consumer.h")]
+#[allow(missing_docs, reason = "they are named as in irqbed_ring_consumer.h")]
 #[derive(Clone, Copy)]
 pub struct Functions {
     pub name: &'static str,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The driver's ring algorithm as functions that Rust can call. Compiled once for
- * each variant of irqbed_consumer.h, see build.rs.
+ * each variant of irqbed_ring_consumer.h, see build.rs.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "irqbed_consumer.h"
+#include "irqbed_ring_consumer.h"
 
 #define JOIN(a, b)	a##_##b
 #define NAMED(a, b)	JOIN(a, b)

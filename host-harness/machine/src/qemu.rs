@@ -8,6 +8,7 @@
 mod acpi;
 mod child;
 mod command_line;
+mod kernel_parameters;
 mod machine;
 mod slot;
 mod threads;
@@ -23,7 +24,8 @@ use std::{
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::Signal;
 
-pub use command_line::{Beside, Connections, ConsoleTo, DeviceSocket, STEADY};
+pub use command_line::{Beside, Connections, ConsoleTo, DeviceSocket};
+pub use kernel_parameters::STEADY;
 pub use machine::{ClockKind, Machine};
 pub use slot::{Address, Port};
 pub use slot::{FUNCTIONS, HOLDS, LAST_SLOT, hold};

@@ -14,7 +14,7 @@
 //! # }
 //! ```
 
-mod boot;
+mod boot_wait;
 mod driver;
 mod error;
 mod guest;

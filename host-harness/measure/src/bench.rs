@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One benchmark: listeners, a calibrated clock, a run, and the account.
 
-mod accounts;
 mod faults;
+mod losses;
 mod machine;
 mod notes;
 pub(crate) mod stamps;

@@ -13,8 +13,8 @@ mod outcome;
 mod output;
 mod program;
 mod run;
+mod source_lines;
 mod steps;
-mod symbols;
 
 use std::{
     process::ExitStatus,

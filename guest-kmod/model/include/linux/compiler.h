@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What irqbed_consumer.h needs of the kernel's header of this name. */
+/* What irqbed_ring_consumer.h needs of the kernel's header of this name. */
 #ifndef MODEL_COMPILER_H
 #define MODEL_COMPILER_H
 

@@ -3,7 +3,7 @@
 
 use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
-use super::{PlugError, SuspendError, boot};
+use super::{PlugError, SuspendError, boot_wait};
 use crate::{
     agent::AgentError, artefacts::ArtefactError, interrupt::Interrupted, qemu::StartError,
     qmp::QmpError, span::span,
@@ -73,7 +73,7 @@ pub enum SessionError {
         console: Vec<String>,
     },
     /// The guest does not answer.
-    #[error("the guest hangs: no answer to {waiting_for} within {}{}", span(*.limit), boot::longer(.waiting_for))]
+    #[error("the guest hangs: no answer to {waiting_for} within {}{}", span(*.limit), boot_wait::longer(.waiting_for))]
     Hangs {
         /// What we waited for.
         waiting_for: String,

@@ -14,7 +14,7 @@ use std::{
 
 use irqbed_abi::control::{Accesses, Hello, Reply, Request};
 
-use super::{SessionError, boot, device_works, hotplug::Ports};
+use super::{SessionError, boot_wait, device_works, hotplug::Ports};
 use crate::{
     agent::{AgentError, AgentLine},
     artefacts::Artefacts,
@@ -79,7 +79,7 @@ impl Guest {
         if connections.log.is_some() {
             artefacts.check_plugin()?;
         }
-        let limit = boot::limit()?;
+        let limit = boot_wait::limit()?;
         let started = Instant::now();
         let (mut qemu, control) = Qemu::start(machine, artefacts, connections)?;
         let mut agent = AgentLine::new(control)?;
@@ -92,8 +92,8 @@ impl Guest {
                     None => Ok(()),
                 }
             })
-            .map_err(|error| in_words(error, boot::WAIT, &mut qemu))
-            .map_err(|error| boot::in_words(error, &artefacts.qemu))?;
+            .map_err(|error| in_words(error, boot_wait::WAIT, &mut qemu))
+            .map_err(|error| boot_wait::in_words(error, &artefacts.qemu))?;
         let boot_time = started.elapsed();
         let ports = Ports::new(qemu.qmp.take(), machine)?;
         tracing::info!(?boot_time, kernel = hello.kernel, "guest is up");

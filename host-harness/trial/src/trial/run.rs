@@ -14,8 +14,8 @@ use irqbed_machine::{
 };
 
 use super::{
-    Company, Evidence, Failure, Outcome, Trial, checks, evidence, log::KernelLog, steps::Steps,
-    symbols::Symbols,
+    Company, Evidence, Failure, Outcome, Trial, checks, evidence, log::KernelLog,
+    source_lines::Symbols, steps::Steps,
 };
 use crate::scenario::{Module, Scenario};
 

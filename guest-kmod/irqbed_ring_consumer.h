@@ -12,8 +12,8 @@
  * like that. Nothing else that the device has written is remembered or
  * compared, and the driver never writes to the records.
  */
-#ifndef IRQBED_CONSUMER_H
-#define IRQBED_CONSUMER_H
+#ifndef IRQBED_RING_CONSUMER_H
+#define IRQBED_RING_CONSUMER_H
 
 #include <linux/compiler.h>
 #include <linux/types.h>
@@ -228,4 +228,4 @@ irqbed_ring_poll(const struct irqbed_consumer *consumer,
 	return complete ? IRQBED_RING_UNANNOUNCED : IRQBED_RING_HOLE;
 }
 
-#endif /* IRQBED_CONSUMER_H */
+#endif /* IRQBED_RING_CONSUMER_H */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The faults that are armed: whose turn it is, and what they count.
+//! The faults that are armed: which of them hits, and what they count.
 
-mod decision;
+mod effect;
 
 use super::{
     FaultId, FaultReport, MAX_FAULTS,
@@ -12,7 +12,7 @@ use super::{
 };
 use irqbed_pci::hook::site;
 
-pub(super) use decision::Wish;
+pub(super) use effect::Wish;
 
 #[derive(Debug)]
 struct Armed {
@@ -168,5 +168,5 @@ impl Table {
 }
 
 #[cfg(test)]
-#[path = "table_tests.rs"]
+#[path = "armed_tests.rs"]
 mod tests;
