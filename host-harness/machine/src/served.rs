@@ -23,6 +23,8 @@ use crate::device_process::DeviceProcess;
 pub const SOCKET: &str = "{socket}";
 /// Set among the flags in `/proc/net/unix` where a socket listens: `SO_ACCEPTCON`.
 const LISTENS: u32 = 1 << 16;
+/// The state there of one that is no end of a connection: `SS_UNCONNECTED`.
+const UNCONNECTED: &str = "01";
 
 /// A device that QEMU can connect to.
 #[derive(Debug)]
@@ -92,20 +94,22 @@ pub fn reach(path: &Path) -> Result<OwnedFd, String> {
 }
 
 /// Whether a socket bound to this path does not listen, as far as the kernel shows: it
-/// has a list for each network namespace, by the paths that were given to bind().
+/// has a list for each network namespace, by the paths that were given to bind(). The
+/// connections that were accepted stand there with the path of their listener.
 fn is_only_bound(path: &Path) -> bool {
     let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    let flags = sockets.lines().find_map(|line| {
+    let mut unconnected = sockets.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
         let flags = u32::from_str_radix(fields.nth(3)?, 16).ok()?;
-        (fields.nth(3).map(Path::new) == Some(path)).then_some(flags)
+        let state = fields.nth(1)?;
+        (state == UNCONNECTED && fields.nth(1).map(Path::new) == Some(path)).then_some(flags)
     });
-    flags.is_some_and(|flags| flags & LISTENS == 0)
+    unconnected.next().is_some_and(|flags| flags & LISTENS == 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::{UnixDatagram, UnixListener};
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     use rustix::net::{bind, listen};
 
@@ -137,6 +141,16 @@ mod tests {
         assert!(listener.accept().is_err(), "it was connected to");
         drop(listener);
         assert!(why(&long).contains("nobody listens"));
+
+        // The kernel shows connections in no order.
+        let listener = UnixListener::bind(&short).expect("a socket");
+        let connections = [(); 16].map(|()| {
+            let client = UnixStream::connect(&short).expect("somebody listens");
+            (client, listener.accept().expect("a connection"))
+        });
+        reach(&short).expect("somebody listens, beside connections");
+        drop((connections, listener));
+        fs::remove_file(&short).expect("the socket");
 
         let _datagrams = UnixDatagram::bind(&short).expect("a socket");
         assert!(why(&short).contains("datagram"));
