@@ -19,6 +19,8 @@ use rustix::{
     mount::{MountFlags, mount},
 };
 
+use crate::proc_stat::behind_name;
+
 /// Where the trace's files are.
 const ROOT: &str = "/sys/kernel/tracing";
 /// The trace's clock: the time stamp counter as it is.
@@ -221,11 +223,9 @@ fn arguments(command_line: &[u8]) -> Vec<String> {
     words
 }
 
-/// The parent, from `/proc/PID/stat`: `pid (name) state ppid`; a name may hold
-/// anything.
+/// The parent, from `/proc/PID/stat`.
 fn parent(stat: &str) -> Option<i32> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+    behind_name(stat)?.nth(1)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod module;
 mod netlink;
 mod nlmsg;
 mod probe;
+mod proc_stat;
 mod program;
 mod raw_netlink;
 mod receivers;

@@ -27,6 +27,7 @@ use crate::{
     children::{Children, Ended},
     control::is_readable,
     inspect::Inspector,
+    proc_stat::behind_name,
 };
 
 /// How long a process has to die of `SIGKILL`.
@@ -183,14 +184,13 @@ fn states() -> Vec<Process> {
         let pid = pid.as_raw_pid();
         let of = |what| fs::read_to_string(format!("/proc/{pid}/{what}")).ok();
         let stat = of("stat")?;
-        // Behind the name, which may have any character in it.
-        let (_, rest) = stat.rsplit_once(") ")?;
+        let state = behind_name(&stat)?.next().unwrap_or_default().to_owned();
         let functions = of("stack").unwrap_or_default();
         let functions = functions.lines().filter_map(|line| line.split_once("] "));
         Some(Process {
             pid,
             name: of("comm").unwrap_or_default().trim().to_owned(),
-            state: rest.split(' ').next().unwrap_or_default().to_owned(),
+            state,
             sleeps_in: of("wchan").filter(|place| place != "0").unwrap_or_default(),
             stack: functions.map(|(_, function)| function.to_owned()).collect(),
         })

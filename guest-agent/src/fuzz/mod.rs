@@ -29,6 +29,7 @@ use crate::{
     children::{Children, SELF},
     genetlink::{self, Family},
     netlink::{self, Socket},
+    proc_stat::behind_name,
 };
 
 /// First argument of the process that starts the others.
@@ -100,16 +101,15 @@ pub fn main(arguments: &[String]) -> Result<()> {
 fn processor_time(pid: Pid) -> Duration {
     let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
     let stat = fs::read_to_string(path).unwrap_or_default();
-    // Behind its name, in brackets, the 12th and the 13th are in user mode and in the kernel.
-    let behind_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields = behind_name.split_whitespace().skip(11).take(2);
+    // The 12th and the 13th are in user mode and in the kernel.
+    let fields = behind_name(&stat).into_iter().flatten().skip(11).take(2);
     let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
 }
 
 fn end(children: &mut Children, pid: Pid) -> Result<()> {
-    let mut used = Duration::ZERO;
-    loop {
+    let mut before = Duration::ZERO;
+    let used = loop {
         if let Some(status) = children.wait(pid, ASLEEP) {
             ensure!(
                 matches!(status, 0 | 137),
@@ -117,22 +117,22 @@ fn end(children: &mut Children, pid: Pid) -> Result<()> {
             );
             return Ok(());
         }
-        let now = processor_time(pid);
-        if now == used || now > BUSY {
-            break;
+        let used = processor_time(pid);
+        if used == before || used > BUSY {
+            break used;
         }
-        used = now;
-    }
+        before = used;
+    };
     let stack = |pid: Pid| {
         fs::read_to_string(format!("/proc/{}/stack", pid.as_raw_nonzero())).unwrap_or_default()
     };
-    let before = stack(pid);
+    let was_in = stack(pid);
     children.signal(pid, Signal::KILL);
     if children.wait(pid, KILLED).is_none() {
         bail!("a process cannot be killed; it is in\n{}", stack(pid));
     }
     bail!(
-        "a process did not come to its end, and had {used:?} of the processor; it was in\n{before}"
+        "a process did not come to its end, and had {used:?} of the processor; it was in\n{was_in}"
     );
 }
 
