@@ -30,9 +30,7 @@ pub fn under_load<T>(guest: &mut Guest, vectors: u32, work: impl FnOnce(&mut Gue
             while !stop.load(Ordering::Relaxed) {
                 let begun = Instant::now();
                 round(&source, vectors);
-                while in_flight(&source, vectors) && begun.elapsed() < STUCK {
-                    thread::sleep(LOOK);
-                }
+                wait_until_taken(&source, vectors, STUCK);
                 thread::sleep(begun.elapsed().max(PAUSE));
             }
         });
@@ -54,8 +52,14 @@ fn round(source: &EventSource, vectors: u32) {
     }
 }
 
-fn in_flight(source: &EventSource, vectors: u32) -> bool {
-    rings(vectors).any(|vector| source.in_flight(vector) > 0)
+/// Waits until the driver has taken what is in the first `vectors` rings, and no longer than
+/// `patience`: how long that was.
+pub fn wait_until_taken(source: &EventSource, vectors: u32, patience: Duration) -> Duration {
+    let begun = Instant::now();
+    while rings(vectors).any(|vector| source.in_flight(vector) > 0) && begun.elapsed() < patience {
+        thread::sleep(LOOK);
+    }
+    begun.elapsed()
 }
 
 /// Says so when it is dropped, also by a panic.

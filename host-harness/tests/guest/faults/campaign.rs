@@ -4,10 +4,7 @@
 //! balances, and what is raised afterwards is all delivered. What happens follows
 //! from a seed. `./just faults-campaign SEEDS` runs as many as are asked for.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use device_model::event::{Payload, Vector};
 use irqbed_abi::control::Mechanism;
@@ -16,6 +13,7 @@ use irqbed_machine::qemu::{ClockKind, Machine};
 use super::trial::Trial;
 use crate::{
     account::Outcome,
+    load::wait_until_taken,
     support::{Guest, machine, number_from},
 };
 
@@ -67,9 +65,8 @@ fn random(seed: u64) -> u64 {
 /// that stopped is set up anew by its driver when that is asked to look.
 fn raise(trial: &mut Trial, burst: u32, faulty: bool) {
     let source = trial.guest.session.source().clone();
-    let vector = Vector::default();
     if source
-        .raise_burst(vector, Payload::Pattern(16), burst)
+        .raise_burst(Vector::default(), Payload::Pattern(16), burst)
         .is_err()
     {
         assert!(faulty, "a device without a fault takes events");
@@ -82,15 +79,12 @@ fn raise(trial: &mut Trial, burst: u32, faulty: bool) {
         assert!(source.wait_ready(ANEW), "the device is not set up anew");
         return;
     }
-    let since = Instant::now();
     let patience = if faulty {
         Duration::from_millis(5)
     } else {
         ANEW
     };
-    while source.in_flight(vector) > 0 && since.elapsed() < patience {
-        thread::sleep(Duration::from_micros(200));
-    }
+    wait_until_taken(&source, 1, patience);
 }
 
 fn try_seed(trial: &mut Trial, entries: u32, seed: u64, what: &str) {

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A guest whose device has faults.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use device_model::{
     event::{Payload, RaiseError, Vector},
@@ -14,6 +11,7 @@ use irqbed_abi::control::{Behaviour, ListenerSpec, Mechanism};
 
 use crate::{
     account::{Counted, Outcome},
+    load::wait_until_taken,
     support::Guest,
 };
 
@@ -22,8 +20,6 @@ const GAP: Duration = Duration::from_millis(1);
 /// How long a slow guest is waited for in all, so that it takes the events one by one. Where
 /// it takes them all at once, a fault of what it does for an interrupt has one opportunity.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two polls of the ring.
-const POLL: Duration = Duration::from_micros(50);
 /// How long the driver may take to set a device up anew.
 const ANEW: Duration = Duration::from_secs(30);
 /// Events under a fault, and after it.
@@ -102,16 +98,11 @@ impl Trial {
     /// Raises events, `burst` at a time, on vector 0, until one is refused.
     pub fn raise(&self, events: u32, burst: u32) -> Result<(), RaiseError> {
         let source = self.guest.session.source();
-        let vector = Vector::default();
         let mut patience = PATIENCE;
         for _ in 0..events / burst {
-            source.raise_burst(vector, Payload::Pattern(16), burst)?;
+            source.raise_burst(Vector::default(), Payload::Pattern(16), burst)?;
             thread::sleep(GAP * burst);
-            let begun = Instant::now();
-            while source.in_flight(vector) > 0 && begun.elapsed() < patience {
-                thread::sleep(POLL);
-            }
-            patience = patience.saturating_sub(begun.elapsed());
+            patience = patience.saturating_sub(wait_until_taken(source, 1, patience));
         }
         Ok(())
     }
