@@ -16,11 +16,11 @@ setting() { sed -n "s/^CONFIG_$1=//p" "$settings" 2>/dev/null || true; }
 # 120200 is 12.2; 0 is clang, and nothing is known of a kernel without this file.
 built_by=$(setting GCC_VERSION)
 major=$((${built_by:-0} / 10000))
-system=$(gcc -dumpversion 2>/dev/null || true)
 # After its name a compiler says who packaged it, and its version.
 kernel_words=$(setting CC_VERSION_TEXT | sed 's/^"\(.*\)"$/\1/; s/^[^ ]* //')
 system_words=$(gcc --version 2>/dev/null | sed -n '1s/^[^ ]* //p')
 [ "$kernel_words" != "$system_words" ] || exit 0
+system=$(gcc -dumpversion 2>/dev/null || true)
 is_old() { [ "$major" -gt "${system%%.*}" ]; }
 case $kernel_words in
   *Debian*) ;;
