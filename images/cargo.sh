@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# cargo.sh host|agent|bench-guest|test|bench|peers [ARGUMENT...]: compiles the programs
-# of the host, or those of the guest, which are static because it has no
-# libraries, or runs the tests, the benches or the comparison with peers, in the
+# cargo.sh host|agent|bench-guest|static|test|bench|peers [ARGUMENT...]: compiles the
+# programs of the host, or those of the guest, which are static because it has no
+# libraries, or those of the host as static ones, for a release, or runs the tests, the benches or the comparison with peers, in the
 # same profile: what was compiled once is used by all.
 set -euo pipefail
 # shellcheck source=images/lib.sh
@@ -19,13 +19,22 @@ wanted=${1:-}
 [ $# -eq 0 ] || shift
 case $wanted in
   host) exec cargo build "${quiet[@]}" --release -p host-harness -p device-model -p tcg-plugin ;;
-  agent | bench-guest)
-    [ "$wanted" = agent ] && package=guest-agent || package=irqbed-bench-guest
+  agent | bench-guest | static)
+    packages=(host-harness device-model)
+    [ "$wanted" != agent ] || packages=(guest-agent)
+    [ "$wanted" != bench-guest ] || packages=(irqbed-bench-guest)
     target=x86_64-unknown-linux-gnu
-    # The user's flags would come before these.
+    # The user's flags would come before these. The same compiler of Rust makes the
+    # same program to the byte, whatever folder the crates lie in: panics name it.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
-    exec cargo build "${quiet[@]}" --release -p "$package" --target "$target" \
-      --config "target.$target.rustflags=['-C', 'target-feature=+crt-static']"
+    flags="'-C', 'target-feature=+crt-static', '-C', 'link-arg=-Wl,--build-id=none'"
+    for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+      [ ! -d "$crates" ] || flags+=", '--remap-path-prefix=$crates=crates'"
+    done
+    linker=$("$IMAGES/compiler.sh" --linker)
+    [ -z "$linker" ] || flags+=", '-C', 'linker=$linker'"
+    exec cargo build "${quiet[@]}" --release "${packages[@]/#/-p}" --target "$target" \
+      --config "target.$target.rustflags=[$flags]"
     ;;
   test)
     # The benches must compile; to run them takes longer than a test may.
@@ -37,5 +46,5 @@ case $wanted in
     cargo build "${quiet[@]}" --release -p irqbed-bench --bins
     exec "$CARGO_TARGET_DIR/release/irqbed-peers" "$@"
     ;;
-  *) die "usage: cargo.sh host|agent|bench-guest|test|bench|peers" ;;
+  *) die "usage: cargo.sh host|agent|bench-guest|static|test|bench|peers" ;;
 esac

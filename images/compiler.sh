@@ -3,39 +3,46 @@
 # compiler.sh KDIR: the compiler for modules of the kernel whose headers lie in
 # KDIR: the one that the kernel was built by, so that a driver is the same, and has
 # the same number of instructions, wherever it is built. Prints its path, or nothing
-# where that is the system's own, or where there is no other and the system's is not
-# older: an older one lacks options that the kernel's makefiles pass. A fetched one
-# lies in .irqbed/compilers and runs on its own loader, with its own assembler and
-# linker.
+# where the kernel is not Debian's and the system's compiler is not older than the
+# kernel's: an older one lacks options that the kernel's makefiles pass.
+# compiler.sh --linker: the linker of the guest's static programs, with a C library:
+# these are the same, too, wherever they are linked. Prints nothing where there is no
+# apt to fetch it.
+# Both lie in .irqbed/compilers and run on their own loader, with their own assembler
+# and linker.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-[ $# -eq 1 ] || die "usage: compiler.sh KDIR"
-settings=$1/include/config/auto.conf
-setting() { sed -n "s/^CONFIG_$1=//p" "$settings" 2>/dev/null || true; }
-# 120200 is 12.2; 0 is clang, and nothing is known of a kernel without this file.
-built_by=$(setting GCC_VERSION)
-major=$((${built_by:-0} / 10000))
-# After its name a compiler says who packaged it, and its version.
-kernel_words=$(setting CC_VERSION_TEXT | sed 's/^"\(.*\)"$/\1/; s/^[^ ]* //')
-system_words=$(gcc --version 2>/dev/null | sed -n '1s/^[^ ]* //p')
-[ "$kernel_words" != "$system_words" ] || exit 0
-system=$(gcc -dumpversion 2>/dev/null || true)
-is_old() { [ "$major" -gt "${system%%.*}" ]; }
-case $kernel_words in
-  *Debian*) ;;
-  *) is_old || exit 0 ;;
-esac
+[ $# -eq 1 ] || die "usage: compiler.sh KDIR|--linker"
+may_be_the_systems() { false; }
+if [ "$1" = --linker ]; then
+  command -v apt-get >/dev/null || exit 0
+  major=$GUEST_COMPILER
+else
+  settings=$1/include/config/auto.conf
+  setting() { sed -n "s/^CONFIG_$1=//p" "$settings" 2>/dev/null || true; }
+  # 120200 is 12.2; 0 is clang, and nothing is known of a kernel without this file.
+  built_by=$(setting GCC_VERSION)
+  major=$((${built_by:-0} / 10000))
+  system=$(gcc -dumpversion 2>/dev/null || true)
+  may_be_the_systems() { [ "$major" -le "${system%%.*}" ]; }
+  case $(setting CC_VERSION_TEXT) in
+    *Debian*) ;;
+    *) ! may_be_the_systems || exit 0 ;;
+  esac
+fi
 read -r archive package version < <(awk -v major="$major" '$1 == major { print $2, $3, $4 }' <<<"$COMPILERS") || {
-  is_old || exit 0
+  ! may_be_the_systems || exit 0
   die "the kernel of $1 was built by gcc $major, this system has ${system:-none}: install gcc-$major or a newer one"
 }
 home=$STORE/compilers/gcc-$major
 gcc=$home/bin/x86_64-linux-gnu-gcc-$major
-recipe="1 $package $version"
-sealed "$home" "$recipe" && echo "$gcc" && exit
+wanted=$gcc
+[ "$1" != --linker ] || wanted=$home/bin/link-static
+recipe="2 $package $version"
+sealed "$home" "$recipe" && echo "$wanted" && exit
 lock
-sealed "$home" "$recipe" && echo "$gcc" && exit
+sealed "$home" "$recipe" && echo "$wanted" && exit
 # shellcheck source=images/apt.sh
 . "$IMAGES/apt.sh"
 started=$SECONDS
@@ -47,12 +54,15 @@ found=$(pinned "gcc-$major" "$package" "$version")
 # What checks programs at run time is not for kernels.
 packages=$(closure_of "$archive" "$package=$found" | grep -vE '^lib(a|hwa|l|t|ub)san') ||
   die "the Debian mirror lacks something that $package $found needs: $(why closure)"
+library=$(newest libc6-dev)
+[ -n "$library" ] || die "the Debian mirror has no libc6-dev"
 new=$home.new
 rm -rf "$new"
 mkdir -p "$new/bin" "$new/parts"
 # shellcheck disable=SC2086 # a list
-unpack "gcc-$major: fetching $found" "$new" $packages
-rm -rf "${new:?}"/{etc,var,usr/include,usr/share,usr/sbin} "$new"/usr/lib*/gcc/x86_64-linux-gnu/"$major"/{lto1,*.a}
+unpack "gcc-$major: fetching $found" "$new" $packages "libc6-dev=$library"
+rm -rf "${new:?}"/{etc,var,usr/include,usr/share,usr/sbin} "$new"/usr/lib*/gcc/x86_64-linux-gnu/"$major"/lto1 "$new"/usr/bin/*lto-dump*
+find "$new"/usr/lib*/gcc -name '*.a' ! -name 'libgcc*' -delete
 
 # launcher FILE PROGRAM [ARGUMENT...]: a program on the loader that is its own.
 launcher() {
@@ -82,6 +92,10 @@ for part in "$new"/usr/lib*/gcc/x86_64-linux-gnu/"$major"/{cc1,collect2}; do
   [ ! -f "$part" ] || launcher "$new/parts/${part##*/}" "${part#"$new/"}"
 done
 for part in as ld; do launcher "$new/parts/$part" "usr/bin/x86_64-linux-gnu-$part"; done
+# The libraries of this compiler, and none of the system's.
+# shellcheck disable=SC2016 # the launcher's
+launcher "$new/bin/link-static" "usr/bin/${gcc##*/}" \
+  '--sysroot="$here" -B"$here/parts/" -B"$here/usr/lib/gcc/x86_64-linux-gnu/'"$major"'/"'
 
 check() {
   echo 'int answer(void) { return 42; }' | "$new/bin/${gcc##*/}" -O2 -g -x c -c - -o "$new/check.o"
@@ -94,4 +108,4 @@ rm "$new"/check{,ed}.o
 seal "$new" "$recipe"
 replace "$new" "$home"
 say "gcc-$major: ready in $((SECONDS - started)) s"
-echo "$gcc"
+echo "$wanted"

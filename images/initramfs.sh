@@ -19,6 +19,9 @@ is_current() {
 }
 is_current "$@" && exit 0
 lock
+# Another release of it would leave other bytes.
+linker=$("$IMAGES/compiler.sh" --linker)
+strip() { "${linker:+${linker%/*}/x86_64-linux-gnu-}strip" "$@"; }
 new=$STORE/initramfs.new
 rm -rf "$new"
 mkdir -p "$new"
