@@ -144,9 +144,10 @@ criterion *FILTER: setup
 bench-peers *ARGS: setup
     @images/cargo.sh peers "$@"
 
-# Make a device of your own to begin with: the device, its driver and a test
-new-device NAME:
-    @device-model/examples/new-device.sh "$@"
+# Begin a project of your own: `new my_card --dir ../my_card`
+[no-cd]
+new *ARGS: setup
+    @{{irqbed}} new "$@"
 
 # Check the sources in short: rustfmt, clippy, the unit tests
 check:

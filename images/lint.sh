@@ -41,5 +41,5 @@ check 'pages of the crates' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --w
 check 'module, with W=1 and sparse' module "$IMAGES/module.sh"
 check 'module of the peers, with W=1 and sparse' module bench/image.sh
 check 'drivers of the examples and tests, with W=1 and sparse' drivers {,device-model/}examples/*/Kbuild host-harness/tests/modules/*/Kbuild
-check shellcheck shellcheck -x just .ci/run {bench{,/*},images}/*.sh images/versions {,device-model/}examples{,/*}/*.sh
+check shellcheck shellcheck -x just .ci/run {bench{,/*},images}/*.sh images/versions examples{,/*}/*.sh device-model/examples/*/*.sh host-harness/template/*.sh
 [ ${#faulty[@]} -eq 0 ] || die "lint: not clean: $(printf '%s; ' "${faulty[@]}" | sed 's/; $//')"

@@ -8,12 +8,14 @@
 mod ab;
 mod bench;
 mod bench_mmio;
+mod build;
 mod compare;
 mod control;
 mod doctor;
 mod failure;
 mod fault;
 mod guest;
+mod new;
 mod options;
 mod path;
 mod plug;
@@ -80,6 +82,10 @@ enum Command {
     /// Boot a guest with devices and drivers of your own, run a program in it,
     /// and say whether all went well
     Test(test::Arguments),
+    /// Build modules of your own for a guest's kernel
+    Build(build::Arguments),
+    /// Begin a project of your own: a device, its driver, and a test of both
+    New(new::Arguments),
     /// Say what this machine has, what will be used, and what to do
     Doctor(doctor::Arguments),
 }
@@ -105,6 +111,8 @@ pub fn main() -> ExitCode {
             Command::Plug(arguments) => plug::plug(&arguments),
             Command::Unplug(arguments) => plug::unplug(&arguments),
             Command::Test(arguments) => test::run(&arguments),
+            Command::Build(arguments) => build::run(&arguments),
+            Command::New(arguments) => new::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
         });
     outcome.unwrap_or_else(|error| failure::report(&error))

@@ -14,6 +14,8 @@ use crate::kmod::ModuleInfo;
 
 /// The folder at the root of the repository that holds what was fetched and built.
 const FOLDER: &str = ".irqbed";
+/// QEMU's plugin that logs what the guest executes.
+const PLUGIN: &str = "libirqbed_tcg_plugin.so";
 /// The folder in it that holds kernels of other names.
 const KERNELS: &str = "kernels";
 
@@ -49,7 +51,7 @@ pub struct Artefacts {
 pub enum ArtefactError {
     /// The repository was not found.
     #[error(
-        "no {FOLDER} folder above {0} or above this program: run inside the repository, after `./just setup`"
+        "no {FOLDER} folder above this program or above {0}: run inside the repository, after `./just setup`"
     )]
     NoFolder(PathBuf),
     /// A part is not there.
@@ -113,17 +115,18 @@ pub enum ArtefactError {
 }
 
 impl Artefacts {
-    /// Names the parts of the repository we are in, whether they are there or
-    /// not.
+    /// Names the parts that this program came with, whether they are there or not: a
+    /// clone's or those of an unpacked release; for a program that came with none, those of
+    /// the clone we are in.
     ///
     /// # Errors
-    /// [`ArtefactError::NoFolder`] outside a repository.
+    /// [`ArtefactError::NoFolder`].
     pub fn locate() -> Result<Self, ArtefactError> {
         let here = env::current_dir().unwrap_or_default();
         let exe = env::current_exe().unwrap_or_default();
-        let folder = here
+        let folder = exe
             .ancestors()
-            .chain(exe.ancestors())
+            .chain(here.ancestors())
             .map(|folder| folder.join(FOLDER))
             .find(|folder| folder.is_dir())
             .ok_or(ArtefactError::NoFolder(here))?;
@@ -142,12 +145,15 @@ impl Artefacts {
             kernel_build: or_own("IRQBED_KDIR", "kernel/build"),
             module: folder.join("module/irqbed.ko"),
             initramfs: folder.join("initramfs.cpio"),
-            // Cargo leaves it beside the folder.
-            plugin: folder
-                .with_file_name("target")
-                .join("release/libirqbed_tcg_plugin.so"),
+            plugin: plugin(&folder),
             folder,
         }
+    }
+
+    /// The folder of the sources that they belong to: scripts, driver, device library.
+    #[must_use]
+    pub fn sources(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.folder)
     }
 
     /// The same with the kernel of this name, and the driver and initramfs that
@@ -290,6 +296,18 @@ impl Artefacts {
     /// [`ArtefactError::Unreadable`].
     pub fn module_parameters(&self) -> Result<Vec<String>, ArtefactError> {
         Ok(ModuleInfo::of(&read(&self.module)?).parameters)
+    }
+}
+
+/// A release has it beside the program; cargo leaves it beside the folder.
+fn plugin(folder: &Path) -> PathBuf {
+    let beside = env::current_exe()
+        .unwrap_or_default()
+        .with_file_name(PLUGIN);
+    if beside.is_file() {
+        beside
+    } else {
+        folder.with_file_name("target").join("release").join(PLUGIN)
     }
 }
 

@@ -17,6 +17,7 @@ mod json;
 mod kernel;
 mod kills;
 mod mmio;
+mod new;
 mod plug;
 mod ports;
 mod program;

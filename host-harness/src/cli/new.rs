@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `irqbed new`: a project of one's own to begin with: a device on the library, its
+//! driver, and the test of both in a guest. Exit status 2 for a name that cannot be,
+//! or a folder that exists.
+
+use std::{
+    env, fs,
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+use super::{artefacts, bad_input, print};
+
+/// The files of a project, with the word that its name takes the place of.
+const FILES: [(&str, &str); 8] = [
+    ("Cargo.toml", include_str!("../../template/manifest.toml")),
+    (".gitignore", include_str!("../../template/gitignore")),
+    ("src/main.rs", include_str!("../../template/src/main.rs")),
+    (
+        "driver/Kbuild",
+        include_str!("../../template/driver/Kbuild"),
+    ),
+    (
+        "driver/template.c",
+        include_str!("../../template/driver/template.c"),
+    ),
+    ("check.sh", include_str!("../../template/check.sh")),
+    ("test.toml", include_str!("../../template/test.toml")),
+    (
+        "tests/guest.rs",
+        include_str!("../../template/tests/guest.rs"),
+    ),
+];
+/// What else a name of C cannot be.
+const WORDS_OF_C: [&str; 32] = [
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
+    "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "return",
+    "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned",
+    "void", "while",
+];
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Name of device, driver and package: 2 to 31 of a-z, 0-9 and _, a letter first
+    #[arg(value_name = "NAME", value_parser = name)]
+    name: String,
+    /// The project's folder, which must not exist; NAME in this one where there is none
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+/// What a Rust package, a C function and a kernel module can all be called.
+fn name(text: &str) -> Result<String, String> {
+    let is_word = text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if !is_word || !(2..=31).contains(&text.len()) {
+        return Err("use 2 to 31 of a-z, 0-9 and _, a letter first".to_owned());
+    }
+    if WORDS_OF_C.contains(&text) {
+        return Err("this is a word of C: choose another name".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// `my_card` as a type's name, `MyCard`.
+fn type_name(name: &str) -> String {
+    let words = name.split('_').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + rest
+    });
+    words.collect()
+}
+
+/// Some id that the devices here do not have; its owner changes it as he likes.
+fn device_id(name: &str) -> String {
+    let hash = name.bytes().fold(0_u16, |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(u16::from(byte))
+    });
+    format!("{:04x}", 0x8000 | hash)
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { name, dir } = arguments;
+    let parts = artefacts(None)?;
+    let library = parts.sources().join("device-model");
+    ensure!(
+        library.join("Cargo.toml").is_file(),
+        "the device library is missing at {}",
+        library.display()
+    );
+    let folder = dir.clone().unwrap_or_else(|| PathBuf::from(name));
+    let program = env::current_exe().context("cannot find this program")?;
+    let lock = fs::read_to_string(parts.sources().join("Cargo.lock")).unwrap_or_default();
+    let replaced = [
+        ("7e57", device_id(name)),
+        ("template", name.clone()),
+        ("Template", type_name(name)),
+        ("TEMPLATE", name.to_ascii_uppercase()),
+        ("THE_LIBRARY", library.display().to_string()),
+        ("THE_PROGRAM", program.display().to_string()),
+    ];
+    let filled = |text: &str| {
+        replaced
+            .iter()
+            .fold(text.to_owned(), |text, (word, by)| text.replace(word, by))
+    };
+    match fs::DirBuilder::new().mode(0o777).create(&folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(bad_input(Exists(folder)));
+        }
+        created => created.with_context(|| format!("cannot create {}", folder.display()))?,
+    }
+    let mut files: Vec<_> = FILES
+        .iter()
+        .map(|(path, text)| (filled(path), filled(text)))
+        .collect();
+    // The versions that the library is tested with; cargo drops what is not needed.
+    files.push(("Cargo.lock".to_owned(), lock));
+    for (path, text) in files {
+        write(&folder.join(&path), &text)
+            .with_context(|| format!("cannot write {path} in {}", folder.display()))?;
+    }
+    print(&format!(
+        "{folder}/ has a device (src/main.rs), its driver (driver/{name}.c), and a test of both\n\
+         in a guest (test.toml, check.sh). Next:\n\n  cd {folder} && cargo test\n",
+        folder = folder.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(path, text)?;
+    if text.starts_with("#!") {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} exists: choose another name, or another --dir")]
+struct Exists(PathBuf);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_of_rust_c_and_the_kernel() {
+        for good in ["my_card", "nic2", "ab"] {
+            assert_eq!(name(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "a",
+            "My",
+            "my-card",
+            "2nd",
+            "_x",
+            "struct",
+            "größe",
+            &"a".repeat(32),
+        ] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_type_is_named_in_camel_case() {
+        assert_eq!(type_name("my_card"), "MyCard");
+        assert_eq!(type_name("nic_2_go"), "Nic2Go");
+        assert_eq!(type_name("a__b_"), "AB");
+    }
+}

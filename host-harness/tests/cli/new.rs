@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A project that `irqbed new` begins, outside this repository.
+
+use std::{fs, process::Command};
+
+use crate::{program::run, sandbox::Sandbox};
+
+#[test]
+fn a_new_project_passes_its_own_tests() {
+    let sandbox = Sandbox::new();
+    let project = sandbox.own("my_card");
+    let folder = project.to_str().expect("UTF-8");
+    let ended = run(&sandbox, &["new", "my_card", "--dir", folder]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    let next = format!("cd {folder} && cargo test");
+    assert!(ended.stdout.contains(&next), "{ended:#?}");
+
+    let tested = Command::new("cargo")
+        .args(["test", "--quiet", "--offline"])
+        .current_dir(&project)
+        .env("TMPDIR", sandbox.tmp())
+        .env("XDG_RUNTIME_DIR", sandbox.run())
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("IRQBED")
+        .output()
+        .expect("cargo runs");
+    let said =
+        [tested.stdout, tested.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(tested.status.success(), "{said:#?}");
+    let passed = "irqbed: passed: the driver takes the device, which works";
+    assert!(said[1].contains(passed), "{said:#?}");
+    sandbox.assert_nothing_left();
+}
+
+#[test]
+fn a_project_that_cannot_be_is_refused_and_nothing_is_written() {
+    let sandbox = Sandbox::new();
+    let there = sandbox.own("there");
+    fs::create_dir(&there).expect("a folder");
+    let there = there.to_str().expect("UTF-8");
+    let within = sandbox.own("no/such/folder");
+    let cases: [(&[&str], &str); 4] = [
+        (&["new", "struct"], "a word of C"),
+        (&["new", "my-card"], "2 to 31 of a-z, 0-9 and _"),
+        (&["new", "my_card", "--dir", there], "exists"),
+        (&["new"], "<NAME>"),
+    ];
+    for (arguments, word) in cases {
+        let ended = run(&sandbox, arguments);
+        assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+        assert!(ended.stderr.contains(word), "no {word:?}: {ended:#?}");
+    }
+    let within = within.to_str().expect("UTF-8");
+    run(&sandbox, &["new", "my_card", "--dir", within]).assert_refused(&["cannot create", within]);
+    assert_eq!(fs::read_dir(there).expect("it is there").count(), 0);
+}
+
+#[test]
+fn modules_that_cannot_be_built_are_refused() {
+    let sandbox = Sandbox::new();
+    let empty = sandbox.own("empty");
+    fs::create_dir(&empty).expect("a folder");
+    let empty = empty.to_str().expect("UTF-8");
+    let ended = run(&sandbox, &["build", empty]);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    assert!(ended.stderr.contains("has no Kbuild file"), "{ended:#?}");
+    for (arguments, word) in [
+        (
+            ["build", "no-such-folder"],
+            "there is no folder no-such-folder",
+        ),
+        (["build", "--kernel=4.2"], "there is no kernel \"4.2\""),
+    ] {
+        let ended = run(&sandbox, &arguments);
+        assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+        assert!(ended.stderr.contains(word), "no {word:?}: {ended:#?}");
+    }
+}
