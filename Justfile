@@ -176,6 +176,10 @@ kernel NAME:
 host:
     @images/cargo.sh host
 
+# Pack a release: the program with all it needs, for a machine with neither compiler nor network
+dist *ARGS:
+    @images/dist.sh "$@"
+
 # Remove what was built; what was fetched stays
 clean:
     rm -rf target .irqbed/ab .irqbed/gate .irqbed/module .irqbed/initramfs.cpio* .irqbed/kernels/*/module .irqbed/kernels/*/initramfs.cpio*

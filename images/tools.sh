@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# tools.sh NAME...: makes tools available that the system does not have, in
-# .irqbed/tools/bin, without what their packages ask for and we do not use.
+# tools.sh [--ours] NAME...: makes tools available that the system does not have, in
+# .irqbed/tools/bin, without what their packages ask for and we do not use. With
+# --ours, whatever the system has.
 # shellcheck disable=SC2016 # `environment` is the launcher's
 set -euo pipefail
 # shellcheck source=images/lib.sh
@@ -32,10 +33,16 @@ describe() {
 
 is_ours() { [ -x "$STORE/tools/bin/$1" ] && sealed "$STORE/tools/$1" "1 $packages"; }
 
+ours=
+if [ "${1:-}" = --ours ]; then
+  ours=yes
+  shift
+fi
+
 # What goes into the guest must be these, whatever the system has.
 is_there() {
-  case $1 in
-    busybox | cyclictest) ;;
+  case $ours$1 in
+    yes* | busybox | cyclictest) ;;
     *) if command -v "$1" | grep -qvF "$STORE/"; then return; fi ;;
   esac
   is_ours "$1"

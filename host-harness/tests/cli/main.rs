@@ -7,6 +7,7 @@ mod archive;
 mod bench;
 mod browser;
 mod compare;
+mod dist;
 mod docs;
 mod doctor;
 mod driver;
