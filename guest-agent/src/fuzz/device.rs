@@ -315,20 +315,29 @@ impl State {
         }
     }
 
-    /// Has the driver let go of its device, take it, or see it reset.
+    /// Has the driver let go of its device and take it again, or see it reset.
     pub(super) fn sysfs(&mut self) -> Answer {
-        let Self { rng, device, .. } = self;
-        let (path, text) = match rng.u8(..8) {
-            0 => (format!("{DRIVER}/unbind\0"), device.as_str()),
-            1..=4 => (format!("{DRIVER}/bind\0"), device.as_str()),
-            5 | 6 => (format!("/sys/bus/pci/devices/{device}/reset\0"), "1"),
-            _ => (
-                "/sys/module/irqbed/parameters/delay_ns\0".to_owned(),
-                *rng.choice(&["0", "100", "-1", "x"]).unwrap_or(&"0"),
-            ),
-        };
-        let text = text.to_owned();
-        let at = self.arena.put(path.as_bytes());
+        let device = self.device.clone();
+        match self.rng.u8(..8) {
+            // Without a device all calls fail alike: mostly that is a short time.
+            0..=2 => {
+                let answer = self.write_file(&format!("{DRIVER}/unbind"), &device);
+                if self.rng.u8(..4) > 0 {
+                    let _ = self.write_file(&format!("{DRIVER}/bind"), &device);
+                }
+                answer
+            }
+            3 | 4 => self.write_file(&format!("{DRIVER}/bind"), &device),
+            5 | 6 => self.write_file(&format!("/sys/bus/pci/devices/{device}/reset"), "1"),
+            _ => {
+                let text = *self.rng.choice(&["0", "100", "-1", "x"]).unwrap_or(&"0");
+                self.write_file("/sys/module/irqbed/parameters/delay_ns", text)
+            }
+        }
+    }
+
+    fn write_file(&mut self, path: &str, text: &str) -> Answer {
+        let at = self.arena.put(format!("{path}\0").as_bytes());
         let mode = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
         let descriptor = call(libc::SYS_openat, [usize::MAX, at, mode, 0, 0, 0])?;
         let at = self.arena.put(text.as_bytes());

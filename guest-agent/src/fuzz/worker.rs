@@ -62,8 +62,10 @@ impl Worker {
             935..970 => ("fcntl", state.control()),
             970..990 => ("pass", state.pass()),
             // These take as long as a hundred others.
-            990..995 => ("fork", self.fork()),
-            995..998 => ("reap", self.reap()),
+            990..996 => ("fork", self.fork()),
+            996..999 => ("reap", self.reap()),
+            _ if state.rng.bool() => ("reap", self.reap()),
+            // And these as a thousand.
             _ => ("sysfs", state.sysfs()),
         };
         let count = self.calls.entry(name).or_default();
