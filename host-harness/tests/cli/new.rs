@@ -21,6 +21,8 @@ fn a_new_project_passes_its_own_tests() {
         .env("TMPDIR", sandbox.tmp())
         .env("XDG_RUNTIME_DIR", sandbox.run())
         .env_remove("CARGO_TARGET_DIR")
+        // Nobody debugs it here.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env_remove("IRQBED")
         .output()
         .expect("cargo runs");
