@@ -71,7 +71,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let choice = accel::choose(AccelRequest::Auto)?;
     let machine = Machine::new(choice.accelerator, ClockKind::Wall);
     let measured = peers::measure(&machine, &plan, &Progress::on_terminal())?;
-    let environment = environment::gather(&artefacts.qemu, &measured.kernel, &choice);
+    let environment = environment::gather(&artefacts, &measured.kernel, &choice);
     let command = format!(
         "./just bench-peers --rounds {} --events {}{}{}",
         plan.rounds,

@@ -24,11 +24,11 @@ fn every_peer_is_measured_in_one_guest() {
     };
     let measured = peers::measure(&machine, &plan, &Progress::hidden())
         .unwrap_or_else(|error| panic!("{error:#}"));
-    let qemu = Artefacts::locate().expect("artefacts").qemu;
+    let artefacts = Artefacts::locate().expect("artefacts");
     let report = Report {
         measured: &measured,
         plan: &plan,
-        environment: &environment::gather(&qemu, &measured.kernel, &choice),
+        environment: &environment::gather(&artefacts, &measured.kernel, &choice),
         command: "a test",
     };
     let text = report.markdown();

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::Path,
 };
 
@@ -38,6 +38,26 @@ pub fn paths(archive: &[u8]) -> io::Result<BTreeSet<String>> {
             return Ok(paths);
         }
         paths.insert(format!("/{}", reader.entry().name()));
+        rest = reader.finish()?;
+    }
+}
+
+/// What is in the file of this absolute path.
+///
+/// # Errors
+/// When this is no archive, or has no such file.
+pub fn file(archive: &[u8], path: &str) -> io::Result<Vec<u8>> {
+    let mut rest = archive;
+    loop {
+        let mut reader = Reader::new(rest)?;
+        if reader.entry().is_trailer() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if reader.entry().name() == relative(path) {
+            let mut content = Vec::new();
+            reader.read_to_end(&mut content)?;
+            return Ok(content);
+        }
         rest = reader.finish()?;
     }
 }

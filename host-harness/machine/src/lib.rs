@@ -12,6 +12,7 @@ pub mod console;
 pub mod device_process;
 pub mod execution_log;
 pub mod group;
+pub mod guest_build;
 pub mod host;
 pub mod initramfs;
 pub mod interrupt;

@@ -1,25 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What there is to know of where a result is measured.
 
-use std::{env, path::Path, time::SystemTime};
+use std::{env, time::SystemTime};
 
 use irqbed_machine::{
     accel::Choice,
+    artefacts::Artefacts,
+    guest_build::GuestBuild,
     host::{cores, cpu_field, memory_kib, qemu_version, read},
 };
 use irqbed_results::environment::Environment;
 
 /// Gathers what there is to know; asks QEMU for its version.
 #[must_use]
-pub fn gather(qemu: &Path, guest_kernel: &str, choice: &Choice) -> Environment {
+pub fn gather(artefacts: &Artefacts, guest_kernel: &str, choice: &Choice) -> Environment {
+    let build = GuestBuild::of(artefacts);
     Environment {
         irqbed: env!("CARGO_PKG_VERSION").to_owned(),
         date: rfc3339(SystemTime::now()),
         command_line: env::args_os()
             .map(|word| word.to_string_lossy().into_owned())
             .collect(),
-        qemu: qemu_version(qemu).unwrap_or_default(),
+        qemu: qemu_version(&artefacts.qemu).unwrap_or_default(),
         guest_kernel: guest_kernel.to_owned(),
+        guest_kernel_sha256: build.kernel_sha256,
+        initramfs_sha256: build.initramfs_sha256,
+        driver_compiler: build.driver_compiler,
+        agent_compiler: build.agent_compiler,
         accelerator: choice.accelerator.to_string(),
         accelerator_reason: choice.reason.clone(),
         cpu: cpu_model(&read("/proc/cpuinfo"))
@@ -103,7 +110,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             reason: "asked for".to_owned(),
         };
-        let environment = gather(Path::new("/no/such/qemu"), "6.12.0", &choice);
+        let environment = gather(&Artefacts::below("/no/such".into()), "6.12.0", &choice);
         assert_eq!(
             (environment.qemu.as_str(), environment.guest_kernel.as_str()),
             ("", "6.12.0")

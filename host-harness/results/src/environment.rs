@@ -20,6 +20,18 @@ pub struct Environment {
     pub qemu: String,
     /// Release of the guest's kernel.
     pub guest_kernel: String,
+    /// SHA-256 of its image.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub guest_kernel_sha256: String,
+    /// SHA-256 of the guest's initial file system, which holds driver and agent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub initramfs_sha256: String,
+    /// The compiler of the driver.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub driver_compiler: String,
+    /// The compiler of the agent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub agent_compiler: String,
     /// Accelerator that QEMU ran with, `tcg` or `kvm`.
     pub accelerator: String,
     /// Why that one.

@@ -160,7 +160,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => bench.run(session, progress),
     };
     let Series { results, kernel } = series::run(&artefacts, &benches, &measure, &progress)?;
-    let environment = environment::gather(&artefacts.qemu, &kernel, &choice);
+    let environment = environment::gather(&artefacts, &kernel, &choice);
     drop(progress);
 
     let problems: Vec<String> = results

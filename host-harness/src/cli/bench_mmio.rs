@@ -174,7 +174,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(MmioError::Session(error)) => return Err(error.into()),
         Err(error) => return Err(error.into()),
     };
-    let environment = environment::gather(&artefacts.qemu, &measured.kernel, &choice);
+    let environment = environment::gather(&artefacts, &measured.kernel, &choice);
     let document = Document::new(environment, &plan, measured);
     if arguments.json != Some(JsonTarget::Stdout) {
         super::print(&document.table())?;

@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     new: PathBuf,
     #[command(flatten)]
     gate: Gate,
-    /// Compare wall times of different machines, too
+    /// Compare wall times of different machines, and drivers of different compilers, too
     #[arg(long)]
     across_environments: bool,
     /// The rounds were taken side by side, as those of `irqbed ab --save`

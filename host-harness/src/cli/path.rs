@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     progress.phase("names");
     let addresses = Functions::unknown(&median.journey.instructions);
     let functions = Functions::new(session.symbols(addresses)?);
-    let environment = environment::gather(&artefacts.qemu, &session.hello().kernel, &choice);
+    let environment = environment::gather(&artefacts, &session.hello().kernel, &choice);
     session.power_off()?;
     drop(progress);
 

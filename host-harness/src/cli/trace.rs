@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let recording = trace::record(&bench, &mut session, arguments.stop_above, &progress)
         .with_context(|| pair.to_string())?;
     session.power_off()?;
-    let environment = environment::gather(&artefacts.qemu, &recording.kernel, &choice);
+    let environment = environment::gather(&artefacts, &recording.kernel, &choice);
     drop(progress);
 
     let slow = arguments.stop_above.and_then(|limit| recording.slow(limit));

@@ -258,10 +258,11 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, time::Duration};
+    use std::time::Duration;
 
     use irqbed_machine::{
         accel::{Accelerator, Choice},
+        artefacts::Artefacts,
         builtin::Builtin,
     };
     use serde_json::Value;
@@ -292,7 +293,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             reason: "asked for".to_owned(),
         };
-        let environment = gather(Path::new("/no/such/qemu"), "6.12.0", &choice);
+        let environment = gather(&Artefacts::below("/no/such".into()), "6.12.0", &choice);
         Document::new(environment, &plan, measured)
     }
 

@@ -41,7 +41,18 @@ pub(super) fn obstacle(
             base.guest_kernel, new.guest_kernel
         ));
     }
-    if unit == Unit::Instructions || thresholds.across_environments {
+    if thresholds.across_environments {
+        return None;
+    }
+    let (was, is) = (&base.driver_compiler, &new.driver_compiler);
+    // Older results do not say it.
+    if was != is && !was.is_empty() && !is.is_empty() {
+        return Some(format!(
+            "the base's driver was built by {was}, the new one's by {is}; \
+             --across-environments compares"
+        ));
+    }
+    if unit == Unit::Instructions {
         return None;
     }
     let name = foreign(base, new)?;
@@ -132,6 +143,14 @@ fn shape(parameters: &Parameters) -> Option<Vec<usize>> {
 }
 
 /// What differs and may, as it may be what the comparison is about.
+pub(super) fn changed_agent(base: &Environment, new: &Environment) -> Option<String> {
+    let (was, is) = (&base.agent_compiler, &new.agent_compiler);
+    (was != is && !was.is_empty() && !is.is_empty()).then(|| {
+        format!("the process in the guest was built by {was}, then by {is}: its part may differ")
+    })
+}
+
+/// The same of parameters.
 pub(super) fn changed_parameters(base: &RunResult, new: &RunResult) -> Vec<String> {
     let (old, fresh) = (&base.parameters, &new.parameters);
     let mut notes = Vec::new();

@@ -23,7 +23,7 @@ use crate::{
     stages::Stage,
     units::Unit,
 };
-use comparable::{changed_parameters, obstacle, too_few, too_few_pairs};
+use comparable::{changed_agent, changed_parameters, obstacle, too_few, too_few_pairs};
 use statistics::{Interval, median};
 
 /// Rounds that wall times need on each side: with less, hardly any difference
@@ -187,7 +187,7 @@ pub fn compare(base: &Document, new: &Document, thresholds: &Thresholds) -> Comp
     let environments = (&base.environment, &new.environment);
     let tail = tail(&old, &fresh);
     let mut rows = Vec::new();
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(changed_agent(environments.0, environments.1));
     for (key, before) in &old {
         match fresh.get(key) {
             Some(after) => {

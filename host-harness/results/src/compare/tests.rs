@@ -313,3 +313,42 @@ fn rounds_side_by_side_are_compared_pair_by_pair() {
     };
     assert!(why.contains("need 10 rounds"), "{why}");
 }
+
+#[test]
+fn drivers_of_two_compilers_are_compared_only_on_demand() {
+    let base = instructions(1000);
+    let mut new = instructions(2000);
+    new.environment.driver_compiler = "gcc (Debian 14.2.0-19) 14.2.0".to_owned();
+    let why = obstacle_of(&base, &new);
+    for part in [
+        "by gcc (Debian 12.2.0-14+deb12u1) 12.2.0",
+        "14.2.0;",
+        "--across-env",
+    ] {
+        assert!(why.contains(part), "no {part:?}: {why}");
+    }
+    let thresholds = Thresholds {
+        across_environments: true,
+        ..Thresholds::default()
+    };
+    assert!(compare(&base, &new, &thresholds).says_anything());
+    // An older result does not name it.
+    new.environment.driver_compiler.clear();
+    assert!(compare(&base, &new, &Thresholds::default()).says_anything());
+}
+
+#[test]
+fn agents_of_two_compilers_are_noted() {
+    let base = instructions(1000);
+    let mut new = instructions(1000);
+    new.environment.agent_compiler = "rustc 1.88.0 (6b00bc388 2025-06-23)".to_owned();
+    let comparison = compare(&base, &new, &Thresholds::default());
+    assert!(comparison.says_anything());
+    let [note] = &comparison.notes[..] else {
+        panic!("{comparison:?}");
+    };
+    assert!(
+        note.contains("rustc 1.95.0 ") && note.contains("rustc 1.88.0 "),
+        "{note}"
+    );
+}

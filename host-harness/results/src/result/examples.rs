@@ -32,6 +32,10 @@ fn environment() -> Environment {
             .to_vec(),
         qemu: "11.1.3 (Debian 1:11.1.3+ds-1)".to_owned(),
         guest_kernel: "6.12.117+deb12-amd64".to_owned(),
+        guest_kernel_sha256: String::new(),
+        initramfs_sha256: String::new(),
+        driver_compiler: "gcc (Debian 12.2.0-14+deb12u1) 12.2.0".to_owned(),
+        agent_compiler: "rustc 1.95.0 (59807616e 2026-04-14)".to_owned(),
         accelerator: "tcg".to_owned(),
         accelerator_reason:
             "KVM opens but cannot run a 64-bit guest: emulation failure at cmpxchg16b".to_owned(),
