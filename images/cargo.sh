@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# cargo.sh host|agent|bench-guest|static|test|bench|peers [ARGUMENT...]: compiles the
-# programs of the host, or those of the guest, which are static because it has no
-# libraries, or those of the host as static ones, for a release, or runs the tests, the benches or the comparison with peers, in the
+# cargo.sh check|host|agent|bench-guest|static|test|bench|peers [ARGUMENT...]: checks
+# for the compilers alone, compiles the programs of the host, or those of the guest,
+# which are static because it has no libraries, or those of the host as static ones,
+# for a release, or runs the tests, the benches or the comparison with peers, in the
 # same profile: what was compiled once is used by all.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-command -v cargo >/dev/null || die "cargo is missing: install a Rust toolchain (https://rustup.rs)"
-command -v cc >/dev/null || die "a C compiler is missing: install gcc and libc6-dev"
+check_compilers
 cd "$ROOT"
 # Whatever the user's own setting: the programs are looked for there.
 export CARGO_TARGET_DIR=$ROOT/target
@@ -18,6 +18,7 @@ quiet=()
 wanted=${1:-}
 [ $# -eq 0 ] || shift
 case $wanted in
+  check) ;;
   host) exec cargo build "${quiet[@]}" --release -p host-harness -p device-model -p tcg-plugin ;;
   agent | bench-guest | static)
     packages=(host-harness device-model)
@@ -46,5 +47,5 @@ case $wanted in
     cargo build "${quiet[@]}" --release -p irqbed-bench --bins
     exec "$CARGO_TARGET_DIR/release/irqbed-peers" "$@"
     ;;
-  *) die "usage: cargo.sh host|agent|bench-guest|static|test|bench|peers" ;;
+  *) die "usage: cargo.sh check|host|agent|bench-guest|static|test|bench|peers" ;;
 esac

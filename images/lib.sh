@@ -26,6 +26,19 @@ check_path() {
   esac
 }
 
+# Stops before anything is fetched or compiled where a compiler is missing or too
+# old, with all that is.
+check_compilers() {
+  local wanted rust missing=()
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$ROOT/Cargo.toml")
+  rust=$(cargo --version 2>/dev/null | awk '{ print $2 }' || true)
+  if [ "$(printf '%s\n' "$wanted" "${rust:-0}" | sort -V | head -n 1)" != "$wanted" ]; then
+    missing+=("Rust $wanted or newer, not ${rust:-none} (https://rustup.rs, or rustc-web and cargo-web of Debian 12's security updates)")
+  fi
+  command -v cc >/dev/null || missing+=("a C compiler (gcc and libc6-dev)")
+  [ ${#missing[@]} -eq 0 ] || die "please install $(printf '%s; ' "${missing[@]}" | sed 's/; $//')"
+}
+
 # One setup at a time; what another one has done need not be done again.
 # Whatever outlives its script keeps the lock: nobody else writes meanwhile.
 lock() {

@@ -7,6 +7,7 @@ set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
 check_path
+check_compilers
 lock
 
 jobs_of_ours=()

@@ -52,19 +52,24 @@ impl Sandbox {
         self.root.path().join("own").join(name)
     }
 
-    /// A program in the place of QEMU. Another process writes it: what this
-    /// one has open for writing, a child of another test may have too, and
-    /// then it cannot be run.
+    /// A program in the place of QEMU.
     pub fn fake_qemu(&self, script: &str) -> PathBuf {
         let path = self.own("fake-qemu");
+        self.script(&path, script);
+        path
+    }
+
+    /// A script of the shell at this path. Another process writes it: what this
+    /// one has open for writing, a child of another test may have too, and
+    /// then it cannot be run.
+    pub fn script(&self, path: &Path, script: &str) {
         let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod +x "$0""#;
         let status = Command::new("/bin/sh")
             .args(["-c", write])
-            .arg(&path)
+            .arg(path)
             .arg(script)
             .status();
         assert!(status.expect("/bin/sh runs").success());
-        path
     }
 
     /// A program in the place of QEMU that must not be run.

@@ -6,6 +6,41 @@ use std::process::Command;
 use crate::{sandbox::Sandbox, sources::repository};
 
 #[test]
+fn a_missing_or_old_rust_is_named_with_all_else_that_is_missing_before_the_first_download() {
+    let sandbox = Sandbox::new();
+    let checkout = sandbox.own("checkout");
+    std::fs::create_dir(&checkout).expect("a folder");
+    let mut copy = Command::new("cp");
+    copy.arg("-r")
+        .args(["images", "just", "Justfile", "Cargo.toml"].map(|name| repository().join(name)))
+        .arg(&checkout);
+    assert!(copy.status().expect("cp runs").success());
+    let tools = sandbox.own("tools");
+    std::fs::create_dir(&tools).expect("a folder");
+    for tool in ["awk", "bash", "dirname", "env", "head", "sed", "sh", "sort"] {
+        std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool)).expect("a link");
+    }
+    let refused = |script: &str, found: &str| {
+        let ended = Command::new(checkout.join(script))
+            .env("PATH", &tools)
+            .output()
+            .expect("the script runs");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{script}: {said}");
+        assert_eq!(said.lines().count(), 1, "{script}: {said}");
+        for part in ["Rust 1.", found, "rustup", "a C compiler"] {
+            assert!(said.contains(part), "{script}: no {part:?}: {said}");
+        }
+        assert!(!checkout.join(".irqbed").exists(), "{script}");
+    };
+    refused("just", "not none");
+    refused("images/setup.sh", "not none");
+    sandbox.script(&tools.join("cargo"), "echo cargo 1.85.1");
+    refused("just", "not 1.85.1");
+    refused("images/setup.sh", "not 1.85.1");
+}
+
+#[test]
 fn a_folder_that_the_kernels_makefiles_cannot_take_is_refused_before_the_first_download() {
     let sandbox = Sandbox::new();
     for name in ["with space", "with:colon"] {
