@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 set positional-arguments
+# A program has said why it failed.
+set no-exit-message
 
 irqbed := quote(justfile_directory() / "target/release/irqbed")
 

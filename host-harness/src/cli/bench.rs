@@ -178,8 +178,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else if arguments.json != Some(JsonTarget::Stdout) {
         super::print(&table::render(&document))?;
     }
-    for (pair, why) in &refused {
-        log::say(format_args!("irqbed: not measured: {pair}: {why}"));
+    // What holds for several pairs is said once.
+    let mut reasons: Vec<_> = refused.iter().map(|(_, why)| why).collect();
+    reasons.dedup();
+    for why in reasons {
+        let of = refused.iter().filter(|(_, reason)| reason == why);
+        let pairs: Vec<_> = of.map(|(pair, _)| pair.to_string()).collect();
+        log::say(format_args!(
+            "irqbed: not measured: {}: {why}",
+            pairs.join(", ")
+        ));
     }
     if let Some(target) = &arguments.json {
         document.write(target)?;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, anyhow, ensure};
 use device_model::{
     control::{ClientError, ControlClient, ControlServer, Target},
-    socket::BoundSocket,
+    socket::{BoundSocket, SocketError},
 };
 use irqbed_machine::session::Guest;
 use irqbed_trial::plugging::Plugging;
@@ -66,13 +66,23 @@ fn nobody(socket: &Path, error: &io::Error) -> String {
     }
 }
 
+/// Nobody could be asked at this socket.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for `irqbed raise`, `fault` and `plug` at {socket}")]
+pub(super) struct CannotListen {
+    socket: PathBuf,
+    source: SocketError,
+}
+
 /// Makes sure that a guest can be asked at a socket, before one is booted.
-pub(super) fn check(socket: &Path) -> anyhow::Result<()> {
-    let bound = BoundSocket::bind_or_replace(socket);
-    bound.map(drop).with_context(|| {
-        let socket = socket.display();
-        format!("cannot listen for `irqbed raise`, `fault` and `plug` at {socket}")
-    })
+pub(super) fn check(socket: &Path) -> Result<(), CannotListen> {
+    match BoundSocket::bind_or_replace(socket) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(CannotListen {
+            socket: socket.to_owned(),
+            source,
+        }),
+    }
 }
 
 /// The socket that was given, else the default one.

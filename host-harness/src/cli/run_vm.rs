@@ -56,7 +56,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         socket.display()
     );
     if guest.is_asked() || arguments.guest.ports > 0 {
-        check(&socket)?;
+        check(&socket).map_err(|error| match arguments.control {
+            Some(_) => super::bad_input(error),
+            None => error.into(),
+        })?;
     }
     log::say(format_args!(
         "irqbed: booting ({}: {}); Ctrl-A X leaves",

@@ -139,7 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let scenarios = arguments.scenarios().map_err(super::bad_input)?;
     super::ensure_writable(&arguments.junit)?;
     if let Some(socket) = &arguments.control {
-        check(socket)?;
+        check(socket).map_err(super::bad_input)?;
     }
     let accelerator = accel::choose(arguments.guest.accel)?.accelerator;
     let shown = arguments.junit != Some(JsonTarget::Stdout);
