@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a page names is there: keys, files, tests, other pages.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use super::{assert_none, catalogue::run, page::Page, pages};
 use crate::{program::irqbed, sandbox::Sandbox, sources::repository};
@@ -88,6 +88,40 @@ fn each_page_has_its_place_in_the_readme() {
         let links = doors.matches(&format!("]({})", page.name())).count();
         assert_eq!(links, 1, "links to {} in README.md", page.name());
     }
+}
+
+/// The text of all sources with these endings below a folder, strings that go on in the
+/// next line in one piece.
+fn texts_below(folder: &Path, endings: &[&str], text: &mut String) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let ending = path.extension().unwrap_or_default();
+        if path.is_dir() {
+            texts_below(&path, endings, text);
+        } else if endings.iter().any(|wanted| ending == *wanted) {
+            let source = fs::read_to_string(&path).expect("UTF-8");
+            let mut pieces = source.split("\\\n");
+            text.push_str(pieces.next().unwrap_or_default());
+            text.extend(pieces.map(str::trim_start));
+        }
+    }
+}
+
+#[test]
+fn each_message_of_the_page_of_troubles_is_one_of_ours() {
+    let mut text = String::new();
+    texts_below(&repository().join("host-harness"), &["rs"], &mut text);
+    texts_below(&repository().join("images"), &["sh"], &mut text);
+    let page = fs::read_to_string(repository().join("docs/troubleshooting.md")).expect("a page");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut messages = 0;
+    for message in rows.filter_map(|row| row.split('`').next()) {
+        for part in message.split("...").filter(|part| !part.trim().is_empty()) {
+            assert!(text.contains(part), "nobody says {part:?} of `{message}`");
+        }
+        messages += 1;
+    }
+    assert!(messages > 15, "{messages}");
 }
 
 #[test]
