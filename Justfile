@@ -110,6 +110,10 @@ faults-campaign SEEDS='1000' FIRST='0': setup
 soak MINUTES='60' SEED='1': setup
     @IRQBED_TEST_KERNEL=6.12-debug IRQBED_SOAK_MINUTES={{quote(MINUTES)}} IRQBED_SEED={{quote(SEED)}} images/cargo.sh test --test guest -- --nocapture soak::
 
+# Try the release on other Debians, made by debootstrap, and print a table; needs root
+test-hosts *SUITES:
+    @images/test-hosts.sh "$@"
+
 # Run the guest tests on each of these kernels, and print a table: `test-matrix 6.1 7.3`
 test-matrix *NAMES:
     @images/test-matrix.sh "$@"

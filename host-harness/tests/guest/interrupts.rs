@@ -81,7 +81,16 @@ fn delivers_in_every_context(irq: InterruptType) {
         // What nobody acknowledges comes again at once, and for ever; and a line
         // that is down interrupts nobody.
         let before = taken(&mut guest);
-        assert_eq!(before, counters.interrupts, "{what}");
+        let forced = guest.session.handler_forced_by(&[]).expect("an answer");
+        if forced.is_some() {
+            // In a thread it runs once for all messages that came meanwhile.
+            assert!(
+                before >= counters.interrupts,
+                "{what}: {before}, {counters:?}"
+            );
+        } else {
+            assert_eq!(before, counters.interrupts, "{what}");
+        }
         thread::sleep(Duration::from_millis(100));
         assert_eq!(taken(&mut guest), before, "{what}: the line is quiet");
         let report = guest.session.end_listener(number, false).expect("a report");

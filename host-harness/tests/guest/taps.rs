@@ -80,6 +80,15 @@ fn no_message_is_tapped_where_that_would_be_an_error() {
         let pair = Pair { mechanism, context };
         load(&mut guest, pair).unwrap_or_else(|error| panic!("{pair}: {error}"));
         let (status, says) = up(&mut guest);
+        let forced = guest.session.handler_forced_by(&[]).expect("an answer");
+        if forced.is_some() {
+            // In the thread of a handler a message may be tapped.
+            assert_eq!((status, says.as_str()), (0, ""), "{pair}");
+            events_arrive(&mut guest, pair);
+            guest.session.unload_module().expect("it unloads");
+            set(&mut guest, false);
+            continue;
+        }
         assert!(
             status != 0 && says.contains("busy"),
             "{pair}: {status}, {says}"
