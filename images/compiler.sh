@@ -39,7 +39,7 @@ home=$STORE/compilers/gcc-$major
 gcc=$home/bin/x86_64-linux-gnu-gcc-$major
 wanted=$gcc
 [ "$1" != --linker ] || wanted=$home/bin/link-static
-recipe="2 $package $version"
+recipe="3 $package $version $GUEST_LIBC_VERSION"
 sealed "$home" "$recipe" && echo "$wanted" && exit
 lock
 sealed "$home" "$recipe" && echo "$wanted" && exit
@@ -54,13 +54,16 @@ found=$(pinned "gcc-$major" "$package" "$version")
 # What checks programs at run time is not for kernels.
 packages=$(closure_of "$archive" "$package=$found" | grep -vE '^lib(a|hwa|l|t|ub)san') ||
   die "the Debian mirror lacks something that $package $found needs: $(why closure)"
-library=$(newest libc6-dev)
-[ -n "$library" ] || die "the Debian mirror has no libc6-dev"
+if [ "$major" = "$GUEST_COMPILER" ]; then
+  library=$(pinned libc libc6-dev "$GUEST_LIBC_VERSION")
+  [ -n "$library" ] || die "the Debian mirror has no libc6-dev"
+  packages+=" libc6-dev=$library"
+fi
 new=$home.new
 rm -rf "$new"
 mkdir -p "$new/bin" "$new/parts"
 # shellcheck disable=SC2086 # a list
-unpack "gcc-$major: fetching $found" "$new" $packages "libc6-dev=$library"
+unpack "gcc-$major: fetching $found" "$new" $packages
 rm -rf "${new:?}"/{etc,var,usr/include,usr/share,usr/sbin} "$new"/usr/lib*/gcc/x86_64-linux-gnu/"$major"/lto1 "$new"/usr/bin/*lto-dump*
 find "$new"/usr/lib*/gcc -name '*.a' ! -name 'libgcc*' -delete
 
@@ -94,7 +97,7 @@ done
 for part in as ld; do launcher "$new/parts/$part" "usr/bin/x86_64-linux-gnu-$part"; done
 # The libraries of this compiler, and none of the system's.
 # shellcheck disable=SC2016 # the launcher's
-launcher "$new/bin/link-static" "usr/bin/${gcc##*/}" \
+[ "$major" != "$GUEST_COMPILER" ] || launcher "$new/bin/link-static" "usr/bin/${gcc##*/}" \
   '--sysroot="$here" -B"$here/parts/" -B"$here/usr/lib/gcc/x86_64-linux-gnu/'"$major"'/"'
 
 check() {

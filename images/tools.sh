@@ -11,9 +11,10 @@ set -euo pipefail
 # The archive, the program, and the packages it needs beside the C library of
 # Debian 12.
 describe() {
-  environment=
+  environment='' version=''
   case $1 in
-    busybox) archive=bookworm program=bin/busybox packages='busybox-static' ;;
+    # The guest's.
+    busybox) archive=bookworm program=bin/busybox packages='busybox-static' version=$BUSYBOX_VERSION ;;
     make) archive=bookworm program=usr/bin/make packages='make' ;;
     # They write a kernel's parsers, and find m4 and their data not by themselves.
     flex) archive=bookworm program=usr/bin/flex packages='flex m4' environment='M4=$here/usr/bin/m4' ;;
@@ -31,7 +32,7 @@ describe() {
   esac
 }
 
-is_ours() { [ -x "$STORE/tools/bin/$1" ] && sealed "$STORE/tools/$1" "1 $packages"; }
+is_ours() { [ -x "$STORE/tools/bin/$1" ] && sealed "$STORE/tools/$1" "1 $packages${version:+ $version}"; }
 
 ours=
 if [ "${1:-}" = --ours ]; then
@@ -53,8 +54,15 @@ install_tool() {
   apt_ready "$archive"
   rm -rf "$new"
   mkdir -p "$new" "$STORE/tools/bin"
+  local found list=$packages
+  if [ -n "$version" ]; then
+    found=$(pinned "$tool" "$packages" "$version")
+    list=$packages=$found
+  else
+    found=$(newest "${packages%% *}")
+  fi
   # shellcheck disable=SC2086 # a list
-  unpack "$tool: fetching $(newest "${packages%% *}")" "$new" $packages
+  unpack "$tool: fetching $found" "$new" $list
   find "$new/usr/share" -mindepth 1 -maxdepth 1 ! -name bison -exec rm -rf {} +
   if [ -e "$new/$libraries/ld-linux-x86-64.so.2" ]; then
     launch="exec \"\$here/$libraries/ld-linux-x86-64.so.2\" --library-path \"\$here/$libraries\""
@@ -70,7 +78,7 @@ here=\${0%/*}/../$tool
 $launch "\$here/$program" "\$@"
 LAUNCHER
   chmod +x "$new/launch"
-  seal "$new" "1 $packages"
+  seal "$new" "1 $packages${version:+ $version}"
   replace "$new" "$home"
   cp "$home/launch" "$STORE/tools/bin/$tool.new"
   mv "$STORE/tools/bin/$tool.new" "$STORE/tools/bin/$tool"
