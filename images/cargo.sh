@@ -8,7 +8,8 @@
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-check_compilers
+# Setup has done it.
+[ -n "${IRQBED_LOCKED:-}" ] || check_compilers
 cd "$ROOT"
 # Whatever the user's own setting: the programs are looked for there.
 export CARGO_TARGET_DIR=$ROOT/target

@@ -14,7 +14,8 @@ set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ $# -eq 1 ] || die "usage: compiler.sh KDIR|--linker"
-may_be_the_systems() { false; }
+system=
+may_be_the_systems() { [ -n "$system" ] && [ "$major" -le "${system%%.*}" ]; }
 if [ "$1" = --linker ]; then
   command -v apt-get >/dev/null || exit 0
   major=$GUEST_COMPILER
@@ -25,7 +26,6 @@ else
   built_by=$(setting GCC_VERSION)
   major=$((${built_by:-0} / 10000))
   system=$(gcc -dumpversion 2>/dev/null || true)
-  may_be_the_systems() { [ "$major" -le "${system%%.*}" ]; }
   case $(setting CC_VERSION_TEXT) in
     *Debian*) ;;
     *) ! may_be_the_systems || exit 0 ;;
@@ -39,7 +39,9 @@ home=$STORE/compilers/gcc-$major
 gcc=$home/bin/x86_64-linux-gnu-gcc-$major
 wanted=$gcc
 [ "$1" != --linker ] || wanted=$home/bin/link-static
-recipe="3 $package $version $GUEST_LIBC_VERSION"
+libc=
+[ "$major" != "$GUEST_COMPILER" ] || libc=$GUEST_LIBC_VERSION
+recipe="3 $package $version${libc:+ $libc}"
 sealed "$home" "$recipe" && echo "$wanted" && exit
 lock
 sealed "$home" "$recipe" && echo "$wanted" && exit
@@ -54,10 +56,10 @@ found=$(pinned "gcc-$major" "$package" "$version")
 # What checks programs at run time is not for kernels.
 packages=$(closure_of "$archive" "$package=$found" | grep -vE '^lib(a|hwa|l|t|ub)san') ||
   die "the Debian mirror lacks something that $package $found needs: $(why closure)"
-if [ "$major" = "$GUEST_COMPILER" ]; then
-  library=$(pinned libc libc6-dev "$GUEST_LIBC_VERSION")
-  [ -n "$library" ] || die "the Debian mirror has no libc6-dev"
-  packages+=" libc6-dev=$library"
+if [ -n "$libc" ]; then
+  libc=$(pinned libc libc6-dev "$libc")
+  [ -n "$libc" ] || die "the Debian mirror has no libc6-dev"
+  packages+=" libc6-dev=$libc"
 fi
 new=$home.new
 rm -rf "$new"
@@ -97,7 +99,7 @@ done
 for part in as ld; do launcher "$new/parts/$part" "usr/bin/x86_64-linux-gnu-$part"; done
 # The libraries of this compiler, and none of the system's.
 # shellcheck disable=SC2016 # the launcher's
-[ "$major" != "$GUEST_COMPILER" ] || launcher "$new/bin/link-static" "usr/bin/${gcc##*/}" \
+[ -z "$libc" ] || launcher "$new/bin/link-static" "usr/bin/${gcc##*/}" \
   '--sysroot="$here" -B"$here/parts/" -B"$here/usr/lib/gcc/x86_64-linux-gnu/'"$major"'/"'
 
 check() {

@@ -30,16 +30,12 @@ pub struct GuestFile {
 /// # Errors
 /// When it is none.
 pub fn paths(archive: &[u8]) -> io::Result<BTreeSet<String>> {
-    let mut rest = archive;
     let mut paths = BTreeSet::new();
-    loop {
-        let reader = Reader::new(rest)?;
-        if reader.entry().is_trailer() {
-            return Ok(paths);
-        }
-        paths.insert(format!("/{}", reader.entry().name()));
-        rest = reader.finish()?;
-    }
+    find(archive, |entry| {
+        paths.insert(format!("/{}", entry.entry().name()));
+        Ok(None::<()>)
+    })?;
+    Ok(paths)
 }
 
 /// What is in the file of this absolute path.
@@ -47,18 +43,32 @@ pub fn paths(archive: &[u8]) -> io::Result<BTreeSet<String>> {
 /// # Errors
 /// When this is no archive, or has no such file.
 pub fn file(archive: &[u8], path: &str) -> io::Result<Vec<u8>> {
+    let found = find(archive, |entry| {
+        if entry.entry().name() != relative(path) {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        Ok(Some(content))
+    })?;
+    found.ok_or(io::ErrorKind::NotFound.into())
+}
+
+/// Goes through an archive until something is found in an entry.
+fn find<'a, T>(
+    archive: &'a [u8],
+    mut pick: impl FnMut(&mut Reader<&'a [u8]>) -> io::Result<Option<T>>,
+) -> io::Result<Option<T>> {
     let mut rest = archive;
     loop {
-        let mut reader = Reader::new(rest)?;
-        if reader.entry().is_trailer() {
-            return Err(io::ErrorKind::NotFound.into());
+        let mut entry = Reader::new(rest)?;
+        if entry.entry().is_trailer() {
+            return Ok(None);
         }
-        if reader.entry().name() == relative(path) {
-            let mut content = Vec::new();
-            reader.read_to_end(&mut content)?;
-            return Ok(content);
+        if let Some(found) = pick(&mut entry)? {
+            return Ok(Some(found));
         }
-        rest = reader.finish()?;
+        rest = entry.finish()?;
     }
 }
 

@@ -179,15 +179,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         super::print(&table::render(&document))?;
     }
     // What holds for several pairs is said once.
-    let mut reasons: Vec<_> = refused.iter().map(|(_, why)| why).collect();
-    reasons.dedup();
-    for why in reasons {
-        let of = refused.iter().filter(|(_, reason)| reason == why);
-        let pairs: Vec<_> = of.map(|(pair, _)| pair.to_string()).collect();
-        log::say(format_args!(
-            "irqbed: not measured: {}: {why}",
-            pairs.join(", ")
-        ));
+    for alike in refused.chunk_by(|(_, why), (_, next)| why == next) {
+        let pairs: Vec<_> = alike.iter().map(|(pair, _)| pair.to_string()).collect();
+        let (pairs, why) = (pairs.join(", "), &alike[0].1);
+        log::say(format_args!("irqbed: not measured: {pairs}: {why}"));
     }
     if let Some(target) = &arguments.json {
         document.write(target)?;

@@ -3,7 +3,10 @@
 //! makefiles and the compiler that built the kernel. Exit status 2 when there is
 //! nothing to build.
 
-use std::{path::PathBuf, process::Command, process::ExitCode};
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
 
 use anyhow::Context;
 use clap::Args;

@@ -6,7 +6,7 @@
 use std::{
     env, fs,
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -16,7 +16,7 @@ use clap::Args;
 
 use super::{artefacts, bad_input, print};
 
-/// The files of a project, with the word that its name takes the place of.
+/// The files of a project: their paths and texts, which call it `template`.
 const FILES: [(&str, &str); 8] = [
     ("Cargo.toml", include_str!("../../template/manifest.toml")),
     (".gitignore", include_str!("../../template/gitignore")),
@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .iter()
             .fold(text.to_owned(), |text, (word, by)| text.replace(word, by))
     };
-    match fs::DirBuilder::new().mode(0o777).create(&folder) {
+    match fs::create_dir(&folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             return Err(bad_input(Exists(folder)));
         }

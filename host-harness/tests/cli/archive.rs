@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::{sandbox::Sandbox, sources::repository};
+use crate::{sandbox::Sandbox, sources::copy_into};
 
 /// An archive of suites.
 struct Archive {
@@ -49,12 +49,7 @@ impl Archive {
             );
             fs::write(folder.join("Release"), release).expect("the description");
         }
-        let copied = Command::new("cp")
-            .arg("-R")
-            .arg(repository().join("images"))
-            .arg(sandbox.own("images"))
-            .status();
-        assert!(copied.expect("cp runs").success());
+        copy_into(&["images"], &sandbox.own(""));
         Self { sandbox }
     }
 

@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
     path::Path,
     process::{Command, Stdio},
 };
@@ -28,13 +27,13 @@ fn succeeds(command: &mut Command) {
 }
 
 /// Runs the program of the release, which finds nothing but what it came with.
-fn run(sandbox: &Sandbox, program: &Path, arguments: &[&str]) -> Ended {
+fn run(sandbox: &Sandbox, tools: &Path, program: &Path, arguments: &[&str]) -> Ended {
     let mut command = Command::new(program);
     command
         .args(arguments)
         .current_dir(sandbox.own(""))
         .env_clear()
-        .env("PATH", sandbox.own("tools"))
+        .env("PATH", tools)
         .env("TMPDIR", sandbox.tmp())
         .env("XDG_RUNTIME_DIR", sandbox.run());
     Running::start(sandbox, command).wait()
@@ -43,13 +42,7 @@ fn run(sandbox: &Sandbox, program: &Path, arguments: &[&str]) -> Ended {
 #[test]
 fn an_unpacked_release_measures_builds_and_tests_with_what_it_came_with() {
     let sandbox = Sandbox::new();
-    let tools = sandbox.own("tools");
-    fs::create_dir(&tools).expect("a folder");
-    for tool in TOOLS {
-        let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(tool));
-        let found = found.iter().find(|path| path.exists());
-        symlink(found.expect(tool), tools.join(tool)).expect("a link");
-    }
+    let tools = sandbox.tools(TOOLS);
     // Not compressed, and with the programs that are there: these cost minutes.
     let archive = sandbox.own("irqbed.tar");
     let programs = Path::new(env!("CARGO_BIN_EXE_irqbed")).parent();
@@ -75,6 +68,7 @@ fn an_unpacked_release_measures_builds_and_tests_with_what_it_came_with() {
 
     let ended = run(
         &sandbox,
+        &tools,
         &program,
         &[
             "bench",
@@ -91,13 +85,14 @@ fn an_unpacked_release_measures_builds_and_tests_with_what_it_came_with() {
 
     let driver = copy(&sandbox, "examples/scratch");
     let folder = driver.to_str().expect("UTF-8");
-    let ended = run(&sandbox, &program, &["build", folder]);
+    let ended = run(&sandbox, &tools, &program, &["build", folder]);
     assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
     let built = driver.join("scratch.ko");
     assert_eq!(ended.stdout.trim(), built.to_str().expect("UTF-8"));
     let scenario = driver.join("test.toml");
     let ended = run(
         &sandbox,
+        &tools,
         &program,
         &["test", "--accel=tcg", scenario.to_str().expect("UTF-8")],
     );

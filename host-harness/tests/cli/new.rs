@@ -41,17 +41,16 @@ fn a_project_that_cannot_be_is_refused_and_nothing_is_written() {
     fs::create_dir(&there).expect("a folder");
     let there = there.to_str().expect("UTF-8");
     let within = sandbox.own("no/such/folder");
-    let cases: [(&[&str], &str); 4] = [
-        (&["new", "struct"], "a word of C"),
+    for (arguments, word) in [
+        (&["new", "struct"][..], "a word of C"),
         (&["new", "my-card"], "2 to 31 of a-z, 0-9 and _"),
-        (&["new", "my_card", "--dir", there], "exists"),
-        (&["new"], "<NAME>"),
-    ];
-    for (arguments, word) in cases {
-        let ended = run(&sandbox, arguments);
-        assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
-        assert!(ended.stderr.contains(word), "no {word:?}: {ended:#?}");
+    ] {
+        run(&sandbox, arguments).assert_usage(&[word]);
     }
+    let nameless = run(&sandbox, &["new"]);
+    assert_eq!(nameless.status.code(), Some(2), "{nameless:#?}");
+    assert!(nameless.stderr.contains("<NAME>"), "{nameless:#?}");
+    run(&sandbox, &["new", "my_card", "--dir", there]).assert_bad_input(&["exists"]);
     let within = within.to_str().expect("UTF-8");
     run(&sandbox, &["new", "my_card", "--dir", within]).assert_refused(&["cannot create", within]);
     assert_eq!(fs::read_dir(there).expect("it is there").count(), 0);
@@ -66,15 +65,7 @@ fn modules_that_cannot_be_built_are_refused() {
     let ended = run(&sandbox, &["build", empty]);
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
     assert!(ended.stderr.contains("has no Kbuild file"), "{ended:#?}");
-    for (arguments, word) in [
-        (
-            ["build", "no-such-folder"],
-            "there is no folder no-such-folder",
-        ),
-        (["build", "--kernel=4.2"], "there is no kernel \"4.2\""),
-    ] {
-        let ended = run(&sandbox, &arguments);
-        assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
-        assert!(ended.stderr.contains(word), "no {word:?}: {ended:#?}");
-    }
+    run(&sandbox, &["build", "no-such-folder"])
+        .assert_bad_input(&["there is no folder no-such-folder"]);
+    run(&sandbox, &["build", "--kernel=4.2"]).assert_bad_input(&["there is no kernel \"4.2\""]);
 }

@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -70,6 +70,16 @@ impl Sandbox {
             .arg(script)
             .status();
         assert!(status.expect("/bin/sh runs").success());
+    }
+
+    /// A folder for `PATH` with these of the system's programs, and no others.
+    pub fn tools(&self, names: &[&str]) -> PathBuf {
+        let folder = self.own("tools");
+        fs::create_dir(&folder).expect("a folder");
+        for name in names {
+            symlink(Path::new("/usr/bin").join(name), folder.join(name)).expect("a link");
+        }
+        folder
     }
 
     /// A program in the place of QEMU that must not be run.

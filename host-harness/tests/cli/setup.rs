@@ -3,23 +3,15 @@
 
 use std::process::Command;
 
-use crate::{sandbox::Sandbox, sources::repository};
+use crate::{sandbox::Sandbox, sources::copy_into};
 
 #[test]
 fn a_missing_or_old_rust_is_named_with_all_else_that_is_missing_before_the_first_download() {
     let sandbox = Sandbox::new();
     let checkout = sandbox.own("checkout");
     std::fs::create_dir(&checkout).expect("a folder");
-    let mut copy = Command::new("cp");
-    copy.arg("-r")
-        .args(["images", "just", "Justfile", "Cargo.toml"].map(|name| repository().join(name)))
-        .arg(&checkout);
-    assert!(copy.status().expect("cp runs").success());
-    let tools = sandbox.own("tools");
-    std::fs::create_dir(&tools).expect("a folder");
-    for tool in ["awk", "bash", "dirname", "env", "head", "sed", "sh", "sort"] {
-        std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), tools.join(tool)).expect("a link");
-    }
+    copy_into(&["images", "just", "Justfile", "Cargo.toml"], &checkout);
+    let tools = sandbox.tools(&["awk", "bash", "dirname", "env", "head", "sed", "sh", "sort"]);
     let refused = |script: &str, found: &str| {
         let ended = Command::new(checkout.join(script))
             .env("PATH", &tools)
@@ -46,12 +38,7 @@ fn a_folder_that_the_kernels_makefiles_cannot_take_is_refused_before_the_first_d
     for name in ["with space", "with:colon"] {
         let checkout = sandbox.own(name);
         std::fs::create_dir(&checkout).expect("a folder");
-        let copied = Command::new("cp")
-            .arg("-r")
-            .arg(repository().join("images"))
-            .arg(&checkout)
-            .status();
-        assert!(copied.expect("cp runs").success());
+        copy_into(&["images"], &checkout);
         for script in [&["setup.sh"][..], &["kernel.sh"], &["tools.sh", "busybox"]] {
             let (script, arguments) = script.split_first().expect("a script");
             let ended = Command::new(checkout.join("images").join(script))

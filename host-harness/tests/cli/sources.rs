@@ -36,6 +36,16 @@ pub fn copy(sandbox: &Sandbox, folder: &str) -> PathBuf {
     copy
 }
 
+/// Copies files and folders of this repository as they are into a folder.
+pub fn copy_into(names: &[&str], folder: &Path) {
+    let copied = Command::new("cp")
+        .arg("-R")
+        .args(names.iter().map(|name| repository().join(name)))
+        .arg(folder)
+        .status();
+    assert!(copied.expect("cp runs").success());
+}
+
 /// Builds the module in a folder; where it is.
 pub fn build(folder: &Path) -> PathBuf {
     let built = Command::new(repository().join("images/module.sh"))

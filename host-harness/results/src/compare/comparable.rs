@@ -44,9 +44,7 @@ pub(super) fn obstacle(
     if thresholds.across_environments {
         return None;
     }
-    let (was, is) = (&base.driver_compiler, &new.driver_compiler);
-    // Older results do not say it.
-    if was != is && !was.is_empty() && !is.is_empty() {
+    if let Some((was, is)) = two(&base.driver_compiler, &new.driver_compiler) {
         return Some(format!(
             "the base's driver was built by {was}, the new one's by {is}; \
              --across-environments compares"
@@ -142,15 +140,21 @@ fn shape(parameters: &Parameters) -> Option<Vec<usize>> {
     parameters.pin.as_ref().map(Placement::shape)
 }
 
-/// What differs and may, as it may be what the comparison is about.
-pub(super) fn changed_agent(base: &Environment, new: &Environment) -> Option<String> {
-    let (was, is) = (&base.agent_compiler, &new.agent_compiler);
-    (was != is && !was.is_empty() && !is.is_empty()).then(|| {
-        format!("the process in the guest was built by {was}, then by {is}: its part may differ")
-    })
+/// Both, where they differ. Older results do not say it.
+fn two<'a>(was: &'a str, is: &'a str) -> Option<(&'a str, &'a str)> {
+    (was != is && !was.is_empty() && !is.is_empty()).then_some((was, is))
 }
 
-/// The same of parameters.
+/// A compiler of the process in the guest that is not the one of the base: it matters to
+/// the last stage alone, and little.
+pub(super) fn changed_agent(base: &Environment, new: &Environment) -> Option<String> {
+    let (was, is) = two(&base.agent_compiler, &new.agent_compiler)?;
+    Some(format!(
+        "the process in the guest was built by {was}, then by {is}: its part may differ"
+    ))
+}
+
+/// What differs and may, as it may be what the comparison is about.
 pub(super) fn changed_parameters(base: &RunResult, new: &RunResult) -> Vec<String> {
     let (old, fresh) = (&base.parameters, &new.parameters);
     let mut notes = Vec::new();
