@@ -221,24 +221,31 @@ impl State {
         let offset = self.rng.usize(..map.len);
         let at = map.address + offset;
         let len = self.rng.usize(..64).min(map.len - offset);
-        let pipe = call(
-            libc::SYS_pipe2,
-            [self.arena.at(0), libc::O_NONBLOCK as usize, 0, 0, 0, 0],
-        );
-        pipe?;
-        let ends = [0, 4].map(|offset| self.arena.number(offset) as usize);
-        let [from, to] = ends;
+        let [from, to] = self.pipe()?;
+        let elsewhere = self.arena.at(64);
         let answer = if self.rng.u8(..4) == 0 {
-            let random = self.arena.at(64);
-            let _ = call(libc::SYS_write, [to, random, len, 0, 0, 0]);
+            let _ = call(libc::SYS_write, [to, elsewhere, len, 0, 0, 0]);
             call(libc::SYS_read, [from, at, len, 0, 0, 0])
         } else {
             call(libc::SYS_write, [to, at, len, 0, 0, 0])
         };
-        for end in ends {
-            let _ = call(libc::SYS_close, [end, 0, 0, 0, 0, 0]);
-        }
+        // Leaves the pipe empty.
+        let _ = call(libc::SYS_read, [from, elsewhere, PAGE, 0, 0, 0]);
         answer
+    }
+
+    fn pipe(&mut self) -> Result<[usize; 2], i32> {
+        if let Some(pipe) = self.pipe {
+            return Ok(pipe);
+        }
+        let at = self.arena.at(0);
+        call(
+            libc::SYS_pipe2,
+            [at, libc::O_NONBLOCK as usize, 0, 0, 0, 0],
+        )?;
+        let pipe = [0, 4].map(|offset| self.arena.number(offset) as usize);
+        self.pipe = Some(pipe);
+        Ok(pipe)
     }
 
     pub(super) fn remap(&mut self) -> Answer {

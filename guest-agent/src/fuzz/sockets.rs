@@ -106,12 +106,7 @@ impl State {
     /// Puts a descriptor into a socket, and lets both go or takes it out.
     pub(super) fn pass(&mut self) -> Answer {
         let descriptor = self.descriptor(Kind::Device);
-        let pair = (libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as usize;
-        call(
-            libc::SYS_socketpair,
-            [libc::AF_UNIX as usize, pair, 0, self.arena.at(0), 0, 0],
-        )?;
-        let ends = [0, 4].map(|offset| self.arena.number(offset) as usize);
+        let ends = self.pair()?;
         // msghdr, iovec, a byte, cmsghdr with one descriptor: as on x86-64.
         let at = |offset| self.arena.at(offset);
         let message: Vec<usize> = vec![
@@ -132,7 +127,13 @@ impl State {
         let bytes: Vec<u8> = message.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let header = self.arena.put(&bytes);
         let answer = call(libc::SYS_sendmsg, [ends[0], header, 0, 0, 0, 0]);
-        if answer.is_ok() && self.rng.bool() {
+        if self.rng.u8(..4) == 0 {
+            // With the descriptor in it.
+            self.pair = None;
+            for end in ends {
+                let _ = call(libc::SYS_close, [end, 0, 0, 0, 0, 0]);
+            }
+        } else if answer.is_ok() {
             let taken = call(
                 libc::SYS_recvmsg,
                 [ends[1], header, libc::MSG_CMSG_CLOEXEC as usize, 0, 0, 0],
@@ -142,9 +143,20 @@ impl State {
                 self.descriptors.push((Kind::Device, copy as usize));
             }
         }
-        for end in ends {
-            let _ = call(libc::SYS_close, [end, 0, 0, 0, 0, 0]);
-        }
         answer
+    }
+
+    fn pair(&mut self) -> Result<[usize; 2], i32> {
+        if let Some(pair) = self.pair {
+            return Ok(pair);
+        }
+        let kind = (libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as usize;
+        call(
+            libc::SYS_socketpair,
+            [libc::AF_UNIX as usize, kind, 0, self.arena.at(0), 0, 0],
+        )?;
+        let pair = [0, 4].map(|offset| self.arena.number(offset) as usize);
+        self.pair = Some(pair);
+        Ok(pair)
     }
 }

@@ -47,6 +47,9 @@ pub(super) struct State {
     pub(super) family: Option<Family>,
     pub(super) descriptors: Vec<(Kind, usize)>,
     pub(super) maps: Vec<Map>,
+    /// A pipe and a pair of sockets, which take longer to make than a call on the driver.
+    pub(super) pipe: Option<[usize; 2]>,
+    pub(super) pair: Option<[usize; 2]>,
     /// The device's place on the bus.
     pub(super) device: String,
 }
@@ -60,6 +63,8 @@ impl State {
             family,
             descriptors: Vec::new(),
             maps: Vec::new(),
+            pipe: None,
+            pair: None,
             // Another process may have taken it from the driver already.
             device: device().unwrap_or_else(|| "0000:00:01.0".to_owned()),
         })

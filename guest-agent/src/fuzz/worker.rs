@@ -62,11 +62,11 @@ impl Worker {
             935..970 => ("fcntl", state.control()),
             970..990 => ("pass", state.pass()),
             // These take as long as a hundred others.
-            990..996 => ("fork", self.fork()),
-            996..999 => ("reap", self.reap()),
-            _ if state.rng.bool() => ("reap", self.reap()),
+            990..994 => ("fork", self.fork()),
+            994..999 => ("reap", self.reap()),
             // And these as a thousand.
-            _ => ("sysfs", state.sysfs()),
+            _ if state.rng.u8(..8) == 0 => ("sysfs", state.sysfs()),
+            _ => ("reap", self.reap()),
         };
         let count = self.calls.entry(name).or_default();
         count[usize::from(answer.is_err())] += 1;
