@@ -27,7 +27,7 @@ use irqbed_results::mechanism::{
 use crate::{
     load::under_load,
     mechanisms::roomy,
-    support::{Guest, kernel, machine, sh},
+    support::{Guest, kernel, machine, sh, sh_within},
     taps,
 };
 
@@ -55,12 +55,11 @@ const FAIL_NO_MORE: &str = "cd /sys/kernel/debug/failslab
 
 /// Looks for objects that nobody points to. They count from an age of 5 s, and
 /// the first scan may take what is on the move for lost.
-const SCAN: &str = "(cd /sys/kernel/debug
+const SCAN: &str = "cd /sys/kernel/debug
     sleep 6
     echo scan >kmemleak
     echo scan >kmemleak
-    cat kmemleak >/tmp/scanned
-    mv /tmp/scanned /tmp/leaks) </dev/null >/dev/null 2>&1 &";
+    cat kmemleak";
 const SCANNED: Duration = Duration::from_secs(300);
 
 fn boot() -> Guest {
@@ -254,16 +253,11 @@ fn complaints(guest: &mut Guest, pair: Pair) -> Vec<String> {
     complaints
 }
 
-/// What the kernel has lost sight of. A scan takes longer than the agent may
-/// for an answer.
+/// What the kernel has lost sight of.
 fn leaks(guest: &mut Guest) -> String {
-    sh(&mut guest.session, SCAN);
-    let begun = Instant::now();
-    while !sh(&mut guest.session, "test -e /tmp/leaks || echo wait").is_empty() {
-        assert!(begun.elapsed() < SCANNED, "kmemleak does not end");
-        thread::sleep(Duration::from_secs(1));
-    }
-    sh(&mut guest.session, "cat /tmp/leaks")
+    let (status, leaks, error) = sh_within(SCANNED, &mut guest.session, SCAN);
+    assert_eq!((status, &*error), (0, ""));
+    leaks
 }
 
 /// Every mechanism, in a guest of its own driver; in another guest, once the

@@ -25,7 +25,7 @@ use irqbed_results::mechanism::{self, Context, InterruptType, Mechanism, Pair};
 use crate::{
     account,
     mechanisms::roomy,
-    support::{Guest, machine, number_from, sh, unicast},
+    support::{Guest, machine, number_from, sh, sh_within, unicast},
 };
 
 /// How long it is where nobody asks for more.
@@ -227,24 +227,19 @@ fn disturb(guest: &mut Guest, random: &mut Rng, number: u32) {
     guest.session.unload_module().expect("nothing holds it");
 }
 
-/// What a script for kmemleak says, where the kernel has it; `None` where it has not. It may take
-/// longer than the agent waits for a program.
+/// What a script for kmemleak says, where the kernel has it; `None` where it has not.
 fn leaks(guest: &mut Guest, script: &str) -> Option<String> {
-    let mut sh = |script: &str| guest.session.run(&["sh", "-c", script]).expect("sh runs");
-    if sh("test -e /sys/kernel/debug/kmemleak").0 != 0 {
+    if sh(
+        &mut guest.session,
+        "test -e /sys/kernel/debug/kmemleak || echo no",
+    ) != ""
+    {
         return None;
     }
-    let script = format!(
-        "rm -f /leaks.end; cd /sys/kernel/debug; \
-         {{ {script}; }} </dev/null >/leaks 2>&1; touch /leaks.end"
-    );
-    sh(&format!("({script}) </dev/null >/dev/null 2>&1 &"));
-    let begun = Instant::now();
-    while sh("test -e /leaks.end").0 != 0 {
-        assert!(begun.elapsed() < SCAN, "kmemleak does not come to an end");
-        thread::sleep(Duration::from_secs(1));
-    }
-    Some(sh("cat /leaks").1)
+    let script = format!("cd /sys/kernel/debug; {script}");
+    let (status, output, error) = sh_within(SCAN, &mut guest.session, &script);
+    assert_eq!((status, &*error), (0, ""), "{script}");
+    Some(output)
 }
 
 #[test]

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the guest tests share.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use irqbed_abi::{
     control::{Behaviour, ListenerSpec, Mechanism, Reply, Request},
     counters::Counters,
@@ -212,6 +217,33 @@ pub fn sh(session: &mut Session, script: &str) -> String {
     let (status, output, error) = ran.expect("a shell runs");
     assert_eq!((status, &*error), (0, ""), "{script}: {output}");
     output
+}
+
+/// Between two looks whether a script has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a script in the guest ends with, prints and complains of, where it takes longer than
+/// the agent waits for a program. Who waits is told when it takes longer than `limit`.
+#[track_caller]
+pub fn sh_within(limit: Duration, session: &mut Session, script: &str) -> (i32, String, String) {
+    let own = "/tmp/long";
+    let script = format!(
+        "rm -rf {own}; mkdir {own}; \
+         (sh -c '{script}' >{own}/output 2>{own}/error; echo $? >{own}/new; \
+         mv {own}/new {own}/status) </dev/null >/dev/null 2>&1 &"
+    );
+    sh(session, &script);
+    let begun = Instant::now();
+    let status = loop {
+        let status = sh(session, &format!("cat {own}/status 2>/dev/null || true"));
+        if let Ok(status) = status.trim().parse() {
+            break status;
+        }
+        assert!(begun.elapsed() < limit, "it does not end: {script}");
+        thread::sleep(LOOK);
+    };
+    let [output, error] = ["output", "error"].map(|name| sh(session, &format!("cat {own}/{name}")));
+    (status, output, error)
 }
 
 pub fn unicast() -> ListenerSpec {
