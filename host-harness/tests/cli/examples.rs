@@ -37,13 +37,17 @@ fn try_scenarios(sandbox: &Sandbox, folder: &Path, scenarios: &[&str]) -> Ended 
 
 #[test]
 fn the_card_in_miniature_is_a_network_interface() {
-    let ended = try_example("examples/nic-lite", &["test.toml", "stopped.toml"]);
+    let ended = try_example(
+        "examples/nic-lite",
+        &["test.toml", "stopped.toml", "short.toml"],
+    );
     for part in [
         " 5 packets received",
         "1000000 bytes received as they were sent",
         "works, and works after a sleep",
         "eth0: restarts, errors 0x",
         "eth0 works again",
+        "eth2 works as soon as there is memory",
     ] {
         assert!(ended.stdout.contains(part), "no {part:?}: {ended:#?}");
     }
