@@ -3,6 +3,7 @@
 //! status, standard output, standard error, and what is left behind.
 
 mod ab;
+mod action;
 mod archive;
 mod bench;
 mod browser;
