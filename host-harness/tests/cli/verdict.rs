@@ -189,6 +189,22 @@ fn the_cause_of_a_death_comes_before_the_death() {
     );
 }
 
+#[test]
+fn a_breakpoint_of_several_emulated_processors_is_doubted() {
+    let sandbox = Sandbox::new();
+    let module = module(&sandbox, "host-harness/tests/modules/faulty");
+    let [one, two] = ["one", "two"].map(|name| faulty(&sandbox, &module, name, "int3", "true"));
+    let text = fs::read_to_string(&two).expect("a file");
+    fs::write(&two, format!("vcpus = 2\n{text}")).expect("a file");
+    let note = "irqbed: note: a breakpoint (int3) that nobody set can be QEMU's fault";
+    for (scenario, name, doubted) in [(one, "one", false), (two, "two", true)] {
+        let (ended, _) = fails(&sandbox, &[scenario]);
+        let failures = failures(&ended, name);
+        assert_has(&failures[..1], &["Oops: int3: 0000", "faulty_probe+"]);
+        assert_eq!(ended.stderr.contains(note), doubted, "{ended:#?}");
+    }
+}
+
 /// A device that panics when it is written to, or before.
 struct Panics {
     /// How long its attach takes until it panics.

@@ -63,6 +63,8 @@ pub struct Trial {
     guest: Guest,
     devices: Devices,
     started: Instant,
+    /// Several processors are emulated at once.
+    emulates_several: bool,
 }
 
 impl Trial {
@@ -106,6 +108,7 @@ impl Trial {
             guest,
             devices,
             started,
+            emulates_several: accelerator == Accelerator::Tcg && asked.vcpus > 1,
         })
     }
 

@@ -23,7 +23,7 @@
 
 static char *fault = "none";
 module_param(fault, charp, 0644);
-MODULE_PARM_DESC(fault, "at the start: warn, oops, refuse, stay, hang, spin or leak; as a device is bound: busy, absent, mismatch, unhandled, dma, atomic, isr, freed or asleep; as the machine sleeps: suspend or resume; or none");
+MODULE_PARM_DESC(fault, "at the start: warn, oops, refuse, stay, hang, spin or leak; as a device is bound: busy, absent, mismatch, unhandled, dma, atomic, isr, freed, int3 or asleep; as the machine sleeps: suspend or resume; or none");
 
 static void *lost;
 
@@ -125,6 +125,8 @@ static int faulty_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	}
 	if (is_fault("freed"))
 		faulty_freed();
+	if (is_fault("int3"))
+		asm volatile("int3");
 	if (is_fault("atomic")) {
 		preempt_disable();
 		/* The kernel allows preemption again when it has said what it thinks of it. */

@@ -104,3 +104,19 @@ pub(super) fn add_warnings(
         }
     }
 }
+
+/// Says of a breakpoint in the kernel that it need not be the driver's. The kernel sets one where
+/// it replaces code that other processors may execute; of several that are emulated, one has met
+/// it when it was gone.
+pub(super) fn doubt_breakpoints(outcome: &mut Outcome) {
+    let mut kernel = outcome.failures.iter();
+    if kernel
+        .any(|failure| matches!(failure, Failure::Kernel(found) if found.line.contains("int3:")))
+    {
+        outcome.notes.push(
+            "a breakpoint (int3) that nobody set can be QEMU's fault where it emulates several \
+             processors; with `--vcpus 1` it is not (docs/kernels.md)"
+                .to_owned(),
+        );
+    }
+}

@@ -144,6 +144,9 @@ impl Trial {
         }
         let unhandled = checks::unhandled(&course.before, &course.after);
         checks::add_warnings(scenario, recorders, unhandled, outcome);
+        if self.emulates_several {
+            checks::doubt_breakpoints(outcome);
+        }
         outcome.failures.sort_by_key(Failure::rank);
         outcome.kernel_log = log.lines();
         if !outcome.passed() {
