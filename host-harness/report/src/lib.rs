@@ -6,6 +6,9 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod changes;
+#[cfg(test)]
+#[path = "../../results/src/result/examples.rs"]
+mod examples;
 mod frame;
 mod heat;
 mod overview;

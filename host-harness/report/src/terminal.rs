@@ -131,7 +131,7 @@ fn written(
 
 #[cfg(test)]
 mod tests {
-    use irqbed_results::result::examples;
+    use crate::examples;
 
     use super::*;
 

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use irqbed_results::{
     account::Loss,
-    result::{Clock, RunResult, examples},
+    result::{Clock, RunResult},
     units::Nanos,
 };
 
 use super::*;
+use crate::examples;
 
 /// Elements that have no end.
 const VOID: [&str; 2] = ["meta", "link"];

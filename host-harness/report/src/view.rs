@@ -138,12 +138,10 @@ fn read<'a>(
 
 #[cfg(test)]
 mod tests {
-    use irqbed_results::{
-        result::{Timeline, examples},
-        units::Unit,
-    };
+    use irqbed_results::{result::Timeline, units::Unit};
 
     use super::*;
+    use crate::examples;
 
     fn source(results: Vec<RunResult>) -> Source {
         let mut document = examples::document(examples::wall());

@@ -4,6 +4,10 @@
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
+// What tests share is written as from outside.
+#[cfg(test)]
+extern crate self as irqbed_results;
+
 pub mod account;
 pub mod compare;
 pub mod environment;

@@ -33,8 +33,8 @@
 //! [`Environment`] into a [`Document`].
 
 mod clock;
-#[cfg(any(test, feature = "examples"))]
-pub mod examples;
+#[cfg(test)]
+pub(crate) mod examples;
 mod fault;
 mod file;
 mod histogram;

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Whole tables, as they should look.
 
-use irqbed_results::{
-    account::Loss,
-    result::{FaultCounts, examples},
-    stages::Sample,
-    units::Nanos,
-};
+use irqbed_results::{account::Loss, result::FaultCounts, stages::Sample, units::Nanos};
 
 use super::*;
+use crate::examples;
 
 /// Compares with what stands in the test, which begins with a line feed.
 fn shows(document: &Document, expected: &str) {

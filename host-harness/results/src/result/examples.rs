@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Made-up results for the tests of documents, tables and pages.
+//! Made-up results for the tests of documents, tables and pages, here and in the crate that
+//! shows results.
 
 use std::collections::BTreeMap;
 
 use irqbed_abi::control::Behaviour;
 
-use super::{
-    Clock, Delivery, Document, Listener, Parameters, Replies, RunResult, Scheduling, Stages,
-    Timeline,
-};
-use crate::{
+use irqbed_results::{
     account::Account,
     environment::Environment,
     mechanism::InterruptType,
+    result::{
+        Clock, Delivery, Document, Listener, Parameters, Replies, RunResult, Scheduling, Stages,
+        Timeline,
+    },
     stages::{Sample, StageHistograms},
     units::{Nanos, Unit},
 };
