@@ -229,11 +229,8 @@ fn disturb(guest: &mut Guest, random: &mut Rng, number: u32) {
 
 /// What a script for kmemleak says, where the kernel has it; `None` where it has not.
 fn leaks(guest: &mut Guest, script: &str) -> Option<String> {
-    if sh(
-        &mut guest.session,
-        "test -e /sys/kernel/debug/kmemleak || echo no",
-    ) != ""
-    {
+    let look = "test -e /sys/kernel/debug/kmemleak || echo no";
+    if !sh(&mut guest.session, look).is_empty() {
         return None;
     }
     let script = format!("cd /sys/kernel/debug; {script}");
