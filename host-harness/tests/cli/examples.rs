@@ -36,6 +36,20 @@ fn try_scenarios(sandbox: &Sandbox, folder: &Path, scenarios: &[&str]) -> Ended 
 }
 
 #[test]
+fn the_driver_of_the_readme_takes_its_device() {
+    let sandbox = Sandbox::new();
+    let module = build(&copy(&sandbox, "examples/first"));
+    let module = module.to_str().expect("UTF-8");
+    let ended = run(&sandbox, &["test", "--device=edu", "--module", module]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    assert!(
+        ended.stderr.starts_with("irqbed: passed: first in "),
+        "{ended:#?}"
+    );
+    sandbox.assert_nothing_left();
+}
+
+#[test]
 fn the_card_in_miniature_is_a_network_interface() {
     let ended = try_example(
         "examples/nic-lite",

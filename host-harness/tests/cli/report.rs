@@ -8,7 +8,7 @@ use std::{
 
 use crate::{program::run, sandbox::Sandbox};
 
-/// A result of every pair, without timelines.
+/// A result of every pair.
 pub fn baseline() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/baselines/instructions.json");
     path.to_str().expect("a name").to_owned()

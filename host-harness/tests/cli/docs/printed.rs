@@ -2,9 +2,12 @@
 //! What a command prints has the shape that a page shows.
 
 use std::{
+    collections::BTreeMap,
     fs,
     process::{Command, Output},
 };
+
+use serde_json::Value;
 
 use super::{
     catalogue::run,
@@ -65,6 +68,71 @@ fn formats_of_a_comparison_look_as_shown() {
         let line = format!("./just compare base.json new.json --format {format}");
         assert_shape(&shown("docs/ci.md", &line), &ended.stdout);
     }
+}
+
+/// The median of `isr_to_user` of each pair, `mechanism context`, as a table shows it.
+fn medians() -> BTreeMap<String, String> {
+    let text = fs::read_to_string(baseline()).expect("it is there");
+    let document: Value = serde_json::from_str(&text).expect("it is JSON");
+    let results = document["results"].as_array().expect("results").iter();
+    let medians = results.map(|result| {
+        let [mechanism, context] = ["mechanism", "context"].map(|key| result[key].as_str());
+        let pair = format!("{} {}", mechanism.expect("text"), context.expect("text"));
+        let median = result["stages"]["isr_to_user"]["p50"].as_u64();
+        (pair, grouped(median.expect("a number")))
+    });
+    medians.collect()
+}
+
+/// 1234567 as `1,234,567`.
+fn grouped(number: u64) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
+    }
+}
+
+#[test]
+fn figures_of_the_readme_and_of_the_mechanisms_are_those_of_the_baselines() {
+    let medians = medians();
+    let readme = fs::read_to_string(repository().join("README.md")).expect("it is there");
+    let cells = |line: &str| -> Vec<String> {
+        let cells = line.trim_matches('|').split('|');
+        cells.map(|cell| cell.trim().replace('`', "")).collect()
+    };
+    let mut lines = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("| instructions |"));
+    let contexts = cells(lines.next().expect("the table"));
+    let rows: Vec<_> = lines
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(cells)
+        .collect();
+    assert_eq!(rows.len(), 10, "{rows:#?}");
+    for row in rows {
+        for (context, shown) in contexts.iter().zip(&row).skip(1) {
+            let pair = format!("{} {context}", row[0]);
+            assert_eq!(Some(shown), medians.get(&pair), "README.md: {pair}");
+        }
+    }
+    let command = "./just bench --all --clock instructions --events 500";
+    // These are not the same in each boot, as the page says.
+    let varies = |mechanism: &str| matches!(mechanism, "ioctl" | "mmap-poll");
+    let mut pairs = 0;
+    for line in shown("docs/mechanisms.md", command).output {
+        let words: Vec<_> = line.split_whitespace().collect();
+        if let [mechanism, context, _, median, ..] = words[..]
+            && let Some(expected) = medians.get(&format!("{mechanism} {context}"))
+        {
+            assert!(
+                median == expected || varies(mechanism),
+                "docs/mechanisms.md: {mechanism} {context}: {median}, {expected}"
+            );
+            pairs += 1;
+        }
+    }
+    assert_eq!(pairs, medians.len(), "docs/mechanisms.md");
 }
 
 #[test]
