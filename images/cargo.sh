@@ -42,9 +42,10 @@ case $wanted in
     # The benches must compile; to run them takes longer than a test may.
     cargo bench "${quiet[@]}" -p irqbed-bench --no-run
     # What these ask of the crates that all use, cargo would compile anew for all.
-    apart=(guest-agent irqbed-abi irqbed-bench-guest)
-    [[ " $* " == *' --test '* ]] || cargo test --release "${apart[@]/#/-p}" "$@"
-    exec cargo test --release --workspace "${apart[@]/#/--exclude=}" "$@"
+    apart=(guest-agent irqbed-abi irqbed-bench-guest) status=0
+    [[ " $* " == *' --test '* ]] || cargo test --release "${apart[@]/#/-p}" "$@" || status=$?
+    cargo test --release --workspace "${apart[@]/#/--exclude=}" "$@" || status=$?
+    exit "$status"
     ;;
   bench) exec cargo bench --quiet -p irqbed-bench "$@" ;;
   peers)
