@@ -41,9 +41,10 @@ case $wanted in
   test)
     # The benches must compile; to run them takes longer than a test may.
     cargo bench "${quiet[@]}" -p irqbed-bench --no-run
-    # What these ask of the crates that all use, cargo would compile anew for all.
+    # What these ask of the crates that all use, cargo would compile anew for all. Their tests
+    # need no speed.
     apart=(guest-agent irqbed-abi irqbed-bench-guest) status=0
-    [[ " $* " == *' --test '* ]] || cargo test --release "${apart[@]/#/-p}" "$@" || status=$?
+    [[ " $* " == *' --test '* ]] || cargo test "${apart[@]/#/-p}" "$@" || status=$?
     cargo test --release --workspace "${apart[@]/#/--exclude=}" "$@" || status=$?
     exit "$status"
     ;;

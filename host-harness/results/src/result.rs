@@ -47,7 +47,7 @@ mod timeline;
 use std::collections::BTreeMap;
 
 use irqbed_abi::{
-    control::{Behaviour, ListenerReport, ListenerSpec},
+    control::{ListenerReport, ListenerSpec},
     counters::Counters,
 };
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,7 @@ pub use clock::Clock;
 pub use fault::FaultCounts;
 pub use file::{JsonTarget, ReadError, WriteError};
 pub use histogram::HistogramError;
+pub use irqbed_abi::control::Behaviour;
 pub use parameters::{Delivery, Parameters, Scheduling};
 pub use stats::{StageStats, Stages};
 pub use timeline::Timeline;

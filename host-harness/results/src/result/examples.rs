@@ -4,15 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use irqbed_abi::control::Behaviour;
-
 use irqbed_results::{
     account::Account,
     environment::Environment,
     mechanism::InterruptType,
     result::{
-        Clock, Delivery, Document, Listener, Parameters, Replies, RunResult, Scheduling, Stages,
-        Timeline,
+        Behaviour, Clock, Delivery, Document, Listener, Parameters, Replies, RunResult, Scheduling,
+        Stages, Timeline,
     },
     stages::{Sample, StageHistograms},
     units::{Nanos, Unit},
