@@ -4,7 +4,8 @@
 # for the compilers alone, compiles the programs of the host, or those of the guest,
 # which are static because it has no libraries, or those of the host as static ones,
 # for a release, or runs the tests, the benches or the comparison with peers, in the
-# same profile: what was compiled once is used by all.
+# same profile, but for the tests of the guest's programs: what was compiled once is used
+# by all.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"

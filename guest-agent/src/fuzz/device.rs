@@ -239,8 +239,7 @@ impl State {
             return Ok(pipe);
         }
         let at = self.arena.at(0);
-        call(libc::SYS_pipe2, [at, libc::O_NONBLOCK as usize, 0, 0, 0, 0])?;
-        let pipe = [0, 4].map(|offset| self.arena.number(offset) as usize);
+        let pipe = self.two(libc::SYS_pipe2, [at, libc::O_NONBLOCK as usize, 0, 0, 0, 0])?;
         self.pipe = Some(pipe);
         Ok(pipe)
     }

@@ -151,11 +151,8 @@ impl State {
             return Ok(pair);
         }
         let kind = (libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as usize;
-        call(
-            libc::SYS_socketpair,
-            [libc::AF_UNIX as usize, kind, 0, self.arena.at(0), 0, 0],
-        )?;
-        let pair = [0, 4].map(|offset| self.arena.number(offset) as usize);
+        let arguments = [libc::AF_UNIX as usize, kind, 0, self.arena.at(0), 0, 0];
+        let pair = self.two(libc::SYS_socketpair, arguments)?;
         self.pair = Some(pair);
         Ok(pair)
     }

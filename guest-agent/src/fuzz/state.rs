@@ -115,6 +115,16 @@ impl State {
         answer
     }
 
+    /// A call that makes two descriptors, which the kernel writes to the arena's begin.
+    pub(super) fn two(
+        &mut self,
+        number: libc::c_long,
+        arguments: [usize; 6],
+    ) -> Result<[usize; 2], i32> {
+        call(number, arguments)?;
+        Ok([0, 4].map(|offset| self.arena.number(offset) as usize))
+    }
+
     /// Whether it has as much as a process may.
     pub(super) fn is_full(&self) -> bool {
         self.descriptors.len() + self.maps.len() > MOST

@@ -63,9 +63,8 @@ impl Worker {
             970..990 => ("pass", state.pass()),
             // These take as long as a hundred others.
             990..994 => ("fork", self.fork()),
-            994..999 => ("reap", self.reap()),
             // And these as a thousand.
-            _ if state.rng.u8(..8) == 0 => ("sysfs", state.sysfs()),
+            999 if state.rng.u8(..8) == 0 => ("sysfs", state.sysfs()),
             _ => ("reap", self.reap()),
         };
         let count = self.calls.entry(name).or_default();

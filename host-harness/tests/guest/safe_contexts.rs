@@ -27,7 +27,7 @@ use irqbed_results::mechanism::{
 use crate::{
     load::under_load,
     mechanisms::roomy,
-    support::{Guest, kernel, machine, sh, sh_within},
+    support::{Guest, LOOK_FOR_LEAKS, kernel, kmemleak, machine, sh},
     taps,
 };
 
@@ -53,13 +53,7 @@ const FAIL_NO_MORE: &str = "cd /sys/kernel/debug/failslab
     echo 0 >probability
     cat times";
 
-/// Looks for objects that nobody points to. They count from an age of 5 s, and
-/// the first scan may take what is on the move for lost.
-const SCAN: &str = "cd /sys/kernel/debug
-    sleep 6
-    echo scan >kmemleak
-    echo scan >kmemleak
-    cat kmemleak";
+/// How long kmemleak may take.
 const SCANNED: Duration = Duration::from_secs(300);
 
 fn boot() -> Guest {
@@ -253,13 +247,6 @@ fn complaints(guest: &mut Guest, pair: Pair) -> Vec<String> {
     complaints
 }
 
-/// What the kernel has lost sight of.
-fn leaks(guest: &mut Guest) -> String {
-    let (status, leaks, error) = sh_within(SCANNED, &mut guest.session, SCAN);
-    assert_eq!((status, &*error), (0, ""));
-    leaks
-}
-
 /// Every mechanism, in a guest of its own driver; in another guest, once the
 /// kernel has complained.
 fn no_mechanism_draws_a_complaint(context: Context) {
@@ -289,7 +276,11 @@ fn no_mechanism_draws_a_complaint(context: Context) {
             guest = boot();
         }
     }
-    assert_eq!(leaks(&mut guest), "", "leaks");
+    assert_eq!(
+        kmemleak(SCANNED, &mut guest.session, LOOK_FOR_LEAKS),
+        "",
+        "leaks"
+    );
     assert_eq!(unsafe_pairs, [], "unsafe");
 }
 

@@ -25,7 +25,7 @@ use irqbed_results::mechanism::{self, Context, InterruptType, Mechanism, Pair};
 use crate::{
     account,
     mechanisms::roomy,
-    support::{Guest, machine, number_from, sh, sh_within, unicast},
+    support::{Guest, LOOK_FOR_LEAKS, kmemleak, machine, number_from, sh, unicast},
 };
 
 /// How long it is where nobody asks for more.
@@ -233,10 +233,7 @@ fn leaks(guest: &mut Guest, script: &str) -> Option<String> {
     if !sh(&mut guest.session, look).is_empty() {
         return None;
     }
-    let script = format!("cd /sys/kernel/debug; {script}");
-    let (status, output, error) = sh_within(SCAN, &mut guest.session, &script);
-    assert_eq!((status, &*error), (0, ""), "{script}");
-    Some(output)
+    Some(kmemleak(SCAN, &mut guest.session, script))
 }
 
 #[test]
@@ -280,10 +277,7 @@ fn nothing_is_lost_or_kept_in_the_long_run() {
     println!("{number} rounds, {raised} events, {:.0?}", begun.elapsed());
     let now = held();
     println!("irqbed, QEMU: {warm:?} became {now:?} (KiB, descriptors)");
-    let found = leaks(
-        &mut guest,
-        "sleep 6; echo scan >kmemleak; echo scan >kmemleak; cat kmemleak",
-    );
+    let found = leaks(&mut guest, LOOK_FOR_LEAKS);
     println!(
         "kmemleak: {}",
         if found.is_some() {

@@ -246,6 +246,19 @@ pub fn sh_within(limit: Duration, session: &mut Session, script: &str) -> (i32, 
     (status, output, error)
 }
 
+/// Looks for objects that nobody points to. They count from an age of 5 s, and the first scan
+/// may take what is on the move for lost.
+pub const LOOK_FOR_LEAKS: &str = "sleep 6; echo scan >kmemleak; echo scan >kmemleak; cat kmemleak";
+
+/// What a script for kmemleak prints.
+#[track_caller]
+pub fn kmemleak(limit: Duration, session: &mut Session, script: &str) -> String {
+    let script = format!("cd /sys/kernel/debug; {script}");
+    let (status, output, error) = sh_within(limit, session, &script);
+    assert_eq!((status, &*error), (0, ""), "{script}");
+    output
+}
+
 pub fn unicast() -> ListenerSpec {
     ListenerSpec::new(Mechanism::Netlink, Behaviour::Measure)
 }

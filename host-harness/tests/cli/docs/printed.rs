@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
+use irqbed_results::units::thousands;
 use serde_json::Value;
 
 use super::{
@@ -79,17 +80,9 @@ fn medians() -> BTreeMap<String, String> {
         let [mechanism, context] = ["mechanism", "context"].map(|key| result[key].as_str());
         let pair = format!("{} {}", mechanism.expect("text"), context.expect("text"));
         let median = result["stages"]["isr_to_user"]["p50"].as_u64();
-        (pair, grouped(median.expect("a number")))
+        (pair, thousands(median.expect("a number")))
     });
     medians.collect()
-}
-
-/// 1234567 as `1,234,567`.
-fn grouped(number: u64) -> String {
-    match number {
-        0..1000 => number.to_string(),
-        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
-    }
 }
 
 #[test]
