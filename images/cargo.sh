@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# cargo.sh check|host|agent|bench-guest|static|test|bench|peers [ARGUMENT...]: checks
-# for the compilers alone, compiles the programs of the host, or those of the guest,
-# which are static because it has no libraries, or those of the host as static ones,
-# for a release, or runs the tests, the benches or the comparison with peers, in the
-# same profile, but for the tests of the guest's programs: what was compiled once is used
-# by all.
+# cargo.sh check|archive|host|agent|bench-guest|static|test|bench|peers [ARGUMENT...]: checks
+# for the compilers alone, compiles the program that fetches packages, or all programs of
+# the host, or those of the guest, which are static because it has no libraries, or those
+# of the host as static ones, for a release, or runs the tests, the benches or the
+# comparison with peers, in the same profile, but for the tests of the guest's programs:
+# what was compiled once is used by all.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -21,9 +21,10 @@ wanted=${1:-}
 [ $# -eq 0 ] || shift
 case $wanted in
   check) ;;
-  host) exec cargo build "${quiet[@]}" --release -p host-harness -p device-model -p tcg-plugin ;;
+  archive) exec cargo build "${quiet[@]}" --release -p irqbed-archive ;;
+  host) exec cargo build "${quiet[@]}" --release -p host-harness -p device-model -p irqbed-archive -p tcg-plugin ;;
   agent | bench-guest | static)
-    packages=(host-harness device-model)
+    packages=(host-harness device-model irqbed-archive)
     [ "$wanted" != agent ] || packages=(guest-agent)
     [ "$wanted" != bench-guest ] || packages=(irqbed-bench-guest)
     target=x86_64-unknown-linux-gnu
@@ -54,5 +55,5 @@ case $wanted in
     cargo build "${quiet[@]}" --release -p irqbed-bench --bins
     exec "$CARGO_TARGET_DIR/release/irqbed-peers" "$@"
     ;;
-  *) die "usage: cargo.sh check|host|agent|bench-guest|static|test|bench|peers" ;;
+  *) die "usage: cargo.sh check|archive|host|agent|bench-guest|static|test|bench|peers" ;;
 esac

@@ -11,21 +11,19 @@ recipe='1 chromium-headless-shell'
 sealed "$STORE/chromium" "$recipe" && exit 0
 lock
 sealed "$STORE/chromium" "$recipe" && exit 0
-# shellcheck source=images/apt.sh
-. "$IMAGES/apt.sh"
+# shellcheck source=images/archive.sh
+. "$IMAGES/archive.sh"
 started=$SECONDS
 room 600 Chromium
-apt_ready bookworm
 # The system's C library will do. Graphics drivers and what only the packages'
 # scripts call are a third of the closure, and never opened.
-packages=$(closure_of bookworm chromium-headless-shell |
+packages=$(archive bookworm closure bookworm chromium-headless-shell |
   grep -vE '^(libc6|libgcc-s1|libstdc\+\+6|gcc-12-base|libc-bin|libgl1-mesa-dri|libllvm15|libz3-4|libicu72|perl.*|libperl.*|debconf|ucf|xdg-utils|dpkg|tar|passwd|login|adduser|sed|debianutils|sensible-utils|libpam.*|libdb5.3)=')
-[ -n "$packages" ] || die "the Debian mirror lacks something that chromium-headless-shell needs: $(why closure)"
 new=$STORE/chromium.new
 rm -rf "$new"
 mkdir -p "$new/bin"
 # shellcheck disable=SC2086 # a list
-unpack "chromium: fetching $(newest chromium-headless-shell)" "$new" $packages
+archive bookworm unpack "chromium: fetching $(archive bookworm newest chromium-headless-shell)" "$new" $packages
 rm -rf "${new:?}"/var "${new:?}"/usr/{bin,sbin,lib/chromium/libVkLayer*} \
   "$new"/usr/share/{applications,bug,debconf,doc,icons,info,lintian,locale,man,perl5}
 cat >"$new/bin/chromium" <<'LAUNCHER'

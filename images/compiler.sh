@@ -6,8 +6,8 @@
 # where the kernel is not Debian's and the system's compiler is not older than the
 # kernel's: an older one lacks options that the kernel's makefiles pass.
 # compiler.sh --linker: the linker of the guest's static programs, with a C library:
-# these are the same, too, wherever they are linked. Prints nothing where there is no
-# apt to fetch it.
+# these are the same, too, wherever they are linked. Prints nothing where no mirror is
+# known to fetch it from.
 # Both lie in .irqbed/compilers and run on their own loader, with their own assembler
 # and linker.
 set -euo pipefail
@@ -17,7 +17,6 @@ set -euo pipefail
 system=
 may_be_the_systems() { [ -n "$system" ] && [ "$major" -le "${system%%.*}" ]; }
 if [ "$1" = --linker ]; then
-  command -v apt-get >/dev/null || exit 0
   major=$GUEST_COMPILER
 else
   settings=$1/include/config/auto.conf
@@ -45,19 +44,18 @@ recipe="3 $package $version${libc:+ $libc}"
 sealed "$home" "$recipe" && echo "$wanted" && exit
 lock
 sealed "$home" "$recipe" && echo "$wanted" && exit
-# shellcheck source=images/apt.sh
-. "$IMAGES/apt.sh"
+# shellcheck source=images/archive.sh
+. "$IMAGES/archive.sh"
+[ "$1" != --linker ] || "$ARCHIVE" mirror main >/dev/null 2>&1 || exit 0
 started=$SECONDS
 room 400 "gcc $major"
-apt_ready "$archive"
-found=$(pinned "gcc-$major" "$package" "$version")
+found=$(archive "$archive" pinned "gcc-$major" "$package" "$version")
 [ -n "$found" ] ||
   die "the Debian mirror has no $package: name one that has by IRQBED_DEBIAN_MIRROR, or install gcc-$major"
 # What checks programs at run time is not for kernels.
-packages=$(closure_of "$archive" "$package=$found" | grep -vE '^lib(a|hwa|l|t|ub)san') ||
-  die "the Debian mirror lacks something that $package $found needs: $(why closure)"
+packages=$(archive "$archive" closure "$archive" "$package=$found" | grep -vE '^lib(a|hwa|l|t|ub)san')
 if [ -n "$libc" ]; then
-  libc=$(pinned libc libc6-dev "$libc")
+  libc=$(archive "$archive" pinned libc libc6-dev "$libc")
   [ -n "$libc" ] || die "the Debian mirror has no libc6-dev"
   packages+=" libc6-dev=$libc"
 fi
@@ -65,7 +63,7 @@ new=$home.new
 rm -rf "$new"
 mkdir -p "$new/bin" "$new/parts"
 # shellcheck disable=SC2086 # a list
-unpack "gcc-$major: fetching $found" "$new" $packages
+archive "$archive" unpack "gcc-$major: fetching $found" "$new" $packages
 rm -rf "${new:?}"/{etc,var,usr/include,usr/share,usr/sbin} "$new"/usr/lib*/gcc/x86_64-linux-gnu/"$major"/lto1 "$new"/usr/bin/*lto-dump*
 find "$new"/usr/lib*/gcc -name '*.a' ! -name 'libgcc*' -delete
 

@@ -28,16 +28,14 @@ llvm() {
 # In a shell of its own, which keeps the lock no longer than this takes.
 sealed "$STORE/llvm" "1 $major" || (
   lock
-  # shellcheck source=images/apt.sh
-  . "$IMAGES/apt.sh"
+  # shellcheck source=images/archive.sh
+  . "$IMAGES/archive.sh"
   room 800 "LLVM $major"
-  apt_ready bookworm
-  packages=$(closure_of bookworm "llvm-$major" | grep -vE '^(libc6|libgcc-s1|libstdc\+\+6|gcc-12-base)=') ||
-    die "the Debian mirror lacks something that llvm-$major needs: $(why closure)"
+  packages=$(archive bookworm closure bookworm "llvm-$major" | grep -vE '^(libc6|libgcc-s1|libstdc\+\+6|gcc-12-base)=')
   rm -rf "$STORE/llvm.new"
   mkdir "$STORE/llvm.new"
   # shellcheck disable=SC2086 # a list
-  unpack "llvm: fetching $(newest "llvm-$major")" "$STORE/llvm.new" $packages
+  archive bookworm unpack "llvm: fetching $(archive bookworm newest "llvm-$major")" "$STORE/llvm.new" $packages
   seal "$STORE/llvm.new" "1 $major"
   replace "$STORE/llvm.new" "$STORE/llvm"
 )
@@ -47,7 +45,7 @@ sealed "$STORE/llvm" "1 $major" || (
 mkdir -p "$tree/.irqbed/kernels" "$reached"
 find "$tree" -mindepth 1 -maxdepth 1 ! -name target ! -name .irqbed -exec rm -rf {} +
 tar -c -C "$ROOT" --exclude=./target --exclude=./.irqbed --exclude=./.git . | tar -x -C "$tree"
-for part in apt qemu kernel tools chromium kernels/6.12-debug/kernel; do
+for part in archive qemu kernel tools chromium kernels/6.12-debug/kernel; do
   [ ! -d "$STORE/$part" ] || [ -d "$tree/.irqbed/$part" ] || {
     mkdir -p "$(dirname "$tree/.irqbed/$part")"
     cp -al "$STORE/$part" "$tree/.irqbed/$part"

@@ -21,17 +21,16 @@ command -v bc >/dev/null || ln -sf ../busybox/bin/busybox "$STORE/tools/bin/bc"
 new=$home/kernel.new
 tree=$new/build libraries=$new/usr/lib/x86_64-linux-gnu
 if [ "$(cat "$new/unpacked" 2>/dev/null)" != "$recipe" ]; then
-  # shellcheck source=images/apt.sh
-  . "$IMAGES/apt.sh"
+  # shellcheck source=images/archive.sh
+  . "$IMAGES/archive.sh"
   room 3500 'the debug kernel'
-  apt_ready bookworm
   source=linux-source-$KERNEL
-  version=$(pinned debug-kernel "$source" "$KERNEL_SOURCE_VERSION")
+  version=$(archive bookworm pinned debug-kernel "$source" "$KERNEL_SOURCE_VERSION")
   [ -n "$version" ] || die "the Debian mirror has no $source: name one that has by IRQBED_DEBIAN_MIRROR"
   rm -rf "$new"
   mkdir -p "$tree"
   # The others are for objtool, which the build makes.
-  unpack "debug-kernel: fetching the source of $version" "$new" "$source=$version" libelf-dev zlib1g-dev
+  archive bookworm unpack "debug-kernel: fetching the source of $version" "$new" "$source=$version" libelf-dev zlib1g-dev
   plain "$new/usr/src/$source.tar.xz" | run debug-kernel-unpack tar -x -C "$tree" --strip-components 1 --exclude='*/Documentation/?*/*' ||
     die "cannot unpack the kernel's source: $(why debug-kernel-unpack)"
   rm "$new/usr/src/$source.tar.xz"

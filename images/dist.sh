@@ -20,12 +20,12 @@ if [ -z "$programs" ]; then
   programs=$ROOT/target/x86_64-unknown-linux-gnu/release
 fi
 linker=$("$IMAGES/compiler.sh" --linker)
-[ -n "$linker" ] || die "without apt there is no compiler to pack"
+[ -n "$linker" ] || die "without a mirror there is no compiler to pack"
 
 new=$(mktemp -d "$STORE/dist.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 mkdir -p "$new/$name/bin" "$new/$name/.irqbed"
-for program in irqbed device-model; do
+for program in irqbed irqbed-archive device-model; do
   "${linker%/*}/x86_64-linux-gnu-strip" --strip-debug -o "$new/$name/bin/$program" "$programs/$program"
 done
 cp "$ROOT/target/release/libirqbed_tcg_plugin.so" "$new/$name/bin/"

@@ -71,20 +71,18 @@ compiler() { [[ $wanted != *headers* ]] || "$IMAGES/compiler.sh" "$home/kernel/b
 is_there && compiler && exit
 lock
 is_there && compiler && exit
-# shellcheck source=images/apt.sh
-. "$IMAGES/apt.sh"
+# shellcheck source=images/archive.sh
+. "$IMAGES/archive.sh"
 started=$SECONDS
-apt_ready "$suite"
-release=$(pinned_kernel "$fixed" "$number" "$rest")
+release=$(archive "$suite" pinned-kernel "$fixed" "$number" "$rest")
 [ -n "$release" ] ||
   die "the Debian mirror has no kernel $name: put your own in place by IRQBED_KERNEL and IRQBED_KDIR"
 # add PACKAGE PATTERN: this package, and those of what it needs that match.
 packages=()
 add() {
-  mapfile -t -O ${#packages[@]} packages < <(
-    echo "$1"
-    apt-cache -c "$APT/apt.conf" depends "$1" | sed -nE 's/^ *[|]?Depends: //p' | grep -E "$2"
-  )
+  local needs
+  needs=$(archive "$suite" needs "$1")
+  mapfile -t -O ${#packages[@]} packages < <(echo "$1" && grep -E "$2" <<<"$needs")
 }
 # From 7.0 on image and modules are packages of their own.
 [[ $wanted != *image* ]] || add "linux-image-$release" '^linux-(base|binary|modules)-[0-9]'
@@ -97,12 +95,12 @@ if [[ $wanted == *headers* ]]; then
     *) packages+=(libc6 libelf1t64 libzstd1 zlib1g) ;;
   esac
 fi
-room "$(apt-cache -c "$APT/apt.conf" show --no-all-versions "${packages[@]}" |
-  awk '/^Installed-Size:/ { kib += $2 } END { print int(kib / 1024) + 150 }')" "the kernel $release"
+size=$(archive "$suite" size "${packages[@]}")
+room $((size + 150)) "the kernel $release"
 new=$home/kernel.new
 rm -rf "$new"
 mkdir -p "$new"
-unpack "kernel: fetching $release" "$new" "${packages[@]}"
+archive "$suite" unpack "kernel: fetching $release" "$new" "${packages[@]}"
 printf '%s\n' "$release" >"$new/release"
 
 # The payload of a bzImage lies behind its real-mode sectors, and a length

@@ -66,10 +66,9 @@ why() {
     echo "the disk is full ($(megabytes_free) MB left for $STORE): make room and run again"
     return
   fi
-  # apt and compilers name the cause first.
-  cause=$(grep -sE '(^E: |error: |\*\*\* )' "$log" | head -n 1 || true)
+  # Compilers name the cause first.
+  cause=$(grep -sE '(error: |\*\*\* )' "$log" | head -n 1 || true)
   [ -n "$cause" ] || cause=$(tail -n 1 "$log" 2>/dev/null || true)
-  ! grep -qsE 'onnect|resolv|timed out' "$log" || cause+=': is the network there?'
   echo "${cause:-no reason given} (log: .irqbed/log/$1.log)"
 }
 
@@ -107,11 +106,4 @@ sealed() {
 # Number and sizes of files: enough to notice what was lost or cut short.
 content_of() {
   find "$1" -type f ! -name .complete -printf '%s\n' | awk '{ n++; size += $1 } END { printf "%d files, %.0f bytes\n", n, size }'
-}
-
-# plain FILE.xz|FILE.zst: its content. apt unpacks what packages are made of.
-plain() {
-  local methods
-  eval "$(apt-config shell methods Dir::Bin::methods/f)"
-  "${methods%/methods*}/apt-helper" cat-file "$1"
 }

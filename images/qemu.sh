@@ -11,21 +11,19 @@ recipe="2 $QEMU_SUITE $QEMU_VERSION"
 sealed "$STORE/qemu" "$recipe" && exit 0
 lock
 sealed "$STORE/qemu" "$recipe" && exit 0
-# shellcheck source=images/apt.sh
-. "$IMAGES/apt.sh"
+# shellcheck source=images/archive.sh
+. "$IMAGES/archive.sh"
 started=$SECONDS
 room 350 QEMU
-apt_ready trixie
-version=$(pinned qemu qemu-system-x86 "$QEMU_VERSION" "$QEMU_SUITE")
+version=$(archive trixie pinned qemu qemu-system-x86 "$QEMU_VERSION" "$QEMU_SUITE")
 [ -n "$version" ] ||
   die "the Debian mirror has no qemu-system-x86 in $QEMU_SUITE: name one that has by IRQBED_DEBIAN_MIRROR, or a QEMU of 10.1 or newer by IRQBED_QEMU"
-packages=$(closure_of "$QEMU_SUITE" "qemu-system-x86=$version") ||
-  die "the Debian mirror lacks something that qemu-system-x86 $version needs: $(why closure)"
+packages=$(archive trixie closure "$QEMU_SUITE" "qemu-system-x86=$version")
 new=$STORE/qemu.new
 rm -rf "$new"
 mkdir -p "$new/bin"
 # shellcheck disable=SC2086 # a list
-unpack "qemu: fetching ${version#*:}" "$new" $packages
+archive trixie unpack "qemu: fetching ${version#*:}" "$new" $packages
 # What a guest of ours never opens.
 rm -rf "${new:?}"/{etc,var} "$new"/usr/{sbin,lib/systemd,bin/qemu-system-i386} \
   "$new"/usr/share/{applications,bug,debconf,doc,icons,info,lintian,locale,man,perl5}

@@ -10,6 +10,10 @@ check_path
 check_compilers
 lock
 
+# Before the rest is compiled: the downloads run meanwhile.
+# shellcheck source=images/archive.sh
+. "$IMAGES/archive.sh"
+
 jobs_of_ours=()
 stop() {
   local job

@@ -7,13 +7,12 @@
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-# shellcheck source=images/apt.sh
-. "$IMAGES/apt.sh"
+# shellcheck source=images/archive.sh
+. "$IMAGES/archive.sh"
 [ "$(id -u)" = 0 ] || die "this needs root, for chroot and debootstrap"
 command -v debootstrap >/dev/null || die "debootstrap is missing: install it"
 [ $# -gt 0 ] || set -- bookworm trixie testing
-mirror=$(mirror_of main)
-[ -n "$mirror" ] || die "this system's apt knows no Debian mirror: name one, IRQBED_DEBIAN_MIRROR=http://HOST/debian"
+mirror=$("$ARCHIVE" mirror main)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$IMAGES/dist.sh" "$work/irqbed.tar.gz"

@@ -51,18 +51,17 @@ is_there() {
 
 install_tool() {
   local tool=$1 home=$STORE/tools/$1 new=$STORE/tools/$1.new libraries=usr/lib/x86_64-linux-gnu launch
-  apt_ready "$archive"
   rm -rf "$new"
   mkdir -p "$new" "$STORE/tools/bin"
   local found list=$packages
   if [ -n "$version" ]; then
-    found=$(pinned "$tool" "$packages" "$version")
+    found=$(archive "$archive" pinned "$tool" "$packages" "$version")
     list=$packages=$found
   else
-    found=$(newest "${packages%% *}")
+    found=$(archive "$archive" newest "${packages%% *}")
   fi
   # shellcheck disable=SC2086 # a list
-  unpack "$tool: fetching $found" "$new" $list
+  archive "$archive" unpack "$tool: fetching $found" "$new" $list
   find "$new/usr/share" -mindepth 1 -maxdepth 1 ! -name bison -exec rm -rf {} +
   if [ -e "$new/$libraries/ld-linux-x86-64.so.2" ]; then
     launch="exec \"\$here/$libraries/ld-linux-x86-64.so.2\" --library-path \"\$here/$libraries\""
@@ -89,7 +88,7 @@ for tool; do
   is_there "$tool" && continue
   lock
   is_there "$tool" && continue
-  # shellcheck source=images/apt.sh
-  . "$IMAGES/apt.sh"
+  # shellcheck source=images/archive.sh
+  . "$IMAGES/archive.sh"
   install_tool "$tool"
 done

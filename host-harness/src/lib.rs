@@ -37,6 +37,7 @@ mod tests {
             "irqbed-trial",
             &[
                 "irqbed-abi",
+                "irqbed-archive",
                 "device-model",
                 "irqbed-results",
                 "irqbed-machine",

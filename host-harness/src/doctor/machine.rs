@@ -3,10 +3,8 @@
 
 use std::{env, path::Path};
 
-use irqbed_machine::{
-    artefacts::Artefacts,
-    host::{self, program},
-};
+use irqbed_archive::mirror::{self, Kind};
+use irqbed_machine::{artefacts::Artefacts, host};
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
@@ -129,40 +127,20 @@ fn room(free: u64, complete: bool) -> Finding {
 /// Where the setup fetches from; of no interest once it has.
 fn mirror(complete: bool) -> Option<Finding> {
     const WHAT: &str = "mirror";
-    if env::var_os("IRQBED_DEBIAN_MIRROR").is_some() {
-        return Some(Finding::ok(WHAT, "by IRQBED_DEBIAN_MIRROR"));
-    }
     if complete {
         return None;
     }
-    // Without lists apt cannot say whose a suite is; then its name decides.
-    let known = ["--release-info", "--no-release-info"]
-        .into_iter()
-        .any(|info| {
-            let arguments = ["indextargets", info, "--format", "$(ORIGIN) $(RELEASE)"];
-            let targets = program::output(Path::new("apt-get"), &arguments);
-            targets.is_ok_and(|text| text.lines().any(is_debian))
-        });
-    if known {
-        return Some(Finding::ok(WHAT, "apt knows one of Debian's"));
-    }
-    Some(Finding::note(
-        WHAT,
-        "apt knows none of Debian's",
-        "name one for the setup: IRQBED_DEBIAN_MIRROR=http://HOST/debian",
-    ))
-}
-
-/// Whether a line of apt's, origin and suite, speaks of Debian.
-fn is_debian(target: &str) -> bool {
-    const SUITES: [&str; 6] = [
-        "bookworm", "trixie", "forky", "stable", "testing", "unstable",
-    ];
-    match target.split_once(' ') {
-        Some(("Debian", _)) => true,
-        Some((origin, suite)) if origin.starts_with('$') => SUITES.contains(&suite),
-        _ => false,
-    }
+    Some(match mirror::of(Kind::Main) {
+        Ok(mirror) => Finding::ok(WHAT, mirror.url),
+        Err(error) => Finding::note(
+            WHAT,
+            error.to_string(),
+            format!(
+                "name one for the setup: {}=http://HOST/debian",
+                mirror::VARIABLE
+            ),
+        ),
+    })
 }
 
 /// What the user has put in place of ours.

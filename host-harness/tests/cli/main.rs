@@ -4,7 +4,6 @@
 
 mod ab;
 mod action;
-mod archive;
 mod bench;
 mod browser;
 mod compare;

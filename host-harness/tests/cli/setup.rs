@@ -54,7 +54,12 @@ fn a_folder_that_the_kernels_makefiles_cannot_take_is_refused_before_the_first_d
                 said.contains(name) && said.contains("move the checkout"),
                 "{said}"
             );
-            for folder in ["target", ".irqbed/apt", ".irqbed/kernel", ".irqbed/tools"] {
+            for folder in [
+                "target",
+                ".irqbed/archive",
+                ".irqbed/kernel",
+                ".irqbed/tools",
+            ] {
                 assert!(!checkout.join(folder).exists(), "{script} made {folder}");
             }
         }

@@ -112,7 +112,7 @@ fn texts_below(folder: &Path, endings: &[&str], text: &mut String) {
 fn each_message_of_the_page_of_troubles_is_one_of_ours() {
     let mut text = String::new();
     texts_below(&repository().join("host-harness"), &["rs"], &mut text);
-    texts_below(&repository().join("images"), &["sh"], &mut text);
+    texts_below(&repository().join("images"), &["rs", "sh"], &mut text);
     let page = fs::read_to_string(repository().join("docs/troubleshooting.md")).expect("a page");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
     let mut messages = 0;

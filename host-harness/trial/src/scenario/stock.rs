@@ -6,10 +6,11 @@ use std::{
     cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{self, Read},
+    io::Read,
     path::{Path, PathBuf},
 };
 
+use irqbed_archive::compression::plain;
 use irqbed_machine::kmod::ModuleInfo;
 
 use super::{ScenarioError, module, read};
@@ -142,34 +143,21 @@ impl Index {
 }
 
 fn load(path: &Path, release: &str) -> Result<Stock, ScenarioError> {
-    let image = unpacked(read("module", path)?).map_err(|error| ScenarioError::Unreadable {
-        what: "module",
-        path: path.to_owned(),
-        error,
-    })?;
+    let file = read("module", path)?;
+    let mut image = Vec::new();
+    plain(&file[..])
+        .and_then(|mut content| content.read_to_end(&mut image))
+        .map_err(|error| ScenarioError::Unreadable {
+            what: "module",
+            path: path.to_owned(),
+            error,
+        })?;
     let info = module::check(path, &image, release)?;
     Ok(Stock {
         path: path.to_owned(),
         image,
         info,
     })
-}
-
-/// The content of a file that may be compressed by xz, zstd or gzip.
-fn unpacked(file: Vec<u8>) -> io::Result<Vec<u8>> {
-    let mut image = Vec::new();
-    if file.starts_with(b"\xfd7zXZ") {
-        let unpacked = lzma_rs::xz_decompress(&mut &file[..], &mut image);
-        unpacked.map_err(|error| io::Error::other(format!("{error:?}")))?;
-    } else if file.starts_with(b"\x28\xb5\x2f\xfd") {
-        let decoder = ruzstd::decoding::StreamingDecoder::new(&file[..]);
-        decoder.map_err(io::Error::other)?.read_to_end(&mut image)?;
-    } else if file.starts_with(b"\x1f\x8b") {
-        flate2::read::GzDecoder::new(&file[..]).read_to_end(&mut image)?;
-    } else {
-        image = file;
-    }
-    Ok(image)
 }
 
 #[cfg(test)]
@@ -202,23 +190,5 @@ mod tests {
         assert!(error.contains("a-b.ko is no kernel module"), "{error}");
         assert_eq!(modules.similar("a_bc"), Vec::<String>::new());
         assert_eq!(modules.similar("a_b"), ["a_b"]);
-    }
-
-    #[test]
-    fn what_is_compressed_is_unpacked() {
-        use flate2::{Compression, write::GzEncoder};
-        use std::io::Write;
-
-        let text = b"the same".to_vec();
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(&text).expect("memory");
-        let mut xz = Vec::new();
-        lzma_rs::xz_compress(&mut &text[..], &mut xz).expect("memory");
-        let level = ruzstd::encoding::CompressionLevel::Fastest;
-        let zstd = ruzstd::encoding::compress_to_vec(&text[..], level);
-        for file in [text.clone(), gzip.finish().expect("memory"), xz, zstd] {
-            assert_eq!(unpacked(file).expect("unpacked"), text);
-        }
-        unpacked(b"\xfd7zXZ\0cut".to_vec()).expect_err("cut short");
     }
 }
