@@ -19,6 +19,8 @@ is_current() {
 }
 is_current "$@" && exit 0
 lock
+# shellcheck source=images/archive.sh
+. "$IMAGES/archive.sh"
 # Another release of it would leave other bytes.
 linker=$("$IMAGES/compiler.sh" --linker)
 strip() { "${linker:+${linker%/*}/x86_64-linux-gnu-}strip" "$@"; }

@@ -193,15 +193,6 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_is_known_by_its_origin_and_else_by_its_suite() {
-        assert!(is_debian("Debian bookworm-security"));
-        assert!(is_debian("$(ORIGIN) bookworm"));
-        assert!(!is_debian("Other bookworm"));
-        assert!(!is_debian("$(ORIGIN) focal"));
-        assert!(!is_debian(""));
-    }
-
-    #[test]
     fn room_on_the_disk_matters_until_the_setup_is_through() {
         assert_eq!(room(100 * MIB, false).mark, Mark::Note);
         assert_eq!(room(100 * MIB, true).mark, Mark::Ok);

@@ -114,7 +114,7 @@ impl<'a> Bytes<'a> {
     fn length(&mut self) -> Option<usize> {
         match self.number(1)? {
             len @ ..192 => Some(len),
-            high @ 192..224 => Some((high - 192 << 8) + self.number(1)? + 192),
+            high @ 192..224 => Some(((high - 192) << 8) + self.number(1)? + 192),
             255 => self.number(4),
             _ => None,
         }
@@ -342,7 +342,7 @@ impl<'a> Signature<'a> {
 fn subpacket<'a>(rest: &mut Bytes<'a>) -> Option<(u8, &'a [u8])> {
     let len = match rest.number(1)? {
         len @ ..192 => len,
-        high @ 192..255 => (high - 192 << 8) + rest.number(1)? + 192,
+        high @ 192..255 => ((high - 192) << 8) + rest.number(1)? + 192,
         _ => rest.number(4)?,
     };
     let (kind, value) = rest.take(len)?.split_first()?;
