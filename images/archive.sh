@@ -9,7 +9,6 @@ ARCHIVE=$ROOT/bin/irqbed-archive
 if [ ! -x "$ARCHIVE" ]; then
   ARCHIVE=$ROOT/target/release/irqbed-archive
   if [ ! -x "$ARCHIVE" ] || [ -n "$(find "$IMAGES/archive" -newer "$ARCHIVE" -type f)" ]; then
-    [ -x "$ARCHIVE" ] || say "cargo: compiling what fetches"
     "$IMAGES/cargo.sh" archive 9>&-
   fi
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# cargo.sh check|archive|host|agent|bench-guest|static|test|bench|peers [ARGUMENT...]: checks
-# for the compilers alone, compiles the program that fetches packages, or all programs of
-# the host, or those of the guest, which are static because it has no libraries, or those
-# of the host as static ones, for a release, or runs the tests, the benches or the
-# comparison with peers, in the same profile, but for the tests of the guest's programs:
-# what was compiled once is used by all.
+# cargo.sh archive|host|agent|bench-guest|static|test|bench|peers [ARGUMENT...]: compiles
+# the program that fetches packages, or all programs of the host, or those of the guest,
+# which are static because it has no libraries, or those of the host as static ones, for
+# a release, or runs the tests, the benches or the comparison with peers, in the same
+# profile, but for the tests of the guest's programs: what was compiled once is used by
+# all.
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -20,11 +20,13 @@ quiet=()
 wanted=${1:-}
 [ $# -eq 0 ] || shift
 case $wanted in
-  check) ;;
   archive | host)
     packages=(host-harness device-model irqbed-archive tcg-plugin) only=()
     # What others ask of libraries counts for one program too: nothing is compiled twice.
-    [ "$wanted" = host ] || only=(--bin irqbed-archive)
+    if [ "$wanted" = archive ]; then
+      only=(--bin irqbed-archive)
+      [ -x target/release/irqbed-archive ] || say "cargo: compiling what fetches"
+    fi
     exec cargo build "${quiet[@]}" --release "${packages[@]/#/-p}" "${only[@]}"
     ;;
   agent | bench-guest | static)
@@ -59,5 +61,5 @@ case $wanted in
     cargo build "${quiet[@]}" --release -p irqbed-bench --bins
     exec "$CARGO_TARGET_DIR/release/irqbed-peers" "$@"
     ;;
-  *) die "usage: cargo.sh check|archive|host|agent|bench-guest|static|test|bench|peers" ;;
+  *) die "usage: cargo.sh archive|host|agent|bench-guest|static|test|bench|peers" ;;
 esac
