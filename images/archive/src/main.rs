@@ -66,6 +66,8 @@ enum Command {
     PinnedKernel {
         fixed: String,
         number: String,
+        /// May begin with a dash
+        #[arg(allow_hyphen_values = true)]
         rest: String,
     },
     /// Print the names of all that a package names as what it needs

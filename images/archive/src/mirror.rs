@@ -73,6 +73,10 @@ pub struct Mirror {
 /// Nobody knows one, or it is read in a way of apt's own.
 pub fn of(kind: Kind) -> Result<Mirror> {
     if let Some(main) = env::var(VARIABLE).ok().filter(|url| !url.is_empty()) {
+        ensure!(
+            is_read(&main),
+            "{VARIABLE} is {main:?}, and no mirror: http://HOST/debian is one, also by https:// or file://"
+        );
         return Ok(Mirror {
             url: belonging_to(&main, kind),
             may_be_old: true,
@@ -83,13 +87,16 @@ pub fn of(kind: Kind) -> Result<Mirror> {
         bail!("no Debian mirror is known here: name one, {VARIABLE}=http://HOST/debian");
     };
     ensure!(
-        ["http://", "https://", "file:"]
-            .iter()
-            .any(|way| url.starts_with(way)),
+        is_read(&url),
         "apt reads {url} in a way of its own: name a mirror, {VARIABLE}=http://HOST/debian"
     );
     let may_be_old = setting("Acquire::Check-Valid-Until").is_some_and(|value| value == "false");
     Ok(Mirror { url, may_be_old })
+}
+
+fn is_read(url: &str) -> bool {
+    let ways = ["http://", "https://", "file:"];
+    ways.iter().any(|way| url.starts_with(way))
 }
 
 /// The security updates that belong to a mirror lie beside it.

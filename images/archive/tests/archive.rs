@@ -305,6 +305,8 @@ fn a_kernel_is_replaced_by_the_newest_of_its_series_and_flavour() {
         "linux-headers-7.3.11+deb13-rt-amd64",
         "linux-headers-7.3.12+deb13-common",
         "linux-headers-7.30.1+deb13-amd64",
+        "linux-headers-6.1.0-9-amd64",
+        "linux-headers-6.1.0-10-rt-amd64",
         // Nothing can be built for one that is left without headers.
         "linux-image-7.3.13+deb13-amd64",
     ];
@@ -323,6 +325,8 @@ fn a_kernel_is_replaced_by_the_newest_of_its_series_and_flavour() {
         assert_answers(&kernel("3", rest), newest, &says);
     }
     assert_answers(&kernel("4", "+deb13-cloud-amd64"), "", "");
+    let question = ["pinned-kernel", "6.1.0-", "9", "-amd64"];
+    assert_answers(&archive.ask("main/stable", &question), "6.1.0-9-amd64", "");
 }
 
 fn unpack(archive: &Archive, mirror: Option<&str>) -> Output {
@@ -492,6 +496,18 @@ fn a_mirror_that_is_not_reached_is_named() {
         &archive.ask_at(mirror, "main/stable", &["newest", "some-tool"]),
         &words,
     );
+}
+
+#[test]
+fn what_is_no_address_is_refused() {
+    let archive = Archive::new(&[]);
+    for mirror in ["nonsense", "ftp://127.0.0.1/debian"] {
+        let output = archive.ask_at(mirror, "main/stable", &["newest", "some-tool"]);
+        assert_refused(
+            &output,
+            &["IRQBED_DEBIAN_MIRROR", mirror, "http://HOST/debian"],
+        );
+    }
 }
 
 /// Serves a folder, and breaks off each answer after so many bytes.
