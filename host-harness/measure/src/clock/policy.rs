@@ -46,24 +46,25 @@ pub(super) struct Policy {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outcome {
     pub(super) known: Offset,
-    /// Exchanges that were played.
+    /// Exchanges that were played, also those that are void.
     pub(super) count: u64,
 }
 
 impl Policy {
+    /// Where exchanges contradict each other, guest time stood still between them, or was
+    /// set: what was known before is void, and the calibration begins anew.
     pub(super) fn play(&self, peer: &mut impl Peer) -> Outcome {
-        let (mut known, mut count) = (Offset::UNKNOWN, 0);
-        while !self.is_over(peer, known, count) {
+        let (mut known, mut count, mut alike) = (Offset::UNKNOWN, 0, 0);
+        while !self.is_over(peer, known, alike) {
             let Some(exchange) = peer.exchange() else {
                 break;
             };
-            let Exchange {
-                before,
-                guest,
-                after,
-            } = exchange;
-            known = known.narrowed(before, guest, after);
-            count += 1;
+            (count, alike) = (count + 1, alike + 1);
+            known = known.narrowed(exchange);
+            if known.estimate().is_none() {
+                tracing::debug!(count, "guest time moved against host time");
+                (known, alike) = (Offset::UNKNOWN.narrowed(exchange), 1);
+            }
         }
         Outcome { known, count }
     }
@@ -73,9 +74,8 @@ impl Policy {
         if count < self.exchanges && elapsed < self.patience {
             return false;
         }
-        // Bounds that contradict each other get no better.
         let Some((_, bound)) = known.estimate() else {
-            return count > 0 || elapsed >= self.limit;
+            return elapsed >= self.limit;
         };
         let bound = peer.nanos(bound);
         bound <= self.good
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_was_paused_ends_it() {
+    fn a_guest_that_was_paused_is_calibrated_anew() {
         struct Paused(Script<fn(u64) -> Option<Duration>>);
         impl Peer for Paused {
             fn exchange(&mut self) -> Option<Exchange> {
@@ -216,6 +216,7 @@ mod tests {
             }
         }
         let Outcome { known, count } = POLICY.play(&mut Paused(Script::new(|_| nanos(90))));
-        assert_eq!((known.estimate(), count), (None, 10));
+        let offset = (OFFSET - 5_000).cast_signed();
+        assert_eq!((known.estimate(), count), (Some((offset, 45)), 3 + 10));
     }
 }
