@@ -158,9 +158,13 @@ impl<'a> Relation<'a> {
         Some(Self { name, version })
     }
 
-    fn takes(&self, version: &str) -> bool {
+    /// Whether a version will do; what stands for a package may state none.
+    fn takes(&self, version: Option<&str>) -> bool {
         let Some((relation, wanted)) = self.version else {
             return true;
+        };
+        let Some(version) = version else {
+            return false;
         };
         let order = version::compare(version, wanted);
         match relation {
@@ -295,15 +299,12 @@ impl<'a> Packages<'a> {
         };
         let itself = self
             .versions(relation.name)
-            .filter(|package| relation.takes(package.version))
+            .filter(|package| relation.takes(Some(package.version)))
             .max_by(better);
         itself.or_else(|| {
             let providers = self.providers.get(relation.name).into_iter().flatten();
             providers
-                .filter(|(_, version)| match version {
-                    Some(version) => relation.takes(version),
-                    None => relation.version.is_none(),
-                })
+                .filter(|(_, version)| relation.takes(*version))
                 .map(|(package, _)| *package)
                 // Of equal ones the first by name.
                 .max_by(|one, other| {
@@ -317,15 +318,10 @@ impl<'a> Packages<'a> {
 
 fn is_met(relation: &Relation<'_>, chosen: &BTreeMap<&str, Package<'_>>) -> bool {
     let itself = chosen.get(relation.name);
-    itself.is_some_and(|package| relation.takes(package.version))
+    itself.is_some_and(|package| relation.takes(Some(package.version)))
         || chosen.values().any(|package| {
-            package.provides().any(|(name, version)| {
-                name == relation.name
-                    && match version {
-                        Some(version) => relation.takes(version),
-                        None => relation.version.is_none(),
-                    }
-            })
+            let mut provided = package.provides();
+            provided.any(|(name, version)| name == relation.name && relation.takes(version))
         })
 }
 
@@ -442,8 +438,8 @@ mod tests {
         ] {
             assert_eq!(relation(text), Relation { name, version }, "{text}");
         }
-        assert!(relation("a (>= 1.0~rc1)").takes("1.0"));
-        assert!(!relation("a (<< 1.0)").takes("1.0"));
+        assert!(relation("a (>= 1.0~rc1)").takes(Some("1.0")));
+        assert!(!relation("a (<< 1.0)").takes(Some("1.0")));
         assert_eq!(Relation::read(" "), None);
     }
 }
