@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader, Read, Write},
+    io::{self, BufReader, Read},
     path::Path,
     time::Duration,
 };
@@ -168,8 +168,8 @@ impl Client {
             .open(part)
             .with_context(|| format!("cannot write {}", part.display()))?;
         let left = if continues { size - from } else { size };
-        let copied =
-            copy(body.take(left), &mut file).with_context(|| format!("{url} broke off"))?;
+        let copied = io::copy(&mut body.take(left), &mut file)
+            .with_context(|| format!("{url} broke off"))?;
         if copied < left {
             bail!("{url} broke off");
         }
@@ -222,17 +222,4 @@ pub fn no_room(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|cause| cause.kind() == io::ErrorKind::StorageFull)
-}
-
-fn copy(mut from: impl Read, to: &mut File) -> io::Result<u64> {
-    let mut buffer = vec![0; 1 << 16];
-    let mut copied = 0;
-    loop {
-        let count = from.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(copied);
-        }
-        to.write_all(&buffer[..count])?;
-        copied += count as u64;
-    }
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     compression::plain,
-    fetch::{Client, Expected, hash_of},
+    fetch::{self, Client, Expected, hash_of},
     mirror::{self, Suite},
     openpgp::Keys,
     packages::List,
@@ -169,9 +169,7 @@ impl Lists<'_> {
         let message = self.client.text(&format!("{folder}/InRelease"), MOST)?;
         let release = self.trust(kept, &message)?;
         let expected = index(&release, suite)?;
-        let is_there = fs::read(&kept.index)
-            .is_ok_and(|text| hash_of(&text[..]).is_ok_and(|hash| hash == expected.hash));
-        if !is_there {
+        if !fetch::is(&kept.index, &expected) {
             let by_hash = release.field("Acquire-By-Hash") == Some("yes");
             let (name, packed) = [".xz", ".gz", ""]
                 .iter()

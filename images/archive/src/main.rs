@@ -251,11 +251,12 @@ fn look_up(command: &Command, packages: &Packages<'_>, out: &mut impl Write) -> 
         } => {
             let begin = format!("linux-headers-{fixed}");
             let kernels = packages.between(&begin, rest);
-            let numbers = kernels.filter_map(|(_, number)| number.parse::<u64>().ok());
-            let numbers: Vec<u64> = numbers.collect();
-            let is_there = |wanted: &u64| number.parse() == Ok(*wanted);
-            let found = numbers.iter().copied().find(is_there);
-            if let Some(found) = found.or_else(|| numbers.iter().copied().max()) {
+            let numbers: Vec<u64> = kernels.filter_map(|number| number.parse().ok()).collect();
+            let pinned = number
+                .parse()
+                .ok()
+                .filter(|pinned| numbers.contains(pinned));
+            if let Some(found) = pinned.or_else(|| numbers.into_iter().max()) {
                 let release = |number: &str| format!("{fixed}{number}{rest}");
                 let found = release(&found.to_string());
                 moved_on("kernel", &release(number), &found);

@@ -62,6 +62,8 @@ struct Signature<'a> {
     /// From the version on, as far as it is signed.
     hashed: &'a [u8],
     created: SystemTime,
+    /// For how long from its making on a key is valid, by what it says of itself.
+    lifetime: Option<Duration>,
     issuer: Vec<u8>,
     numbers: Vec<&'a [u8]>,
 }
@@ -137,7 +139,7 @@ impl Keys {
                 6 | 14 => keys.extend(Key::read(body)),
                 // What a key says of itself.
                 2 => {
-                    let stated = Signature::read(body).and_then(|own| own.lifetime());
+                    let stated = Signature::read(body).and_then(|own| own.lifetime);
                     if let (Some(key), Some(lifetime)) = (keys.last_mut(), stated) {
                         key.expires = Some(key.created + lifetime);
                     }
@@ -254,10 +256,14 @@ impl<'a> Signature<'a> {
         let hashed = &body[..6 + len];
         let len = rest.number(2)?;
         let mut unhashed = Bytes(rest.take(len)?);
-        let (mut created, mut issuer) = (None, Vec::new());
+        let (mut created, mut lifetime, mut issuer) = (None, None, Vec::new());
         while let Some((kind, value)) = subpacket(&mut subpackets) {
             match (kind, value) {
                 (2, _) => created = Bytes(value).number(4).map(moment),
+                (9, _) => {
+                    let seconds = Bytes(value).number(4).filter(|seconds| *seconds > 0);
+                    lifetime = seconds.map(|seconds| Duration::from_secs(seconds as u64));
+                }
                 (33, [4, fingerprint @ ..]) => issuer = fingerprint.to_vec(),
                 (16, _) if issuer.is_empty() => issuer = value.to_vec(),
                 _ => {}
@@ -283,21 +289,10 @@ impl<'a> Signature<'a> {
             hash,
             hashed,
             created: created?,
+            lifetime,
             issuer,
             numbers,
         })
-    }
-
-    /// For how long from its making on a key is valid, by what it says of itself.
-    fn lifetime(&self) -> Option<Duration> {
-        let mut subpackets = Bytes(self.hashed.get(6..)?);
-        while let Some((kind, value)) = subpacket(&mut subpackets) {
-            if kind == 9 {
-                let seconds = Bytes(value).number(4).filter(|seconds| *seconds > 0)?;
-                return Some(Duration::from_secs(seconds as u64));
-            }
-        }
-        None
     }
 
     fn fits(&self, key: &Key, text: &[&str]) -> bool {

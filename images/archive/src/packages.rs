@@ -223,16 +223,10 @@ impl<'a> Packages<'a> {
             .find(|package| package.version == version)
     }
 
-    /// Names of packages that begin and end so, with what stands between.
-    pub fn between<'b>(
-        &self,
-        begin: &'b str,
-        end: &'b str,
-    ) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.by_name.keys().filter_map(move |name| {
-            let middle = name.strip_prefix(begin)?.strip_suffix(end)?;
-            Some((*name, middle))
-        })
+    /// What stands between in the names of packages that begin and end so.
+    pub fn between<'b>(&self, begin: &'b str, end: &'b str) -> impl Iterator<Item = &'a str> {
+        let names = self.by_name.keys();
+        names.filter_map(move |name| name.strip_prefix(begin)?.strip_suffix(end))
     }
 
     /// One that a user names, as `NAME` or `NAME=VERSION`.
