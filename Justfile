@@ -43,7 +43,7 @@ try *ARGS: setup
 # Build the modules in a folder for the guest's kernel
 [no-cd]
 module DIR *ARGS:
-    @{{quote(justfile_directory() / "images/kernel.sh")}} && {{quote(justfile_directory() / "images/module.sh")}} --dir "$@"
+    @{{quote(justfile_directory() / "images/setup.sh")}} kernel && {{quote(justfile_directory() / "images/setup.sh")}} modules "$@"
 
 # Make the device of the running guest interrupt
 [no-cd]
@@ -87,7 +87,7 @@ doctor *ARGS: host
 
 # Run every test, those that boot a guest too
 test *ARGS: setup
-    @images/chromium.sh || echo 'test: without a browser the reports are not looked at' >&2
+    @images/setup.sh chromium || echo 'test: without a browser the reports are not looked at' >&2
     @images/cargo.sh test "$@"
 
 # Show that the driver may do what it does, faults and unplugging included, on the debug kernel (`kernel 6.12-debug`)
@@ -175,7 +175,7 @@ build:
 
 # Fetch another kernel, for `--kernel NAME`; `--list` has the names
 kernel NAME:
-    @images/kernel.sh "$1" && { [ "$1" = --list ] || images/setup.sh; }
+    @images/setup.sh kernel "$1"
 
 # Build the programs of the host alone
 [private]

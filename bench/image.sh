@@ -14,7 +14,6 @@ home=$STORE/bench out=$STORE/bench/initramfs.cpio
 program=$ROOT/target/x86_64-unknown-linux-gnu/release/irqbed-bench-guest
 need() { [ -f "$1" ] || die "there is no $1: run ./just setup"; }
 need "$kdir/Makefile"
-lock
 sources=("$ROOT"/bench/peers/*)
 
 # module FOLDER [MAKE-ARGUMENT...]: builds it in a copy of the sources.
@@ -22,20 +21,25 @@ module() {
   rm -rf "$1"
   mkdir -p "$1"
   cp -p "${sources[@]}" "$1"
-  "$IMAGES/module.sh" --dir "$@"
+  "$IMAGES/setup.sh" modules "$@"
 }
 if [ $# -gt 0 ]; then
   module "$home/trial" "$@"
   exit
 fi
 need "$base"
+mkdir -p "$home"
+# One at a time.
+exec 9>>"$home/lock"
+flock 9
 
-"$IMAGES/cargo.sh" bench-guest 9>&-
-"$IMAGES/tools.sh" busybox cyclictest
+"$IMAGES/cargo.sh" bench-guest
+"$IMAGES/setup.sh" tools busybox cyclictest
 made_from=$(cksum "${sources[@]}" "$program" "$base" "$0" && ls -l --time-style=full-iso "$kdir/Module.symvers")
 [ "$(cat "$out.of" 2>/dev/null)" != "$made_from" ] || exit 0
 
-run bench-module module "$home/module" || die "the module of bench/peers does not build: $(why bench-module)"
+log=$STORE/log/bench-module.log
+module "$home/module" >"$log" 2>&1 || die "the module of bench/peers does not build: $(tail -n 1 "$log") (log: $log)"
 rm -rf "$home/root"
 mkdir -p "$home/root"/{bin,lib/modules,lib64}
 strip --strip-debug -o "$home/root/lib/modules/irqbed_peers.ko" "$home/module/irqbed_peers.ko"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 OR MIT
-# cargo.sh archive|host|agent|bench-guest|static|test|bench|peers [ARGUMENT...]: compiles
-# the program that fetches packages, or all programs of the host, or those of the guest,
+# cargo.sh setup|host|agent|bench-guest|static|test|bench|peers [ARGUMENT...]: compiles
+# the program that sets all up, or all programs of the host, or those of the guest,
 # which are static because it has no libraries, or those of the host as static ones, for
 # a release, or runs the tests, the benches or the comparison with peers, in the same
 # profile, but for the tests of the guest's programs: what was compiled once is used by
@@ -20,17 +20,17 @@ quiet=()
 wanted=${1:-}
 [ $# -eq 0 ] || shift
 case $wanted in
-  archive | host)
-    packages=(host-harness device-model irqbed-archive tcg-plugin) only=()
+  setup | host)
+    packages=(host-harness device-model irqbed-archive irqbed-setup tcg-plugin) only=()
     # What others ask of libraries counts for one program too: nothing is compiled twice.
-    if [ "$wanted" = archive ]; then
-      only=(--bin irqbed-archive)
-      [ -x target/release/irqbed-archive ] || say "cargo: compiling what fetches"
+    if [ "$wanted" = setup ]; then
+      only=(--bin irqbed-setup)
+      [ -x target/release/irqbed-setup ] || say "cargo: compiling what fetches"
     fi
     exec cargo build "${quiet[@]}" --release "${packages[@]/#/-p}" "${only[@]}"
     ;;
   agent | bench-guest | static)
-    packages=(host-harness device-model irqbed-archive)
+    packages=(host-harness device-model)
     [ "$wanted" != agent ] || packages=(guest-agent)
     [ "$wanted" != bench-guest ] || packages=(irqbed-bench-guest)
     target=x86_64-unknown-linux-gnu
@@ -41,7 +41,7 @@ case $wanted in
     for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
       [ ! -d "$crates" ] || flags+=", '--remap-path-prefix=$crates=crates'"
     done
-    linker=$("$IMAGES/compiler.sh" --linker)
+    linker=$("$IMAGES/setup.sh" linker)
     [ -z "$linker" ] || flags+=", '-C', 'linker=$linker'"
     exec cargo build "${quiet[@]}" --release "${packages[@]/#/-p}" --target "$target" \
       --config "target.$target.rustflags=[$flags]"
@@ -61,5 +61,5 @@ case $wanted in
     cargo build "${quiet[@]}" --release -p irqbed-bench --bins
     exec "$CARGO_TARGET_DIR/release/irqbed-peers" "$@"
     ;;
-  *) die "usage: cargo.sh archive|host|agent|bench-guest|static|test|bench|peers" ;;
+  *) die "usage: cargo.sh setup|host|agent|bench-guest|static|test|bench|peers" ;;
 esac

@@ -15,31 +15,17 @@ if [ "${1:-}" = clean ]; then
   exit
 fi
 command -v gcov-tool >/dev/null || die "gcov-tool is missing: install gcc"
-"$IMAGES/debug-kernel.sh"
+"$IMAGES/setup.sh" kernel 6.12-debug
 "$IMAGES/setup.sh"
 
 # The tools of the LLVM that rustc has inside.
 major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+llvm=$("$IMAGES/setup.sh" llvm "$major")
 llvm() {
-  local tool=$1 libraries=$STORE/llvm/usr/lib
+  local tool=$1 libraries=$llvm/usr/lib
   shift
   LD_LIBRARY_PATH=$libraries/x86_64-linux-gnu:$libraries/llvm-$major/lib "$libraries/llvm-$major/bin/llvm-$tool" "$@"
 }
-# In a shell of its own, which keeps the lock no longer than this takes.
-sealed "$STORE/llvm" "1 $major" || (
-  lock
-  # shellcheck source=images/archive.sh
-  . "$IMAGES/archive.sh"
-  room 800 "LLVM $major"
-  packages=$(archive bookworm closure bookworm "llvm-$major" | grep -vE '^(libc6|libgcc-s1|libstdc\+\+6|gcc-12-base)=')
-  rm -rf "$STORE/llvm.new"
-  mkdir "$STORE/llvm.new"
-  # shellcheck disable=SC2086 # a list
-  archive bookworm unpack "llvm: fetching $(archive bookworm newest "llvm-$major")" "$STORE/llvm.new" $packages
-  seal "$STORE/llvm.new" "1 $major"
-  replace "$STORE/llvm.new" "$STORE/llvm"
-)
-
 # A checkout of its own: programs and drivers with counters must not be taken for
 # those without.
 mkdir -p "$tree/.irqbed/kernels" "$reached"

@@ -14,20 +14,21 @@ name=irqbed-$version-x86_64-linux
 archive=${1:-$ROOT/target/$name.tar.gz} programs=${2:-}
 "$IMAGES/setup.sh"
 # The system's own are not packed.
-"$IMAGES/tools.sh" --ours make busybox
+"$IMAGES/setup.sh" tools --ours make busybox
 if [ -z "$programs" ]; then
   "$IMAGES/cargo.sh" static
   programs=$ROOT/target/x86_64-unknown-linux-gnu/release
 fi
-linker=$("$IMAGES/compiler.sh" --linker)
+linker=$("$IMAGES/setup.sh" linker)
 [ -n "$linker" ] || die "without a mirror there is no compiler to pack"
 
 new=$(mktemp -d "$STORE/dist.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 mkdir -p "$new/$name/bin" "$new/$name/.irqbed"
-for program in irqbed irqbed-archive device-model; do
+for program in irqbed device-model; do
   "${linker%/*}/x86_64-linux-gnu-strip" --strip-debug -o "$new/$name/bin/$program" "$programs/$program"
 done
+"${linker%/*}/x86_64-linux-gnu-strip" -o "$new/$name/bin/guest-agent" "$ROOT/target/x86_64-unknown-linux-gnu/release/guest-agent"
 cp "$ROOT/target/release/libirqbed_tcg_plugin.so" "$new/$name/bin/"
 cd "$ROOT"
 git ls-files -z | tar --null -T - -c | tar -x -C "$new/$name"

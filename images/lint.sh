@@ -7,8 +7,8 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 export CARGO_TARGET_DIR=$ROOT/target
-"$IMAGES/kernel.sh"
-"$IMAGES/tools.sh" make sparse shellcheck
+"$IMAGES/setup.sh" kernel
+"$IMAGES/setup.sh" tools make sparse shellcheck
 
 faulty=()
 check() {
@@ -30,7 +30,7 @@ drivers() {
     rm -rf "$copy"
     cp -R "$(dirname "$kbuild")" "$copy"
     find "$copy" -name '*.o' -delete
-    module "$IMAGES/module.sh" --dir "$copy" || { echo "lint: see $(dirname "$kbuild")" >&2 && return 1; }
+    module "$IMAGES/setup.sh" modules "$copy" || { echo "lint: see $(dirname "$kbuild")" >&2 && return 1; }
   done
   rm -rf "$copy"
 }
@@ -42,7 +42,7 @@ check 'pages of the crates' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --w
 if printf '%s\n' 1.90 "$(cargo --version | cut -d ' ' -f 2)" | sort --check=quiet --version-sort; then
   check 'packages of the crates' cargo package --quiet --workspace --exclude 'irqbed-bench*' --no-verify --allow-dirty --locked --offline
 fi
-check 'module, with W=1 and sparse' module "$IMAGES/module.sh"
+check 'module, with W=1 and sparse' module "$IMAGES/setup.sh" driver
 check 'module of the peers, with W=1 and sparse' module bench/image.sh
 check 'drivers of the examples and tests, with W=1 and sparse' drivers {,device-model/}examples/*/Kbuild host-harness/tests/modules/*/Kbuild
 check shellcheck shellcheck -x just .ci/run {bench{,/*},images}/*.sh images/versions examples{,/*}/*.sh device-model/examples/*/*.sh host-harness/template/*.sh

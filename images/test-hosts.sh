@@ -7,12 +7,12 @@
 set -euo pipefail
 # shellcheck source=images/lib.sh
 . "$(dirname "$0")/lib.sh"
-# shellcheck source=images/archive.sh
-. "$IMAGES/archive.sh"
 [ "$(id -u)" = 0 ] || die "this needs root, for chroot and debootstrap"
 command -v debootstrap >/dev/null || die "debootstrap is missing: install it"
 [ $# -gt 0 ] || set -- bookworm trixie testing
-mirror=$("$ARCHIVE" mirror main)
+"$IMAGES/setup.sh"
+mirror=$("$ROOT/target/release/irqbed-archive" mirror main)
+export mirror
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$IMAGES/dist.sh" "$work/irqbed.tar.gz"
@@ -26,7 +26,7 @@ in_root() {
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"
     exec chroot --userspec=tester:tester "$1" /usr/bin/env -i HOME=/home/tester PATH=/usr/bin:/bin \
-      sh -c "cd && exec \"\$@\"" sh "${@:2}"' bash "$@"
+      IRQBED_DEBIAN_MIRROR="$mirror" sh -c "cd && exec \"\$@\"" sh "${@:2}"' bash "$@"
 }
 
 # timed COMMAND...: how long it took, seconds; what it says goes to the log.
@@ -42,6 +42,10 @@ try() { # SUITE
   debootstrap --variant=minbase "$1" "$root" "$mirror" >"$log" 2>&1
   chroot "$root" useradd --create-home tester
   rm -f "$root"/usr/bin/apt*
+  # By which the mirror is found and trusted here.
+  cp -L /etc/hosts /etc/resolv.conf "$root/etc/"
+  mkdir -p "$root/etc/ssl"
+  cp -rL /etc/ssl/certs "$root/etc/ssl/" || true
   mkdir "$root/home/tester/irqbed"
   say "$1: trying the release"
   unpacked=$(timed tar -xf "$work/irqbed.tar.gz" --strip-components=1 -C "$root/home/tester/irqbed")
@@ -52,8 +56,10 @@ try() { # SUITE
   built=$(timed in_root "$root" "$irqbed" build driver)
   timed in_root "$root" "$irqbed" test --accel tcg driver/test.toml >/dev/null
   timed in_root "$root" "$irqbed" bench --all --clock instructions --events 200 --json new.json >/dev/null
+  kernel=$(timed in_root "$root" "$irqbed" kernel 7.3)
+  timed in_root "$root" "$irqbed" bench --accel tcg --kernel 7.3 >/dev/null
   what=$(in_root "$root" "$irqbed" compare irqbed/bench/baselines/instructions.json new.json | tail -n 1 || true)
-  printf '%-10s %10s %10s %10s  %s\n' "$1" "$unpacked" "$table" "$built" "$what"
+  printf '%-10s %10s %10s %10s %10s  %s\n' "$1" "$unpacked" "$table" "$built" "$kernel" "$what"
 }
 
 for suite; do
@@ -63,5 +69,5 @@ for suite; do
   wait $! || die "$suite: $(tail -n 1 "$log") (log: .irqbed/log/host-$suite.log)"
   rm -rf "${work:?}/$suite"
 done
-printf '%-10s %10s %10s %10s  %s\n' host 'unpack, s' 'table, s' 'driver, s' 'instructions beside the baselines'
+printf '%-10s %10s %10s %10s %10s  %s\n' host 'unpack, s' 'table, s' 'driver, s' 'kernel, s' 'instructions beside the baselines'
 cat "$work/rows"

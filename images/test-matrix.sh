@@ -12,8 +12,10 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
   shift
 done
 [ $# -eq 0 ] || shift
+# shellcheck source=images/versions
+. "$IMAGES/versions"
 [ ${#names[@]} -gt 0 ] || names=("$KERNEL" "$KERNEL-debug" "$KERNEL-rt" 6.1 7.3)
-for name in "${names[@]}"; do "$IMAGES/kernel.sh" "$name"; done
+for name in "${names[@]}"; do "$IMAGES/setup.sh" kernel "$name"; done
 "$IMAGES/setup.sh"
 
 rows=() faulty=
@@ -24,7 +26,7 @@ for name in "${names[@]}"; do
   every=()
   [ "$name" != "$KERNEL-debug" ] || every=(--include-ignored)
   IRQBED_TEST_KERNEL=$name "$IMAGES/cargo.sh" test -p host-harness --test guest -- \
-    --show-output "${every[@]}" "$@" >"$log" 2>&1 9>&- || true
+    --show-output "${every[@]}" "$@" >"$log" 2>&1 || true
   row=$(awk -v name="$name" '
     /^skipped: / { skipped++ }
     /^test .* \.\.\. FAILED/ || /^test .* FAILED$/ { failed = failed " " $2 }

@@ -15,6 +15,7 @@ mod doctor;
 mod failure;
 mod fault;
 mod guest;
+mod kernel;
 mod new;
 mod options;
 mod path;
@@ -84,6 +85,8 @@ enum Command {
     Test(test::Arguments),
     /// Build modules of your own for a guest's kernel
     Build(build::Arguments),
+    /// Fetch another kernel for `--kernel NAME`, or say which there are
+    Kernel(kernel::Arguments),
     /// Begin a project of your own: a device, its driver, and a test of both
     New(new::Arguments),
     /// Say what this machine has, what will be used, and what to do
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
             Command::Unplug(arguments) => plug::unplug(&arguments),
             Command::Test(arguments) => test::run(&arguments),
             Command::Build(arguments) => build::run(&arguments),
+            Command::Kernel(arguments) => kernel::run(&arguments),
             Command::New(arguments) => new::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
         });

@@ -161,6 +161,7 @@ mod tests {
         let below = |path: &str| folder.path().join("none").join(path);
         let artefacts = Artefacts {
             folder: below(""),
+            fetched: below(""),
             qemu: below("qemu"),
             kernel: below("vmlinux"),
             kernel_build: below("build"),

@@ -15,7 +15,7 @@ mod tests {
     use serde_json::Value;
 
     /// The crates of this workspace that each may know.
-    const LAYERS: [(&str, &[&str]); 12] = [
+    const LAYERS: [(&str, &[&str]); 14] = [
         // Its own tests, with all its features.
         ("irqbed-abi", &["irqbed-abi"]),
         ("irqbed-vfio-user", &[]),
@@ -30,6 +30,8 @@ mod tests {
                 "irqbed-fault",
             ],
         ),
+        ("irqbed-archive", &[]),
+        ("irqbed-setup", &["irqbed-archive"]),
         ("irqbed-results", &["irqbed-abi"]),
         ("irqbed-report", &["irqbed-results"]),
         ("irqbed-machine", &["irqbed-abi", "device-model"]),

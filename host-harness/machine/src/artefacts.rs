@@ -3,7 +3,9 @@
 //!
 //! `./just setup` puts them below `.irqbed/` at the root of the repository;
 //! `IRQBED_QEMU` and `IRQBED_KERNEL` put others in their place. A kernel of
-//! another name lies with its driver and initramfs below `.irqbed/kernels/`.
+//! another name lies with its driver and initramfs below `.irqbed/kernels/`. A
+//! release, where that folder is packed, is for reading only: kernels of other
+//! names lie in a folder of the user's, `IRQBED_HOME`.
 
 use std::{
     env, fs, io,
@@ -19,6 +21,9 @@ const PLUGIN: &str = "libirqbed_tcg_plugin.so";
 /// The folder in it that holds kernels of other names.
 const KERNELS: &str = "kernels";
 
+/// The user's folder for what a release fetches.
+const HOME: &str = "IRQBED_HOME";
+
 /// Which kernels there are by name.
 const VERSIONS: &str = include_str!("../../../images/versions");
 /// What stands behind a kernel's name for another flavour of it.
@@ -32,6 +37,8 @@ pub const DEBUG_KERNEL: &str = "6.12-debug";
 pub struct Artefacts {
     /// The folder all of ours lie in.
     pub folder: PathBuf,
+    /// Where what is fetched later is put: the same, or for a release the user's folder.
+    pub fetched: PathBuf,
     /// `qemu-system-x86_64`.
     pub qemu: PathBuf,
     /// Kernel image, ELF with a PVH note or bzImage.
@@ -74,7 +81,7 @@ pub enum ArtefactError {
     )]
     UnknownKernel(String),
     /// The kernel of this name was not fetched or built yet.
-    #[error("the kernel {0} is not here yet: run `./just kernel {0}`")]
+    #[error("the kernel {0} is not here yet: run `irqbed kernel {0}`")]
     AbsentKernel(String),
     /// A part cannot be read.
     #[error("cannot read {path}: {error}")]
@@ -146,6 +153,11 @@ impl Artefacts {
             module: folder.join("module/irqbed.ko"),
             initramfs: folder.join("initramfs.cpio"),
             plugin: plugin(&folder),
+            fetched: if is_of_a_release(&folder) {
+                users_folder()
+            } else {
+                folder.clone()
+            },
             folder,
         }
     }
@@ -172,7 +184,7 @@ impl Artefacts {
         let home = if name == stock_kernel() {
             self.folder.clone()
         } else {
-            self.folder.join(KERNELS).join(name)
+            self.fetched.join(KERNELS).join(name)
         };
         let parts = Self {
             kernel: home.join("kernel/vmlinux"),
@@ -299,16 +311,37 @@ impl Artefacts {
     }
 }
 
-/// A release has it beside the program; cargo leaves it beside the folder.
+/// A release has it in its `bin`; cargo leaves it beside the folder.
 fn plugin(folder: &Path) -> PathBuf {
-    let beside = env::current_exe()
-        .unwrap_or_default()
-        .with_file_name(PLUGIN);
-    if beside.is_file() {
-        beside
+    let packed = folder.with_file_name("bin").join(PLUGIN);
+    if packed.is_file() {
+        packed
     } else {
         folder.with_file_name("target").join("release").join(PLUGIN)
     }
+}
+
+/// A release brings its programs along.
+fn is_of_a_release(folder: &Path) -> bool {
+    folder.with_file_name("bin").join("irqbed").is_file()
+}
+
+/// What a release of this version has fetched for the user: in the folder that the user names,
+/// else among the user's data (XDG Base Directory Specification).
+fn users_folder() -> PathBuf {
+    let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let absolute = |name: &str| {
+        named(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let data = || {
+        let data = absolute("XDG_DATA_HOME");
+        let data = data.or_else(|| Some(env::home_dir()?.join(".local/share")));
+        data.unwrap_or_else(env::temp_dir).join("irqbed")
+    };
+    let folder = absolute(HOME).unwrap_or_else(data);
+    folder.join(env!("CARGO_PKG_VERSION"))
 }
 
 /// The name of the guest's kernel where no other is asked for.
@@ -442,7 +475,7 @@ mod tests {
         }
         for name in ["7.3", "6.1-rt", "6.12-cloud", DEBUG_KERNEL] {
             let error = artefacts.clone().with_kernel(name).unwrap_err();
-            let remedy = format!("`./just kernel {name}`");
+            let remedy = format!("`irqbed kernel {name}`");
             assert!(error.to_string().contains(&remedy), "{error}");
         }
 

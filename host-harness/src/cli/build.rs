@@ -3,18 +3,12 @@
 //! makefiles and the compiler that built the kernel. Exit status 2 when there is
 //! nothing to build.
 
-use std::{
-    path::PathBuf,
-    process::{Command, ExitCode},
-};
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
 use clap::Args;
+use irqbed_setup::Setup;
 
-use super::{artefacts, bad_input};
-
-/// The script that does it.
-const SCRIPT: &str = "images/module.sh";
+use super::{artefacts, bad_input, print};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -33,24 +27,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if !arguments.folder.is_dir() {
         return Err(bad_input(NoFolder(arguments.folder.clone())));
     }
-    let script = artefacts(arguments.kernel.as_deref())?
-        .sources()
-        .join(SCRIPT);
-    let mut command = Command::new(&script);
-    if let Some(kernel) = &arguments.kernel {
-        command.args(["--kernel", kernel]);
+    let kernel = arguments.kernel.as_deref();
+    let parts = artefacts(kernel)?;
+    let setup = Setup::new(parts.sources(), Some(&parts.fetched))?;
+    irqbed_setup::stop_with_what_runs()?;
+    let built = setup.modules(kernel, &arguments.folder, &arguments.make)?;
+    let mut text = String::new();
+    for module in built {
+        writeln!(text, "{}", module.display())?;
     }
-    command.arg("--dir").arg(&arguments.folder);
-    let status = command
-        .args(&arguments.make)
-        .status()
-        .with_context(|| format!("cannot run {}", script.display()))?;
-    // It has said why.
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[derive(Debug, thiserror::Error)]

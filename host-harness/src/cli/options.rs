@@ -110,8 +110,8 @@ pub(super) struct Options {
     /// Put behind the kernel's command line; may be given again
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     pub(super) kernel_parameter: Vec<String>,
-    /// Another kernel than the stock one, by a name of `./just kernel --list`,
-    /// which `./just kernel NAME` fetches; 6.12-debug checks locks, memory and
+    /// Another kernel than the stock one, by a name of `irqbed kernel --list`,
+    /// which `irqbed kernel NAME` fetches; 6.12-debug checks locks, memory and
     /// contexts
     #[arg(long, value_name = "NAME")]
     pub(super) kernel: Option<String>,

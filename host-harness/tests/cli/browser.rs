@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reports as a browser shows them: Chromium without a window, by its DevTools
-//! protocol over a pipe. `images/chromium.sh` fetches one where the system has
+//! protocol over a pipe. `images/setup.sh chromium` fetches one where the system has
 //! none; without it the tests say that they are skipped.
 
 mod devtools;
@@ -19,7 +19,7 @@ const DESKTOP: u32 = 1280;
 /// A report, and a browser to look at it; `None` where there is none.
 fn browser() -> Option<(Sandbox, Browser)> {
     let Some(program) = devtools::chromium() else {
-        eprintln!("skipped: there is no chromium; images/chromium.sh fetches one");
+        eprintln!("skipped: there is no chromium; `images/setup.sh chromium` fetches one");
         return None;
     };
     let sandbox = Sandbox::new();

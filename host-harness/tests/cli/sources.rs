@@ -48,8 +48,8 @@ pub fn copy_into(names: &[&str], folder: &Path) {
 
 /// Builds the module in a folder; where it is.
 pub fn build(folder: &Path) -> PathBuf {
-    let built = Command::new(repository().join("images/module.sh"))
-        .arg("--dir")
+    let built = Command::new(repository().join("images/setup.sh"))
+        .arg("modules")
         .arg(folder)
         .output()
         .expect("the script runs");

@@ -14,7 +14,7 @@ use irqbed_machine::qemu::{ClockKind, Machine};
 use irqbed_results::mechanism::Context;
 
 use crate::{
-    load::under_load,
+    load::under_part_load,
     support::{Guest, machine, number_from, sh_within, unicast},
 };
 /// System calls where nobody asks for more.
@@ -24,6 +24,8 @@ const CALLS: u64 = 9_000;
 /// How often such processes start before the driver is unloaded.
 const STARTS: u64 = 2;
 const WORKERS: u64 = 3;
+/// Time for system calls to time for events.
+const REST: u32 = 4;
 /// Rings with events.
 const VECTORS: u32 = 4;
 const NOTIFIERS: [&str; 9] = [
@@ -104,7 +106,7 @@ fn no_system_call_brings_the_driver_down() {
             let seed = seed.wrapping_add(start << 32);
             let script = format!("/init fuzz {seed} {CALLS} {WORKERS}");
             let begun = Instant::now();
-            let (status, output, error) = under_load(&mut guest, VECTORS, |guest| {
+            let (status, output, error) = under_part_load(&mut guest, VECTORS, REST, |guest| {
                 sh_within(PATIENCE, &mut guest.session, &script)
             });
             made += calls_in(&output);

@@ -23,6 +23,16 @@ const LOOK: Duration = Duration::from_micros(50);
 /// rate that it cannot take it would do nothing else. What is raised without a driver
 /// is refused.
 pub fn under_load<T>(guest: &mut Guest, vectors: u32, work: impl FnOnce(&mut Guest) -> T) -> T {
+    under_part_load(guest, vectors, 1, work)
+}
+
+/// The same with `rest` times as long for the guest itself.
+pub fn under_part_load<T>(
+    guest: &mut Guest,
+    vectors: u32,
+    rest: u32,
+    work: impl FnOnce(&mut Guest) -> T,
+) -> T {
     let source = guest.session.source().clone();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -31,7 +41,7 @@ pub fn under_load<T>(guest: &mut Guest, vectors: u32, work: impl FnOnce(&mut Gue
                 let begun = Instant::now();
                 round(&source, vectors);
                 wait_until_taken(&source, vectors, STUCK);
-                thread::sleep(begun.elapsed().max(PAUSE));
+                thread::sleep((begun.elapsed() * rest).max(PAUSE));
             }
         });
         let _ended = Ended(&stop);

@@ -215,9 +215,18 @@ impl Client {
     }
 }
 
-/// Whether an error says that a disk is full.
+/// An error with its causes, and what to do where the disk is full.
 #[must_use]
-pub fn no_room(error: &anyhow::Error) -> bool {
+pub fn explained(error: &anyhow::Error) -> String {
+    let room = if no_room(error) {
+        ": the disk is full, make room and run again"
+    } else {
+        ""
+    };
+    format!("{error:#}{room}")
+}
+
+fn no_room(error: &anyhow::Error) -> bool {
     let mut causes = error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>());

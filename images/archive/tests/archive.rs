@@ -493,7 +493,7 @@ fn a_mirror_that_is_not_reached_is_named() {
         "refused",
     ];
     assert_refused(
-        &archive.ask_at(mirror, "main/stable", &["newest", "some-tool"]),
+        &archive.ask_at(mirror, "main/stable", &["size", "some-tool"]),
         &words,
     );
 }
@@ -502,7 +502,7 @@ fn a_mirror_that_is_not_reached_is_named() {
 fn what_is_no_address_is_refused() {
     let archive = Archive::new(&[]);
     for mirror in ["nonsense", "ftp://127.0.0.1/debian"] {
-        let output = archive.ask_at(mirror, "main/stable", &["newest", "some-tool"]);
+        let output = archive.ask_at(mirror, "main/stable", &["size", "some-tool"]);
         assert_refused(
             &output,
             &["IRQBED_DEBIAN_MIRROR", mirror, "http://HOST/debian"],

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{HANG, Sandbox};
 
-/// The system's Chromium, else the one that `images/chromium.sh` fetched.
+/// The system's Chromium, else the one that `images/setup.sh chromium` fetched.
 pub fn chromium() -> Option<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.irqbed/chromium/bin/chromium");
     let path = env::var_os("PATH").unwrap_or_default();

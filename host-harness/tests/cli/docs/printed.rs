@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a command prints has the shape that a page shows.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    process::{Command, Output},
-};
+use std::{collections::BTreeMap, fs};
 
 use irqbed_results::units::thousands;
 use serde_json::Value;
@@ -130,12 +126,12 @@ fn figures_of_the_readme_and_of_the_mechanisms_are_those_of_the_baselines() {
 
 #[test]
 fn the_list_of_kernels_looks_as_shown() {
-    let Output { stdout, .. } = Command::new(repository().join("images/kernel.sh"))
-        .arg("--list")
-        .output()
-        .expect("the script runs");
-    let printed = String::from_utf8(stdout).expect("UTF-8");
-    assert_shape(&shown("docs/kernels.md", "./just kernel --list"), &printed);
+    let sandbox = Sandbox::new();
+    let ended = run(&sandbox, irqbed(&sandbox, &["kernel", "--list"]));
+    assert_shape(
+        &shown("docs/kernels.md", "irqbed kernel --list"),
+        &ended.stdout,
+    );
 }
 
 #[test]

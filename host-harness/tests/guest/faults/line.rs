@@ -25,11 +25,12 @@ fn bring_neighbour(session: &mut Session) {
         let source = root.join("host-harness/tests/modules/neighbour");
         fs::copy(source.join(file), folder.path().join(file)).expect("a copy");
     }
-    let mut build = Command::new(root.join("images/module.sh"));
+    let mut build = Command::new(root.join("images/setup.sh"));
+    build.arg("modules").arg(folder.path());
     if let Some(kernel) = crate::support::kernel() {
         build.arg("--kernel").arg(kernel);
     }
-    let built = build.arg("--dir").arg(folder.path()).status();
+    let built = build.status();
     assert!(built.expect("a shell").success());
     let module = folder.path().join("neighbour.ko");
     // What only a debugger reads is most of it.
