@@ -19,6 +19,7 @@ pub mod edu;
 pub mod event;
 pub mod log;
 pub mod nic_lite;
+pub mod program;
 pub mod tsc;
 
 pub use irqbed_fault::{self as fault, Fault, FaultInjection, Faults};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A PCI device that throws dice: `dice PATH` serves it at a socket.
+//! A PCI device that throws dice: `dice SOCKET` serves it at a socket.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use device_model::{
     Bar, BarIndex, Bus, DeviceSpec, GuestAddr, Identity, IntxPin, Msi, PciDevice, Registers,
-    ResetKind, Server, TimerId, registers,
+    ResetKind, TimerId, program, registers,
 };
 
 registers! {
@@ -79,15 +79,11 @@ impl PciDevice for Dice {
     }
 }
 
-fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    // What the library warns of; IRQBED_LOG=debug says more.
-    device_model::log::to_stderr("warn");
-    let path = std::env::args_os().nth(1).ok_or("usage: dice PATH")?;
-    let dice = Dice {
+/// Serves it until QEMU leaves.
+fn main() -> ExitCode {
+    program::main(Dice {
         registers: Registers::new(),
         throws: 0,
         bus: Bus::detached(),
-    };
-    let server = Server::bind(&PathBuf::from(path))?.serve(dice)?;
-    Ok(server.exit_code())
+    })
 }

@@ -3,7 +3,8 @@
 
 use std::{
     fmt, io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    os::unix::process::CommandExt,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use crate::{
     console::Console,
     group, interrupt,
     qemu::die_with_parent,
-    served::{SOCKET, reach},
+    served::{CONTROL, ControlHandle, SOCKET, Served, reach},
     session::SessionError,
     span::span,
 };
@@ -41,16 +42,22 @@ pub struct DeviceProcess {
 }
 
 impl DeviceProcess {
-    /// Starts a device model and waits until it listens. Its socket lies in a
-    /// folder of its own, which is gone on return: the handle stands for it.
+    /// Starts a device model and waits until it listens, also at its control socket, if the
+    /// words name one. Its sockets lie in a folder of its own, which is gone on return:
+    /// handles stand for them.
     ///
     /// # Errors
     /// [`SessionError::Device`] where it does not start or does not listen in time.
-    pub fn start(words: &[String]) -> Result<(Self, OwnedFd), SessionError> {
+    pub fn start(words: &[String]) -> Result<Served, SessionError> {
         let failed = |why: String| SessionError::Device(format!("{}: {why}", words.join(" ")));
         let folder = tempfile::Builder::new().prefix("irqbed-").tempdir()?;
         let socket = folder.path().join("device");
-        let told = |word: &String| word.replace(SOCKET, &socket.to_string_lossy());
+        let control = folder.path().join("control");
+        let told = |word: &String| {
+            let word = word.replace(SOCKET, &socket.to_string_lossy());
+            word.replace(CONTROL, &control.to_string_lossy())
+        };
+        let control = has_control(words).then_some(control.as_path());
         let (heard, said) = io::pipe()?;
         let (program, arguments) = words.split_first().ok_or_else(|| failed("empty".into()))?;
         let mut command = Command::new(program);
@@ -73,8 +80,13 @@ impl DeviceProcess {
         let deadline = Instant::now() + LISTEN_LIMIT;
         loop {
             interrupt::check()?;
-            match reach(&socket) {
-                Ok(handle) => return Ok((process, handle)),
+            match reach_both(&socket, control) {
+                Ok(served) => {
+                    return Ok(Served {
+                        process: Some(process),
+                        ..served
+                    });
+                }
                 Err(why) if Instant::now() >= deadline => {
                     let limit = format!("it does not listen within {}", span(LISTEN_LIMIT));
                     return Err(failed(format!("{limit}: {why}")));
@@ -101,6 +113,23 @@ impl DeviceProcess {
             said: self.said.tail(SAID),
         })
     }
+}
+
+/// Whether a device model is told where to have a control socket.
+#[must_use]
+pub fn has_control(words: &[String]) -> bool {
+    words.iter().any(|word| word.contains(CONTROL))
+}
+
+fn reach_both(socket: &Path, control: Option<&Path>) -> Result<Served, String> {
+    let control = control.map(|path| {
+        let reached = ControlHandle::reach(path);
+        reached.map_err(|why| format!("its control socket: {why}"))
+    });
+    Ok(Served {
+        control: control.transpose()?,
+        ..Served::at(reach(socket)?)
+    })
 }
 
 /// How a device model ended.

@@ -4,12 +4,15 @@
 use std::{
     fs,
     os::fd::{AsRawFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use device_model::{
-    FaultInjection, Options, PciDevice, ServeError, ServerHandle, control::Target,
+    Fault, FaultInjection, Faults, Options, PciDevice, ServeError, ServerHandle,
+    control::{ClientError, ControlClient, Reply, Request, Target},
     event::EventSource,
+    fault::FaultReport,
 };
 use rustix::{
     fs::{FileType, Mode, OFlags, fstat, open},
@@ -21,6 +24,8 @@ use crate::device_process::DeviceProcess;
 
 /// Stands for the path of the socket in a device model's command.
 pub const SOCKET: &str = "{socket}";
+/// The same for its control socket.
+pub const CONTROL: &str = "{control}";
 /// Set among the flags in `/proc/net/unix` where a socket listens: `SO_ACCEPTCON`.
 const LISTENS: u32 = 1 << 16;
 /// The state there of one that is no end of a connection: `SS_UNCONNECTED`.
@@ -35,6 +40,8 @@ pub struct Served {
     pub process: Option<DeviceProcess>,
     /// The handle of its socket.
     pub handle: OwnedFd,
+    /// The control socket of that process, where it has one.
+    pub control: Option<ControlHandle>,
     /// What raises its events, where it does.
     pub source: Option<EventSource>,
 }
@@ -55,6 +62,7 @@ impl Served {
         Self {
             server: None,
             process: None,
+            control: None,
             handle,
             source: None,
         }
@@ -65,6 +73,83 @@ impl Served {
         let source = self.source.clone().map(Target::Event);
         source.or_else(|| Some(Target::Other(self.server.as_ref()?.faults())))
     }
+}
+
+impl Served {
+    /// By what it is given faults, where it can have any.
+    pub fn faults(&self) -> Option<FaultControl> {
+        let ours = self.server.as_ref();
+        let ours = ours.map(|server| FaultControl::Ours(server.faults()));
+        ours.or_else(|| self.control.clone().map(FaultControl::Theirs))
+    }
+}
+
+/// The control socket of a device model, by its handle: its path may be gone.
+#[derive(Debug, Clone)]
+pub struct ControlHandle(Arc<OwnedFd>);
+
+impl ControlHandle {
+    /// One that listens at a path; `Err` with the reason.
+    pub fn reach(path: &Path) -> Result<Self, String> {
+        reach(path).map(|handle| Self(Arc::new(handle)))
+    }
+
+    fn ask(&self, request: &Request) -> Result<Reply, ClientError> {
+        ControlClient::connect(&path_of(&self.0))?.ask(request)
+    }
+}
+
+/// By what a device is given faults.
+#[derive(Debug, Clone)]
+pub enum FaultControl {
+    /// It is one of ours.
+    Ours(Faults),
+    /// Its process listens.
+    Theirs(ControlHandle),
+}
+
+impl FaultControl {
+    /// Arms faults, all of them or none; `Err` with the reason.
+    ///
+    /// # Errors
+    /// The device cannot have one of them, or does not answer.
+    pub fn arm(&self, faults: &[Fault]) -> Result<(), String> {
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let faults = faults.to_vec();
+        match self {
+            Self::Ours(ours) => {
+                let armed = ours.arm_all(&faults);
+                armed.map(drop).map_err(|error| error.to_string())
+            }
+            Self::Theirs(control) => match control.ask(&Request::Arm { faults }) {
+                Ok(Reply::Armed { .. }) => Ok(()),
+                Ok(Reply::Failed { error }) => Err(error),
+                Ok(other) => Err(format!("its device model answers {other:?}")),
+                Err(error) => Err(error.to_string()),
+            },
+        }
+    }
+
+    /// Those that are armed, and what each did; none of a process that has ended.
+    pub fn list(&self) -> Vec<FaultReport> {
+        match self {
+            Self::Ours(ours) => ours.list(),
+            Self::Theirs(control) => match control.ask(&Request::Faults) {
+                Ok(Reply::Faults { faults }) => faults,
+                answer => {
+                    tracing::warn!("a device model does not say what its faults did: {answer:?}");
+                    Vec::new()
+                }
+            },
+        }
+    }
+}
+
+/// A path of what a handle is of, also where it has none any more.
+fn path_of(handle: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", handle.as_raw_fd()).into()
 }
 
 /// A handle of a socket where somebody listens; `Err` with the reason. A device
@@ -82,7 +167,7 @@ pub fn reach(path: &Path) -> Result<OwnedFd, String> {
     // A socket of another type finds out whether somebody has this one, and
     // does not connect to a stream (unix_find_other of the kernel).
     let probe = socket(AddressFamily::UNIX, SocketType::DGRAM, None);
-    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}", handle.as_raw_fd()));
+    let address = SocketAddrUnix::new(path_of(&handle));
     let connected = probe.and_then(|probe| connect(probe, &address?));
     match connected {
         Err(Errno::PROTOTYPE) if is_only_bound(path) => Err("nobody listens there yet".to_owned()),

@@ -142,11 +142,8 @@ fn visit(
     let _control = listen(socket, session.source().clone().into())?;
     let mut attend = attend(machine.ports, socket)?;
     let status = session.wait_attending(&mut attend)?;
-    say_faults(&DeviceFault::all(
-        Builtin::Event,
-        None,
-        &session.source().faults(),
-    ));
+    let faults = session.source().faults().list();
+    say_faults(&DeviceFault::all(Builtin::Event.as_str(), None, faults));
     Ok(status)
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The device `template`: `template PATH` serves it at a socket.
+//! The device `template`: `template SOCKET` serves it at a socket.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use device_model::{
     Bar, BarIndex, Bus, DeviceSpec, Identity, IntxPin, Msi, PciDevice, Registers, ResetKind,
-    Server, registers,
+    program, registers,
 };
 
 registers! {
@@ -73,13 +73,9 @@ impl PciDevice for Template {
     }
 }
 
-fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    // What the library warns of; IRQBED_LOG=debug says more.
-    device_model::log::to_stderr("warn");
-    let path = std::env::args_os().nth(1).ok_or("usage: template PATH")?;
-    let server = Server::bind(&PathBuf::from(path))?.serve(Template::new())?;
-    // Waits until QEMU leaves; not 0 where the device has panicked.
-    Ok(server.exit_code())
+/// Serves it until QEMU leaves; `--control SOCKET` is where faults are asked for.
+fn main() -> ExitCode {
+    program::main(Template::new())
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 
 use std::{fs, process::Command};
 
-use crate::{program::run, sandbox::Sandbox};
+use crate::{
+    program::{Running, irqbed, run},
+    sandbox::Sandbox,
+};
 
 #[test]
 fn a_new_project_passes_its_own_tests() {
@@ -31,6 +34,29 @@ fn a_new_project_passes_its_own_tests() {
     assert!(tested.status.success(), "{said:#?}");
     let passed = "irqbed: passed: the driver takes the device, which works";
     assert!(said[1].contains(passed), "{said:#?}");
+
+    // Its device has faults, which its code does not know of.
+    let scenario = fs::read_to_string(project.join("test.toml")).expect("a scenario");
+    for (fault, status, words) in [
+        (
+            "irq-lost",
+            1,
+            &["probe", "fault: my_card: irq-lost happened 1 of 1 time"][..],
+        ),
+        ("irq-lost:vector=9", 1, &["my_card: ", "vector=9"]),
+    ] {
+        let faults = format!("{{control}}\"]\nfaults = [{fault:?}]");
+        let faulty = scenario.replace("{control}\"]", &faults);
+        assert_ne!(faulty, scenario);
+        fs::write(project.join("faulty.toml"), faulty).expect("a file");
+        let mut command = irqbed(&sandbox, &["test", "faulty.toml"]);
+        command.current_dir(&project);
+        let ended = Running::start(&sandbox, command).wait();
+        assert_eq!(ended.status.code(), Some(status), "{ended:#?}");
+        for word in words {
+            assert!(ended.stderr.contains(word), "no {word:?}: {ended:#?}");
+        }
+    }
     sandbox.assert_nothing_left();
 }
 

@@ -206,7 +206,13 @@ impl Guest {
 /// Sends a signal to every listener.
 pub fn signal_listeners(guest: &mut Guest, signal: &str) {
     // A listener's process is the agent with `listen` as its first argument.
-    let script = format!("kill -{signal} $(ps -o pid,args | awk '$3 == \"listen\" {{print $1}}')");
+    let mut script =
+        format!("all=$(ps -o pid,args | awk '$3 == \"listen\" {{print $1}}'); kill -{signal} $all");
+    if signal == "STOP" {
+        // A process stops when it is there to be told, which may be after `kill` has ended.
+        let stopped = "grep -q '^State:.T' /proc/$one/status";
+        script += &format!("; for one in $all; do until {stopped}; do usleep 1000; done; done");
+    }
     sh(&mut guest.session, &script);
 }
 

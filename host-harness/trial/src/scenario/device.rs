@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use device_model::Options;
 use irqbed_machine::{
     builtin::{Builtin, DeviceOptions},
-    device_process::DeviceProcess,
+    device_process::{DeviceProcess, has_control},
     served::{SOCKET, Served, reach},
     session::SessionError,
 };
@@ -58,6 +58,26 @@ impl fmt::Display for Device {
 }
 
 impl Device {
+    /// What it is called where its faults are listed: the name of one of ours, or of the
+    /// program that serves it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Builtin(device) => device.as_str().to_owned(),
+            Self::Socket(path) => path.display().to_string(),
+            Self::Command(words) => {
+                let program = Path::new(words.first().map_or("", String::as_str));
+                let name = program.file_name().unwrap_or_default();
+                name.to_string_lossy().into_owned()
+            }
+        }
+    }
+
+    /// Whether a device model that we start for it can give it faults.
+    pub(super) fn has_control(&self) -> bool {
+        matches!(self, Self::Command(words) if has_control(words))
+    }
+
     /// What it is called in a sentence.
     #[must_use]
     pub fn title(&self) -> String {
@@ -95,13 +115,7 @@ impl Device {
                     .map_err(|why| SessionError::Device(format!("{}: {why}", path.display())))?;
                 Ok(Served::at(handle))
             }
-            Self::Command(words) => {
-                let (process, handle) = DeviceProcess::start(words)?;
-                Ok(Served {
-                    process: Some(process),
-                    ..Served::at(handle)
-                })
-            }
+            Self::Command(words) => DeviceProcess::start(words),
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use device_model::{
-    Fault, FaultInjection, Options,
+    Fault, Options,
     fault::{FaultKind, When},
 };
 
@@ -149,6 +149,7 @@ impl DeviceRequest {
                 }
                 device.can_have(self.options, &self.faults).map_err(refused)
             }
+            other if other.has_control() => Ok(()),
             other => Err(ScenarioError::NoFaults(other.to_string())),
         }
     }
@@ -162,12 +163,12 @@ impl DeviceRequest {
         }
     }
 
-    /// Serves it with its faults, where it is one of ours, or finds who does.
+    /// Serves it, where it is one of ours, or finds who does; with its faults.
     pub(crate) fn serve(&self, options: Options) -> Result<Served, SessionError> {
         let served = self.device.serve(self.options, options)?;
-        if let Some(server) = &served.server {
-            let armed = server.faults().arm_all(&self.faults);
-            armed.map_err(|error| SessionError::Device(error.to_string()))?;
+        if let Some(faults) = served.faults() {
+            let failed = |why| SessionError::Device(format!("{}: {why}", self.device.name()));
+            faults.arm(&self.faults).map_err(failed)?;
         }
         Ok(served)
     }

@@ -214,7 +214,8 @@ pub enum ScenarioError {
     NoChoiceOfMsix(String),
     /// A device of somebody else's was given faults.
     #[error(
-        "the device {0} cannot be given faults: only one that is built in can (event, edu, nic-lite)"
+        "the device {0} cannot be given faults: one that is built in can (event, edu, nic-lite), \
+         and one whose command names a control socket, as {{control}}"
     )]
     NoFaults(String),
     /// Faults, and no device to have them.

@@ -9,11 +9,12 @@ use std::{
 
 use super::DeviceFault;
 use crate::scenario::Scenario;
-use device_model::{FaultInjection, Recorder, ServerEnd, ServerHandle, control::Target};
+use device_model::{Recorder, ServerEnd, ServerHandle, control::Target};
 use irqbed_machine::{
     builtin::Builtin,
     device_process::{DeviceEnd, DeviceProcess},
     qemu::DeviceSocket,
+    served::FaultControl,
     session::{Guest, SessionError, ends_over_a_device},
 };
 
@@ -29,6 +30,8 @@ const SLICE: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(super) struct Devices {
     servers: Vec<(Builtin, ServerHandle)>,
+    /// By what those that can have faults are given them, and their names.
+    faults: Vec<(String, FaultControl)>,
     processes: Vec<DeviceProcess>,
     target: Option<Target>,
 }
@@ -44,6 +47,10 @@ impl Devices {
         for device in &scenario.description.devices {
             let served = device.serve(options)?;
             targets.extend(served.target());
+            let faults = served.faults();
+            devices
+                .faults
+                .extend(faults.map(|faults| (device.device.name(), faults)));
             devices.servers.extend(device.builtin().zip(served.server));
             devices.processes.extend(served.process);
             sockets.push(DeviceSocket {
@@ -64,9 +71,8 @@ impl Devices {
 
     /// The faults that are armed, and what each did.
     pub(super) fn faults(&self) -> Vec<DeviceFault> {
-        let servers = self.servers.iter();
-        servers
-            .flat_map(|(device, server)| DeviceFault::all(*device, None, &server.faults()))
+        let each = self.faults.iter();
+        each.flat_map(|(name, faults)| DeviceFault::all(name, None, faults.list()))
             .collect()
     }
 

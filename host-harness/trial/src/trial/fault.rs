@@ -3,15 +3,15 @@
 
 use std::fmt;
 
-use device_model::Faults;
-use irqbed_machine::{builtin::Builtin, qemu::Port};
+use device_model::fault::FaultReport;
+use irqbed_machine::qemu::Port;
 use irqbed_results::result::FaultCounts;
 
 /// A fault of a device, and how often it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceFault {
-    /// The device.
-    pub device: Builtin,
+    /// The device, as `edu`, or the program that serves it.
+    pub device: String,
     /// Where it was plugged in; `None` where it was there from the start.
     pub port: Option<Port>,
     /// The fault.
@@ -21,11 +21,11 @@ pub struct DeviceFault {
 impl DeviceFault {
     /// Those that are armed.
     #[must_use]
-    pub fn all(device: Builtin, port: Option<Port>, faults: &Faults) -> Vec<Self> {
-        let reports = faults.list().into_iter();
+    pub fn all(device: &str, port: Option<Port>, reports: Vec<FaultReport>) -> Vec<Self> {
+        let reports = reports.into_iter();
         reports
             .map(|did| Self {
-                device,
+                device: device.to_owned(),
                 port,
                 counts: FaultCounts::new(&did.fault, did.opportunities, did.hits),
             })
@@ -35,9 +35,9 @@ impl DeviceFault {
     /// Which device it was, as `edu`, or `edu in port 0`.
     #[must_use]
     pub fn owner(&self) -> String {
-        let name = self.device.as_str();
+        let name = &self.device;
         self.port
-            .map_or_else(|| name.to_owned(), |port| format!("{name} in port {port}"))
+            .map_or_else(|| name.clone(), |port| format!("{name} in port {port}"))
     }
 }
 

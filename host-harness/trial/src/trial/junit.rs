@@ -78,7 +78,7 @@ fn case((name, outcome): &Case) -> TestCase {
 mod tests {
     use std::time::Duration;
 
-    use irqbed_machine::{builtin::Builtin, qemu::Port};
+    use irqbed_machine::qemu::Port;
     use irqbed_results::result::FaultCounts;
 
     use super::super::{DeviceFault, Evidence, Failure};
@@ -101,7 +101,7 @@ mod tests {
             kernel_log: vec!["[    1.000000] <hello>".into()],
             steps: vec!["plug edu into port 0".to_owned()],
             faults: vec![DeviceFault {
-                device: Builtin::Edu,
+                device: "edu".to_owned(),
                 port: Some(Port(0)),
                 counts: FaultCounts {
                     fault: "irq-lost:chance=0.1".to_owned(),

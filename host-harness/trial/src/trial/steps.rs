@@ -2,11 +2,11 @@
 //! Listens to the program of a scenario, and carries out each step when its line
 //! comes.
 
-use device_model::{FaultInjection, Faults, Recorder};
+use device_model::Recorder;
 use irqbed_machine::{
-    builtin::Builtin,
     qemu::Port,
     qmp::QmpError,
+    served::FaultControl,
     session::{Guest, PlugError, SessionError},
 };
 
@@ -23,17 +23,18 @@ pub(super) struct Steps<'a> {
     /// How many were carried out.
     done: usize,
     lines: Lines,
-    /// The devices of ours that were ever plugged in.
+    /// The devices that were ever plugged in and can have faults.
     cards: Vec<Card>,
 }
 
-/// A device of ours that was plugged in.
+/// A device that was plugged in.
 #[derive(Debug)]
 struct Card {
-    device: Builtin,
+    name: String,
     port: Port,
-    faults: Faults,
-    recorder: Recorder,
+    faults: FaultControl,
+    /// What happened at it, where it is one of ours.
+    recorder: Option<Recorder>,
     /// How many of them the scenario has armed; what is armed later is not its.
     armed: usize,
 }
@@ -88,7 +89,10 @@ impl<'a> Steps<'a> {
     /// The faults of the devices, pulled or not, and what each did.
     pub(super) fn faults(&self) -> Vec<DeviceFault> {
         let of = |card: &Card| {
-            let faults = DeviceFault::all(card.device, Some(card.port), &card.faults);
+            if card.armed == 0 {
+                return Vec::new();
+            }
+            let faults = DeviceFault::all(&card.name, Some(card.port), card.faults.list());
             faults.into_iter().take(card.armed).collect::<Vec<_>>()
         };
         self.cards.iter().flat_map(of).collect()
@@ -96,9 +100,9 @@ impl<'a> Steps<'a> {
 
     /// What happened at each of the devices, pulled or not.
     pub(super) fn recorders(&self) -> Vec<(String, Recorder)> {
-        let named = self.cards.iter().map(|card| {
-            let name = format!("{} in port {}", card.device.as_str(), card.port);
-            (name, card.recorder.clone())
+        let named = self.cards.iter().filter_map(|card| {
+            let name = format!("{} in port {}", card.name, card.port);
+            Some((name, card.recorder.clone()?))
         });
         named.collect()
     }
@@ -118,13 +122,14 @@ impl<'a> Steps<'a> {
             Action::Unplug => guest.unplug(port),
             Action::Suspend(sleep) => guest.suspend(sleep.suspend, sleep.wake),
             Action::Arm(faults) => {
-                let server = guest.plugged(port).ok_or(PlugError::NotOurs(port))?;
-                let armed = server.faults().arm_all(faults);
-                armed.map_err(|error| SessionError::Device(error.to_string()))?;
                 let mut cards = self.cards.iter_mut().rev();
-                if let Some(card) = cards.find(|card| card.port == port) {
-                    card.armed += faults.len();
-                }
+                let card = cards.find(|card| card.port == port);
+                // One of ours that was pulled would take them.
+                let is_there =
+                    |card: &&mut Card| card.recorder.is_none() || guest.plugged(port).is_some();
+                let card = card.filter(is_there).ok_or(PlugError::NotOurs(port))?;
+                card.faults.arm(faults).map_err(SessionError::Device)?;
+                card.armed += faults.len();
                 Ok(())
             }
         }
@@ -136,13 +141,18 @@ impl<'a> Steps<'a> {
         given: &DeviceRequest,
         guest: &mut Guest,
     ) -> Result<(), SessionError> {
-        guest.plug_served(port, |options| given.serve(options))?;
-        let ours = given.builtin().zip(guest.plugged(port));
-        self.cards.extend(ours.map(|(device, server)| Card {
-            device,
+        let mut faults = None;
+        guest.plug_served(port, |options| {
+            let served = given.serve(options)?;
+            faults = served.faults();
+            Ok(served)
+        })?;
+        let server = guest.plugged(port);
+        self.cards.extend(faults.map(|faults| Card {
+            name: given.device.name(),
             port,
-            faults: server.faults(),
-            recorder: server.recorder().clone(),
+            faults,
+            recorder: server.map(|server| server.recorder().clone()),
             armed: given.faults.len(),
         }));
         Ok(())
