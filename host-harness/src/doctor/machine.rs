@@ -7,7 +7,7 @@ use irqbed_archive::mirror::{self, Kind};
 use irqbed_machine::{artefacts::Artefacts, host};
 use rustix::process::{Resource, getrlimit};
 
-use super::Finding;
+use super::{Finding, Mark};
 
 const MIB: u64 = 1 << 20;
 /// Guest, device model and QEMU.
@@ -132,14 +132,13 @@ fn mirror(complete: bool) -> Option<Finding> {
     }
     Some(match mirror::of(Kind::Main) {
         Ok(mirror) => Finding::ok(WHAT, mirror.url),
-        Err(error) => Finding::note(
-            WHAT,
-            error.to_string(),
-            format!(
-                "name one for the setup: {}=http://HOST/debian",
-                mirror::VARIABLE
-            ),
-        ),
+        // It says itself what to do.
+        Err(error) => Finding {
+            mark: Mark::Note,
+            what: WHAT,
+            found: error.to_string(),
+            remedy: None,
+        },
     })
 }
 
@@ -159,7 +158,6 @@ fn own(variable: &'static str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Mark;
 
     #[test]
     fn a_single_core_is_worth_a_note() {

@@ -134,6 +134,8 @@ fn an_unpacked_release_measures_builds_and_tests_with_what_it_came_with() {
         .collect();
     let ended = run(&sandbox, &tools, &program, &test);
     ended.assert_bad_input(&["run `irqbed kernel 7.3`"]);
+    let ended = run(&sandbox, &tools, &program, &["kernel", "6.12"]);
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""));
     if lend_kernel(&home(&sandbox), "7.3", "gcc-14") {
         let ended = run(&sandbox, &tools, &program, &["kernel", "7.3"]);
         assert_eq!(ended.status.code(), Some(0), "{ended:#?}");

@@ -12,12 +12,11 @@ use anyhow::{Context, Result, anyhow};
 use irqbed_archive::{archive::say, mirror};
 
 use crate::{
-    Setup,
-    store::{entries, files_below, remove, write_script},
+    LIBRARIES, LOADER, Setup,
+    store::{entries, files_below, is_sealed, remove, write_script},
+    versions::Compiler,
 };
 
-const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
-const LOADER: &str = "ld-linux-x86-64.so.2";
 /// The part of it that links static programs of the guest.
 const LINK_STATIC: &str = "link-static";
 /// Of the binutils.
@@ -107,7 +106,7 @@ impl Setup {
     /// It cannot be fetched.
     pub fn linker(&self) -> Result<Option<PathBuf>> {
         let major = self.guest_compiler();
-        let is_here = self.path_of(major).join("bin").join(LINK_STATIC).is_file();
+        let is_here = is_sealed(&self.path_of(major), &self.recipe(major)?);
         if !is_here && mirror::of(mirror::Kind::Main).is_err() {
             return Ok(None);
         }
@@ -130,18 +129,30 @@ impl Setup {
         self.place(&format!("compilers/gcc-{major}"))
     }
 
+    fn listed(&self, major: u32) -> Result<Compiler<'_>> {
+        let listed = self.versions.compiler(major);
+        listed.with_context(|| format!("images/versions has no gcc {major}"))
+    }
+
+    /// The version of the C library that comes with a compiler, if one does.
+    fn libc(&self, major: u32) -> Option<&str> {
+        let is_guests = major == self.guest_compiler();
+        is_guests.then(|| self.versions.get("GUEST_LIBC_VERSION"))
+    }
+
+    fn recipe(&self, major: u32) -> Result<String> {
+        let listed = self.listed(major)?;
+        let parts = [Some(listed.package), Some(listed.version), self.libc(major)];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        Ok(format!("3 {}", parts.join(" ")))
+    }
+
     /// Where the compiler of this version is, once it is there.
     fn gcc(&self, major: u32) -> Result<PathBuf> {
         let home = self.path_of(major);
-        let listed = self.versions.compiler(major);
-        let listed = listed.with_context(|| format!("images/versions has no gcc {major}"))?;
-        let libc =
-            (major == self.guest_compiler()).then(|| self.versions.get("GUEST_LIBC_VERSION"));
-        let mut recipe = format!("3 {} {}", listed.package, listed.version);
-        if let Some(version) = libc {
-            recipe = format!("{recipe} {version}");
-        }
-        let made = self.store.part(&home, &recipe, |new| {
+        let listed = self.listed(major)?;
+        let libc = self.libc(major);
+        let made = self.store.part(&home, &self.recipe(major)?, |new| {
             self.store.ensure_room(400, &format!("gcc {major}"))?;
             let archive = self.archive(listed.archive)?;
             let part = format!("gcc-{major}");

@@ -17,13 +17,13 @@ use anyhow::{Context, Result, ensure};
 use irqbed_archive::{archive::say, compression, fetch::hash_of};
 
 use crate::{
-    Setup,
+    LIBRARIES, Setup,
     kernel::starts_by_pvh,
     store::{self, entries, is_sealed, read, remove, replace},
 };
 
 /// For objtool, which the build makes.
-const LIBRARIES: [&str; 2] = ["libelf-dev", "zlib1g-dev"];
+const FOR_OBJTOOL: [&str; 2] = ["libelf-dev", "zlib1g-dev"];
 /// What of a kernel's tree modules build against, beside the makefiles of `arch/x86`.
 const HEADERS: [&str; 7] = [
     "Makefile",
@@ -95,7 +95,7 @@ impl Setup {
             format!("the Debian mirror has no {package}: name one that has by IRQBED_DEBIAN_MIRROR")
         })?;
         let wanted = format!("{package}={found}");
-        let packages: Vec<_> = [&*wanted].into_iter().chain(LIBRARIES).collect();
+        let packages: Vec<_> = [&*wanted].into_iter().chain(FOR_OBJTOOL).collect();
         archive.unpack(
             &format!("debug-kernel: fetching the source of {found}"),
             new,
@@ -110,7 +110,7 @@ impl Setup {
         let tree = new.join("build");
         let make = |arguments: &[&str]| -> Result<Command> {
             let mut make = self.command("make");
-            let libraries = new.join("usr/lib/x86_64-linux-gnu");
+            let libraries = new.join(LIBRARIES);
             let libraries = libraries.display();
             make.arg("-s").arg("-C").arg(&tree);
             make.arg(format!("-j{}", thread::available_parallelism()?));

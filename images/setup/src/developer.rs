@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use irqbed_archive::archive::say;
 
 use crate::{
-    Setup,
+    NEVER_OPENED, Setup,
     store::{entries, remove, write_script},
 };
 
@@ -16,8 +16,8 @@ const ARCHIVE: &str = "bookworm";
 /// The system's own will do.
 const SYSTEMS: [&str; 4] = ["libc6", "libgcc-s1", "libstdc++6", "gcc-12-base"];
 /// Graphics drivers and what only the packages' scripts call are a third of Chromium's
-/// closure, and never opened.
-const NEVER_OPENED: [&str; 20] = [
+/// closure.
+const SCRIPTS: [&str; 20] = [
     "adduser",
     "debconf",
     "debianutils",
@@ -38,21 +38,6 @@ const NEVER_OPENED: [&str; 20] = [
     "tar",
     "ucf",
     "xdg-utils",
-];
-const UNUSED: [&str; 13] = [
-    "var",
-    "usr/bin",
-    "usr/sbin",
-    "usr/share/applications",
-    "usr/share/bug",
-    "usr/share/debconf",
-    "usr/share/doc",
-    "usr/share/icons",
-    "usr/share/info",
-    "usr/share/lintian",
-    "usr/share/locale",
-    "usr/share/man",
-    "usr/share/perl5",
 ];
 const LAUNCHER: &str = r#"# Not on a loader of its own: it starts itself again by its own name.
 here=$(dirname "$(dirname "$(readlink -f "$0")")")
@@ -90,11 +75,10 @@ impl Setup {
                 self.store.ensure_room(600, "Chromium")?;
                 let archive = self.archive(ARCHIVE)?;
                 let mut packages = archive.closure(ARCHIVE, &[package])?;
-                packages
-                    .retain(|name| !is_one_of(name, &SYSTEMS) && !is_one_of(name, &NEVER_OPENED));
+                packages.retain(|name| !is_one_of(name, &SYSTEMS) && !is_one_of(name, &SCRIPTS));
                 let found = archive.newest(package)?.unwrap_or_default();
                 archive.unpack(&format!("chromium: fetching {found}"), new, &packages)?;
-                for name in UNUSED {
+                for name in NEVER_OPENED.iter().chain(&["usr/bin"]) {
                     remove(&new.join(name))?;
                 }
                 for library in entries(&new.join("usr/lib/chromium")) {

@@ -116,8 +116,8 @@ impl Setup {
         arguments: &[String],
     ) -> Result<Vec<PathBuf>> {
         let shown = folder.display();
-        let folder = folder.canonicalize().with_context(|| {
-            format!("there is no folder '{shown}': give the folder of your module's sources")
+        let folder = folder.canonicalize().map_err(|_| {
+            anyhow!("there is no folder '{shown}': give the folder of your module's sources")
         })?;
         let shown = folder.display();
         ensure!(

@@ -16,13 +16,12 @@ use anyhow::{Context, Result, bail, ensure};
 use irqbed_archive::archive::{Archive, say};
 
 use crate::{
-    Setup,
+    LIBRARIES, Setup,
     store::{beside, entries, plain, read, remove, write_script},
     variable,
     versions::Kernel,
 };
 
-const ARCHITECTURE: &str = "x86_64-linux-gnu";
 /// Programs of a kernel's makefiles, which are compiled.
 const PROGRAMS: [&str; 3] = [
     "scripts/mod/modpost",
@@ -103,6 +102,10 @@ impl Setup {
     ///
     /// There is none of this name, or it cannot be had.
     pub fn kernel(&self, name: &str) -> Result<()> {
+        // A release brings the guest's own along, as it is to be.
+        if name == self.versions.stock_kernel() && self.packed != self.store.folder() {
+            return Ok(());
+        }
         self.kernel_alone(Some(name))?;
         self.agent()?;
         self.guest(Some(name))
@@ -342,7 +345,7 @@ fn arrange_kbuild(new: &Path) -> Result<()> {
         name.starts_with("linux-kbuild-")
     });
     let kbuild = kbuild.context("lack linux-kbuild")?;
-    let libraries = new.join("usr/lib").join(ARCHITECTURE);
+    let libraries = new.join(LIBRARIES);
     let own = kbuild.join("lib");
     fs::create_dir(&own)?;
     for library in entries(&libraries) {

@@ -30,6 +30,25 @@ use irqbed_archive::archive::Archive;
 pub use self::programs::stop_with_what_runs;
 use self::{store::Store, versions::Versions};
 
+/// Where Debian's packages have libraries.
+const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+/// Among them, what starts a program that has others than the system's.
+const LOADER: &str = "ld-linux-x86-64.so.2";
+/// What of packages no program of ours opens.
+const NEVER_OPENED: [&str; 12] = [
+    "var",
+    "usr/sbin",
+    "usr/share/applications",
+    "usr/share/bug",
+    "usr/share/debconf",
+    "usr/share/doc",
+    "usr/share/icons",
+    "usr/share/info",
+    "usr/share/lintian",
+    "usr/share/locale",
+    "usr/share/man",
+    "usr/share/perl5",
+];
 /// What is fetched and built lies in it, at the root of the sources.
 const STORE: &str = ".irqbed";
 

@@ -8,31 +8,15 @@ use anyhow::{Context, Result};
 use irqbed_archive::archive::say;
 
 use crate::{
-    Setup,
+    NEVER_OPENED, Setup,
     store::{remove, write_script},
     variable,
 };
 
 /// The archive of the suite that has it.
 const ARCHIVE: &str = "trixie";
-/// What a guest of ours never opens.
-const UNUSED: [&str; 15] = [
-    "etc",
-    "var",
-    "usr/sbin",
-    "usr/lib/systemd",
-    "usr/bin/qemu-system-i386",
-    "usr/share/applications",
-    "usr/share/bug",
-    "usr/share/debconf",
-    "usr/share/doc",
-    "usr/share/icons",
-    "usr/share/info",
-    "usr/share/lintian",
-    "usr/share/locale",
-    "usr/share/man",
-    "usr/share/perl5",
-];
+/// What no guest of ours needs.
+const UNUSED: [&str; 3] = ["etc", "usr/lib/systemd", "usr/bin/qemu-system-i386"];
 const LAUNCHER: &str = r#"# QEMU on its own loader and libraries; exec, so that its pid is this one. It runs
 # no other program, which would outlive a shell that is killed.
 file=$0
@@ -64,7 +48,7 @@ impl Setup {
             let packages = archive.closure(suite, &[&format!("qemu-system-x86={version}")])?;
             let short = version.split_once(':').map_or(&*version, |(_, rest)| rest);
             archive.unpack(&format!("qemu: fetching {short}"), new, &packages)?;
-            for name in UNUSED {
+            for name in NEVER_OPENED.iter().chain(&UNUSED) {
                 remove(&new.join(name))?;
             }
             fs::create_dir(new.join("bin"))?;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    Setup,
+    LIBRARIES, LOADER, Setup,
     store::{entries, is_sealed, remove, write_script},
 };
 
@@ -82,8 +82,6 @@ const TOOLS: [Tool; 8] = [
         ..tool("just", "usr/bin/just", &["just", "libc6", "libgcc-s1"])
     },
 ];
-const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
-const LOADER: &str = "ld-linux-x86-64.so.2";
 
 impl Setup {
     /// Makes these available; ours even where the system has one, if `ours`.
