@@ -186,6 +186,10 @@ host:
 dist *ARGS:
     @images/dist.sh "$@"
 
+# Pack a release as an image of a container, for podman and others
+container *ARGS:
+    @images/container.sh "$@"
+
 # Remove what was built; what was fetched stays
 clean:
     rm -rf target .irqbed/ab .irqbed/gate .irqbed/module .irqbed/initramfs.cpio* .irqbed/kernels/*/module .irqbed/kernels/*/initramfs.cpio*

@@ -8,6 +8,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::Value;
+
 use crate::{
     program::{Ended, Running},
     sandbox::Sandbox,
@@ -62,6 +64,118 @@ fn run(sandbox: &Sandbox, tools: &Path, program: &Path, arguments: &[&str]) -> E
         .env("IRQBED_HOME", home(sandbox))
         .env("XDG_RUNTIME_DIR", sandbox.run());
     Running::start(sandbox, command).wait()
+}
+
+/// A blob of an image, by its digest.
+fn blob(image: &Path, digest: &Value) -> PathBuf {
+    let hash = digest
+        .as_str()
+        .and_then(|text| text.strip_prefix("sha256:"));
+    image.join("blobs/sha256").join(hash.expect("a hash"))
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
+}
+
+#[test]
+fn a_container_s_image_measures_and_builds_with_nothing_of_the_system() {
+    const INSIDE: &str = r#"
+        mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" || exit 125
+        root=$1 && shift && exec chroot "$root" /usr/bin/env -i "$@""#;
+    let namespaces = [
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+    ];
+    let unshare = |root: &Path| {
+        let mut command = Command::new("unshare");
+        command
+            .args(namespaces)
+            .args(["sh", "-c", INSIDE, "sh"])
+            .arg(root);
+        command
+    };
+    if unshare(Path::new("/"))
+        .arg("true")
+        .output()
+        .is_ok_and(|ran| !ran.status.success())
+    {
+        eprintln!("skipped: an ordinary user can make no namespaces here");
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let (archive, image) = (sandbox.own("image.tar"), sandbox.own("image"));
+    let root = sandbox.own("root");
+    let programs = Path::new(env!("CARGO_BIN_EXE_irqbed")).parent();
+    succeeds(
+        Command::new(repository().join("images/container.sh"))
+            .arg(&archive)
+            .arg(programs.expect("a folder")),
+    );
+    for folder in [&image, &root] {
+        fs::create_dir(folder).expect("a folder");
+    }
+    succeeds(
+        Command::new("tar")
+            .arg("-xf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(&image),
+    );
+    fs::remove_file(&archive).expect("it is ours");
+    let index = json(&image.join("index.json"));
+    let manifest = json(&blob(&image, &index["manifests"][0]["digest"]));
+    for layer in manifest["layers"].as_array().expect("layers") {
+        let layer = blob(&image, &layer["digest"]);
+        succeeds(
+            Command::new("tar")
+                .arg("-xzf")
+                .arg(layer)
+                .arg("-C")
+                .arg(&root),
+        );
+    }
+    let config = json(&blob(&image, &manifest["config"]["digest"]));
+    let config = &config["config"];
+    let words = |key: &str| {
+        let words = config[key].as_array().expect("a list").iter();
+        words
+            .map(|word| word.as_str().expect("text").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let driver = copy(&sandbox, "examples/scratch");
+    succeeds(
+        Command::new("cp")
+            .arg("-r")
+            .arg(driver)
+            .arg(root.join("driver")),
+    );
+    for (arguments, answer) in [
+        (
+            &[
+                "bench",
+                "--accel=tcg",
+                "--clock=instructions",
+                "--events=100",
+            ][..],
+            "delivered 100",
+        ),
+        (&["build", "/driver"], "/driver/scratch.ko"),
+    ] {
+        let mut command = unshare(&root);
+        command
+            .args(words("Env"))
+            .args(words("Entrypoint"))
+            .args(arguments);
+        let ended = Running::start(&sandbox, command).wait();
+        assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+        assert!(ended.stdout.contains(answer), "{ended:#?}");
+    }
+    sandbox.assert_nothing_left();
 }
 
 #[test]

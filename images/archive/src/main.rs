@@ -72,7 +72,9 @@ enum Command {
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
-        Ok(answer) if writeln!(io::stdout(), "{answer}").is_ok() => ExitCode::SUCCESS,
+        Ok(answer) if answer.is_empty() || writeln!(io::stdout(), "{answer}").is_ok() => {
+            ExitCode::SUCCESS
+        }
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             say(&format!("error: {}", fetch::explained(&error)));
