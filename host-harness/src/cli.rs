@@ -131,6 +131,14 @@ fn log_to_stderr(verbose: u8) {
     log::to_stderr(default);
 }
 
+/// What runs while something is fetched or built ends when the user wants to stop.
+fn stop_with_what_runs() -> io::Result<()> {
+    irqbed_setup::stop_with_what_runs(|_| {
+        log::say(format_args!("irqbed: {}", interrupt::Interrupted));
+        failure::INTERRUPTED.into()
+    })
+}
+
 /// The parts of a guest, with the kernel that the user wants.
 fn artefacts(kernel: Option<&str>) -> anyhow::Result<Artefacts> {
     match Artefacts::locate()?.or_of_kernel(kernel) {

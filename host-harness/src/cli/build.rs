@@ -8,7 +8,7 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 use clap::Args;
 use irqbed_setup::Setup;
 
-use super::{artefacts, bad_input, print};
+use super::{artefacts, bad_input, print, stop_with_what_runs};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let kernel = arguments.kernel.as_deref();
     let parts = artefacts(kernel)?;
     let setup = Setup::new(parts.sources(), Some(&parts.fetched))?;
-    irqbed_setup::stop_with_what_runs()?;
+    stop_with_what_runs()?;
     let built = setup.modules(kernel, &arguments.folder, &arguments.make)?;
     let mut text = String::new();
     for module in built {

@@ -12,12 +12,15 @@ use irqbed_measure::{
 
 use super::BadInput;
 
+/// Exit status after Ctrl-C.
+pub(super) const INTERRUPTED: u8 = 130;
+
 /// Says it, and gives the exit status.
 pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     // Whatever fails while a run is given up is of no interest.
     if interrupt::check().is_err() {
         log::say(format_args!("irqbed: interrupted"));
-        return ExitCode::from(130);
+        return ExitCode::from(INTERRUPTED);
     }
     log::say(format_args!(
         "irqbed: error: {}",

@@ -8,7 +8,7 @@ use clap::Args;
 use irqbed_machine::artefacts::{ArtefactError, Artefacts};
 use irqbed_setup::Setup;
 
-use super::{bad_input, print};
+use super::{bad_input, print, stop_with_what_runs};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Err(error @ ArtefactError::UnknownKernel(_)) = parts.with_kernel(name) {
         return Err(bad_input(error));
     }
-    irqbed_setup::stop_with_what_runs()?;
+    stop_with_what_runs()?;
     setup.kernel(name)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,9 +3,11 @@
 
 use std::{fs, process::Command};
 
+use rustix::process::{Pid, Signal};
+
 use crate::{
     program::{Running, irqbed, run},
-    sandbox::Sandbox,
+    sandbox::{Sandbox, wait_until},
 };
 
 #[test]
@@ -80,6 +82,32 @@ fn a_project_that_cannot_be_is_refused_and_nothing_is_written() {
     let within = within.to_str().expect("UTF-8");
     run(&sandbox, &["new", "my_card", "--dir", within]).assert_refused(&["cannot create", within]);
     assert_eq!(fs::read_dir(there).expect("it is there").count(), 0);
+}
+
+#[test]
+fn a_build_that_is_told_to_stop_takes_along_what_it_runs() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.own("slow");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(
+        folder.join("Kbuild"),
+        "obj-m := slow.o\n$(shell sleep 1000)\n",
+    )
+    .expect("a file");
+    let folder = folder.to_str().expect("UTF-8");
+    for signal in [Signal::INT, Signal::TERM] {
+        let running = Running::start(&sandbox, irqbed(&sandbox, &["build", folder]));
+        let is_sleep = |pid: &Pid| {
+            let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
+            name.is_ok_and(|name| name == "sleep\n")
+        };
+        wait_until("make runs", || sandbox.processes().iter().any(is_sleep));
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.status.code(), Some(130), "{ended:#?}");
+        assert!(ended.stderr.contains("irqbed: interrupted\n"), "{ended:#?}");
+        sandbox.assert_nothing_left();
+    }
 }
 
 #[test]

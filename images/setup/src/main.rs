@@ -81,7 +81,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<String> {
-    stop_with_what_runs().context("cannot install a handler of signals")?;
+    // As a shell says it.
+    stop_with_what_runs(|signal| 128 + signal).context("cannot install a handler of signals")?;
     let setup = Setup::new(&arguments.root, None)?;
     let printed = |paths: &[PathBuf]| -> String {
         paths
