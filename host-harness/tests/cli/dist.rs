@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -47,7 +48,7 @@ fn lend_kernel(home: &Path, name: &str, compiler: &str) -> bool {
             return false;
         }
         fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
-        succeeds(Command::new("cp").arg("-al").arg(from).arg(to));
+        symlink(from, to).expect("a link");
     }
     true
 }
