@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use irqbed_abi::trace::VERDICT_OK;
 use irqbed_machine::{execution_log::ExecutionLog, progress::Progress, qemu::ClockKind};
-use irqbed_observe::path::{self, Functions, Logged, Plan};
+use irqbed_observe::path::{self, Functions, Journey, Logged, Plan};
 use irqbed_results::mechanism::{Context, Mechanism, Pair};
 
 use crate::support::{Guest, machine};
@@ -52,13 +52,17 @@ impl Logging {
             .expect("the driver unloads");
     }
 
-    /// The instructions of each function, in each event.
-    fn by_function(&mut self, logged: &[Logged]) -> BTreeMap<String, BTreeSet<u64>> {
-        let shown = logged.iter().map(|event| event.journey.shown());
-        let addresses = Functions::unknown(&shown.clone().collect::<Vec<_>>().concat());
+    /// The instructions of each function, in each event, of a part of its journey.
+    fn by_function(
+        &mut self,
+        logged: &[Logged],
+        part: impl Fn(&Journey) -> &[u64],
+    ) -> BTreeMap<String, BTreeSet<u64>> {
+        let parts = logged.iter().map(|event| part(&event.journey));
+        let addresses = Functions::unknown(&parts.clone().collect::<Vec<_>>().concat());
         let symbols = self.guest.session.symbols(addresses);
         let functions = Functions::new(symbols.expect("the guest names its functions"));
-        let counts: Vec<BTreeMap<_, _>> = shown
+        let counts: Vec<BTreeMap<_, _>> = parts
             .map(|instructions| {
                 let counted = functions.count(instructions).into_iter();
                 counted.map(|one| (one.name, one.instructions)).collect()
@@ -81,7 +85,7 @@ impl Logging {
     /// The least that each function of the path has in any of the events, all together: what
     /// depends on the time or on a cache is more in some of them.
     fn least(&mut self, logged: &[Logged]) -> u64 {
-        let functions = self.by_function(logged);
+        let functions = self.by_function(logged, |journey| &journey.instructions);
         let counted = functions.iter().filter(|(name, _)| !is_average(name));
         counted.filter_map(|(_, counts)| counts.first()).sum()
     }
@@ -121,11 +125,11 @@ fn a_delay_shows_in_the_function_that_it_is_in_and_nowhere_else() {
     let mut logging = Logging::boot();
     let mut plan = plan(Mechanism::Netlink, Context::Hardirq);
     let without = logging.record(&plan);
-    let mut without = logging.by_function(&without);
+    let mut without = logging.by_function(&without, Journey::shown);
     logging.unload();
     plan.module_parameters = vec![("delay_insns".to_owned(), DELAY.to_string())];
     let with = logging.record(&plan);
-    let mut with = logging.by_function(&with);
+    let mut with = logging.by_function(&with, Journey::shown);
 
     // The delay is part of the interrupt handler, not a function of its own.
     let handler = "irqbed_interrupt [irqbed]";
