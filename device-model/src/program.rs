@@ -29,9 +29,8 @@ struct Arguments {
 
 impl Arguments {
     /// `None` where they make no sense.
-    fn read(words: impl Iterator<Item = OsString>) -> Option<Self> {
+    fn read(mut words: impl Iterator<Item = OsString>) -> Option<Self> {
         let (mut socket, mut control) = (None, None);
-        let mut words = words.peekable();
         while let Some(word) = words.next() {
             let text = word.to_string_lossy();
             let (place, value) = if text == "--control" {

@@ -117,13 +117,15 @@ impl FaultControl {
         if faults.is_empty() {
             return Ok(());
         }
-        let faults = faults.to_vec();
+        let request = || Request::Arm {
+            faults: faults.to_vec(),
+        };
         match self {
             Self::Ours(ours) => {
-                let armed = ours.arm_all(&faults);
+                let armed = ours.arm_all(faults);
                 armed.map(drop).map_err(|error| error.to_string())
             }
-            Self::Theirs(control) => match control.ask(&Request::Arm { faults }) {
+            Self::Theirs(control) => match control.ask(&request()) {
                 Ok(Reply::Armed { .. }) => Ok(()),
                 Ok(Reply::Failed { error }) => Err(error),
                 Ok(other) => Err(format!("its device model answers {other:?}")),

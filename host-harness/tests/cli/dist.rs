@@ -67,6 +67,21 @@ fn run(sandbox: &Sandbox, tools: &Path, program: &Path, arguments: &[&str]) -> E
     Running::start(sandbox, command).wait()
 }
 
+/// Packs the programs that are there: static ones cost minutes.
+fn pack(script: &str, archive: &Path) {
+    let programs = Path::new(env!("CARGO_BIN_EXE_irqbed")).parent();
+    succeeds(
+        Command::new(repository().join("images").join(script))
+            .arg(archive)
+            .arg(programs.expect("a folder")),
+    );
+}
+
+fn untar(archive: &Path, into: &Path) {
+    let mut tar = Command::new("tar");
+    succeeds(tar.arg("-xf").arg(archive).arg("-C").arg(into));
+}
+
 /// A blob of an image, by its digest.
 fn blob(image: &Path, digest: &Value) -> PathBuf {
     let hash = digest
@@ -111,34 +126,16 @@ fn a_container_s_image_measures_and_builds_with_nothing_of_the_system() {
     let sandbox = Sandbox::new();
     let (archive, image) = (sandbox.own("image.tar"), sandbox.own("image"));
     let root = sandbox.own("root");
-    let programs = Path::new(env!("CARGO_BIN_EXE_irqbed")).parent();
-    succeeds(
-        Command::new(repository().join("images/container.sh"))
-            .arg(&archive)
-            .arg(programs.expect("a folder")),
-    );
+    pack("container.sh", &archive);
     for folder in [&image, &root] {
         fs::create_dir(folder).expect("a folder");
     }
-    succeeds(
-        Command::new("tar")
-            .arg("-xf")
-            .arg(&archive)
-            .arg("-C")
-            .arg(&image),
-    );
+    untar(&archive, &image);
     fs::remove_file(&archive).expect("it is ours");
     let index = json(&image.join("index.json"));
     let manifest = json(&blob(&image, &index["manifests"][0]["digest"]));
     for layer in manifest["layers"].as_array().expect("layers") {
-        let layer = blob(&image, &layer["digest"]);
-        succeeds(
-            Command::new("tar")
-                .arg("-xzf")
-                .arg(layer)
-                .arg("-C")
-                .arg(&root),
-        );
+        untar(&blob(&image, &layer["digest"]), &root);
     }
     let config = json(&blob(&image, &manifest["config"]["digest"]));
     let config = &config["config"];
@@ -183,23 +180,12 @@ fn a_container_s_image_measures_and_builds_with_nothing_of_the_system() {
 fn an_unpacked_release_measures_builds_and_tests_with_what_it_came_with() {
     let sandbox = Sandbox::new();
     let tools = sandbox.tools(TOOLS);
-    // Not compressed, and with the programs that are there: these cost minutes.
+    // Not compressed, which costs time.
     let archive = sandbox.own("irqbed.tar");
-    let programs = Path::new(env!("CARGO_BIN_EXE_irqbed")).parent();
-    succeeds(
-        Command::new(repository().join("images/dist.sh"))
-            .arg(&archive)
-            .arg(programs.expect("a folder")),
-    );
+    pack("dist.sh", &archive);
     let place = sandbox.own("unpacked");
     fs::create_dir(&place).expect("a folder");
-    succeeds(
-        Command::new("tar")
-            .arg("-xf")
-            .arg(&archive)
-            .arg("-C")
-            .arg(&place),
-    );
+    untar(&archive, &place);
     fs::remove_file(&archive).expect("it is ours");
     succeeds(Command::new("chmod").args(["-R", "a-w"]).arg(&place));
     let mut folders = fs::read_dir(&place).expect("a folder");

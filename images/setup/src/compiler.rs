@@ -5,7 +5,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -196,7 +196,7 @@ impl Setup {
             .arg(&source)
             .arg("-o")
             .arg(&object);
-        self.store.run(&name, compile.stdin(Stdio::null()))?;
+        self.store.run(&name, &mut compile)?;
         let mut link = self.command(new.join("bin/x86_64-linux-gnu-ld"));
         link.arg("-r").arg(&object).arg("-o").arg(&linked);
         self.store.run(&name, &mut link)?;

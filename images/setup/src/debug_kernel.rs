@@ -39,7 +39,7 @@ impl Setup {
     /// Builds it, unless it is there.
     pub(crate) fn debug_kernel(&self) -> Result<()> {
         let stock = self.versions.stock_kernel();
-        let home = self.home(&self.versions.debug_kernel());
+        let home = self.home(Some(&self.versions.debug_kernel()));
         let source_version = self.versions.get("KERNEL_SOURCE_VERSION");
         let config = self.root.join("images/debug-kernel.config");
         let recipe = format!("2 {source_version} {}", hash_of(&*read(&config)?)?);

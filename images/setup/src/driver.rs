@@ -33,7 +33,7 @@ struct Target {
 impl Setup {
     /// The headers of the kernel of a name, or of the guest's.
     fn target(&self, kernel: Option<&str>) -> Result<Target> {
-        let home = self.home(kernel.unwrap_or(self.versions.stock_kernel()));
+        let home = self.home(kernel);
         let own = home.join("kernel/build");
         let kdir = match kernel {
             Some(name) => {
@@ -160,9 +160,7 @@ impl Setup {
     pub fn driver(&self, kernel: Option<&str>, arguments: &[String]) -> Result<()> {
         let target = self.target(kernel)?;
         let source = self.root.join("guest-kmod");
-        let out = self
-            .home(kernel.unwrap_or(self.versions.stock_kernel()))
-            .join("module");
+        let out = self.home(kernel).join("module");
         if !arguments.is_empty() {
             self.store.lock()?;
             let build = out.join("trial");

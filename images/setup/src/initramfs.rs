@@ -53,7 +53,7 @@ impl Setup {
     /// Makes the initial file system for the kernel of a name, or the guest's, whose driver is
     /// built.
     pub(crate) fn initramfs(&self, kernel: Option<&str>) -> Result<()> {
-        let home = self.home(kernel.unwrap_or(self.versions.stock_kernel()));
+        let home = self.home(kernel);
         let agent = self.agent_path();
         // What the user puts in place is in the place of the guest's kernel.
         let own = |name| variable(name).filter(|_| kernel.is_none());

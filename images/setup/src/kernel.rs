@@ -68,7 +68,7 @@ impl Setup {
         let mut lines = String::new();
         let stock = self.versions.stock_kernel();
         let here = |name: &str| {
-            let release = fs::read_to_string(self.home(name).join("kernel/release"));
+            let release = fs::read_to_string(self.home(Some(name)).join("kernel/release"));
             release.map_or_else(
                 |_| String::new(),
                 |release| format!("; {} is here", release.trim()),
@@ -138,7 +138,7 @@ impl Setup {
     }
 
     fn fetch_kernel(&self, kernel: &Kernel, wanted: Wanted) -> Result<()> {
-        let home = self.home(&kernel.name).join("kernel");
+        let home = self.home(Some(&kernel.name)).join("kernel");
         let recipe =
             |wanted: Wanted| format!("4 {} {}", kernel.release.concat(), wanted.in_words());
         let mut release = None;

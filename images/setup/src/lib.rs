@@ -108,12 +108,13 @@ impl Setup {
         Ok(archive)
     }
 
-    /// Where the parts of the kernel of a name lie.
-    fn home(&self, kernel: &str) -> PathBuf {
-        if kernel == self.versions.stock_kernel() {
-            self.packed.clone()
-        } else {
-            self.store.path("kernels").join(kernel)
+    /// Where the parts of the kernel of a name lie, or those of the guest's.
+    fn home(&self, kernel: Option<&str>) -> PathBuf {
+        match kernel {
+            Some(name) if name != self.versions.stock_kernel() => {
+                self.store.path("kernels").join(name)
+            }
+            _ => self.packed.clone(),
         }
     }
 
