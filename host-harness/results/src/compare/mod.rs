@@ -34,6 +34,10 @@ pub const ROUNDS: usize = 5;
 /// is.
 const FALSE_ALARM: f64 = 0.01;
 
+/// Share of the events that makes a path one of a mechanism's own, where events take
+/// several.
+const PATH_SHARE: f64 = 0.02;
+
 /// What counts as a difference.
 #[derive(Debug, Clone, Copy)]
 pub struct Thresholds {
@@ -284,6 +288,7 @@ fn pair(
         };
         row.verdict = match &obstacle {
             Some(why) => Verdict::NotComparable { why: why.clone() },
+            None if both_paths_on_both(&row, (before, after)) => Verdict::Same,
             None => verdict(&row, thresholds),
         };
         rows.push(row);
@@ -314,6 +319,28 @@ fn turns(base: &RunResult, new: &RunResult, stage: Stage) -> Option<f64> {
 fn medians(results: &[&RunResult], stage: Stage) -> Vec<u64> {
     let of = |result: &&RunResult| Some(result.stages.get(&stage)?.p50);
     results.iter().filter_map(of).collect()
+}
+
+/// Whether the median of either side is a path that the other side's events take, too.
+/// Where a listener never sleeps, an event takes one of a few paths, and the host's speed
+/// decides which of them is the median. A change of the code moves them all.
+fn both_paths_on_both(row: &Row, (before, after): (&[&RunResult], &[&RunResult])) -> bool {
+    let swing = swing(&row.mechanism) / 100.0;
+    let (Some(stage), Some(base), Some(new)) = (row.stage, row.base, row.new) else {
+        return false;
+    };
+    let takes = |results: &[&RunResult], path: u64| {
+        let stats = results.iter().filter_map(|result| result.stages.get(&stage));
+        let (mut on_it, mut all) = (0, 0);
+        for histogram in stats.filter_map(|stats| stats.histogram().ok()) {
+            let path = path as f64;
+            let (low, high) = (path * (1.0 - swing), path * (1.0 + swing));
+            on_it += histogram.count_between(low as u64, high as u64);
+            all += histogram.len();
+        }
+        all > 0 && on_it as f64 >= all as f64 * PATH_SHARE
+    };
+    row.unit == Unit::Instructions && swing > 0.0 && takes(before, new) && takes(after, base)
 }
 
 fn verdict(row: &Row, thresholds: &Thresholds) -> Verdict {

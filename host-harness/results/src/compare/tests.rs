@@ -11,13 +11,18 @@ use crate::{
 
 /// A result whose every event takes so long from isr to user.
 fn result(unit: Unit, length: i64) -> RunResult {
+    result_of(unit, &[length])
+}
+
+/// A result of events that take so long from isr to user.
+fn result_of(unit: Unit, lengths: &[i64]) -> RunResult {
     let mut histograms = StageHistograms::new(unit);
-    histograms.record(&Sample {
+    histograms.extend(lengths.iter().map(|length| Sample {
         raise_to_isr: Some(50_000),
         isr_to_notify: Some(100),
         notify_to_user: Some(length - 100),
         ..Sample::default()
-    });
+    }));
     let mut result = match unit {
         Unit::Instructions => examples::instructions(),
         Unit::Nanoseconds => examples::wall(),
@@ -95,6 +100,26 @@ fn a_listener_that_never_sleeps_may_swing_with_its_loop() {
     };
     assert_eq!(verdict(720), Verdict::Same);
     assert_eq!(verdict(722), Verdict::Worse);
+}
+
+#[test]
+fn a_path_that_both_sides_take_is_no_change_whichever_is_the_median() {
+    let of = |mechanism: &str, paths: [(i64, usize); 2]| {
+        let lengths = paths.map(|(length, events)| vec![length; events]).concat();
+        let mut result = result_of(Unit::Instructions, &lengths);
+        result.mechanism = mechanism.to_owned();
+        document(vec![result])
+    };
+    let verdict = |mechanism, new| {
+        let base = of(mechanism, [(2887, 190), (3065, 10)]);
+        let comparison = compare(&base, &of(mechanism, new), &Thresholds::default());
+        verdict_of(&comparison, Stage::IsrToUser).clone()
+    };
+    assert_eq!(verdict("mmap-poll", [(2887, 10), (3065, 190)]), Verdict::Same);
+    // All paths are longer, and the shorter is now as long as the longer was.
+    assert_eq!(verdict("mmap-poll", [(3065, 190), (3243, 10)]), Verdict::Worse);
+    // Where a listener sleeps there is one path.
+    assert_eq!(verdict("netlink", [(2887, 10), (3065, 190)]), Verdict::Worse);
 }
 
 #[test]
