@@ -40,4 +40,5 @@ tar -c --exclude='kernel/lib/modules/*/kernel/'{sound,drivers/gpu,drivers/media,
 # Equal input makes equal archives.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$(git log -1 --format=%ct)" -caf "$archive.new.${archive##*/}" -C "$new" "$name"
 mv "$archive.new.${archive##*/}" "$archive"
-say "$archive: $(($(stat -c %s "$archive") / 1000000)) MB"
+sum=$(sha256sum "$archive")
+say "$archive: $(($(stat -c %s "$archive") / 1000000)) MB, SHA-256 ${sum%% *}"

@@ -89,6 +89,8 @@ enum Command {
     Kernel(kernel::Arguments),
     /// Begin a project of your own: a device, its driver, and a test of both
     New(new::Arguments),
+    /// Tie a project that `new` began to the library and the program on this machine
+    Link(new::LinkArguments),
     /// Say what this machine has, what will be used, and what to do
     Doctor(doctor::Arguments),
 }
@@ -117,6 +119,7 @@ pub fn main() -> ExitCode {
             Command::Build(arguments) => build::run(&arguments),
             Command::Kernel(arguments) => kernel::run(&arguments),
             Command::New(arguments) => new::run(&arguments),
+            Command::Link(arguments) => new::link(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
         });
     outcome.unwrap_or_else(|error| failure::report(&error))

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `irqbed new`: a project of one's own to begin with: a device on the library, its
-//! driver, and the test of both in a guest. Exit status 2 for a name that cannot be,
-//! or a folder that exists.
+//! driver, the test of both in a guest, and the files of pipelines. Exit status 2 for a
+//! name that cannot be, or a folder that exists. `irqbed link` ties a project to the
+//! library and the program on this machine; no other file of it names a path.
 
 use std::{
     env, fs,
     io::{self, ErrorKind},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use irqbed_machine::artefacts::Artefacts;
 
 use super::{artefacts, bad_input, print};
 
 /// The files of a project: their paths and texts, which call it `template`.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 11] = [
     ("Cargo.toml", include_str!("../../template/manifest.toml")),
     (".gitignore", include_str!("../../template/gitignore")),
     ("src/main.rs", include_str!("../../template/src/main.rs")),
@@ -35,7 +37,18 @@ const FILES: [(&str, &str); 8] = [
         "tests/guest.rs",
         include_str!("../../template/tests/guest.rs"),
     ),
+    ("ci.sh", include_str!("../../template/ci.sh")),
+    (
+        ".github/workflows/test.yml",
+        include_str!("../../template/github/test.yml"),
+    ),
+    (
+        ".gitlab-ci.yml",
+        include_str!("../../template/gitlab-ci.yml"),
+    ),
 ];
+/// The folder of a project for what belongs to one machine.
+const LINKS: &str = "irqbed";
 /// What else a name of C cannot be.
 const WORDS_OF_C: [&str; 32] = [
     "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
@@ -52,6 +65,13 @@ pub(super) struct Arguments {
     /// The project's folder, which must not exist; NAME in this one where there is none
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LinkArguments {
+    /// The project's folder
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    project: PathBuf,
 }
 
 /// What a Rust package, a C function and a kernel module can all be called.
@@ -89,22 +109,14 @@ fn device_id(name: &str) -> String {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { name, dir } = arguments;
     let parts = artefacts(None)?;
-    let library = parts.sources().join("device-model");
-    ensure!(
-        library.join("Cargo.toml").is_file(),
-        "the device library is missing at {}",
-        library.display()
-    );
+    let sources = sources(&parts)?;
     let folder = dir.clone().unwrap_or_else(|| PathBuf::from(name));
-    let program = env::current_exe().context("cannot find this program")?;
-    let lock = fs::read_to_string(parts.sources().join("Cargo.lock")).unwrap_or_default();
+    let lock = fs::read_to_string(sources.join("Cargo.lock")).unwrap_or_default();
     let replaced = [
         ("7e57", device_id(name)),
         ("template", name.clone()),
         ("Template", type_name(name)),
         ("TEMPLATE", name.to_ascii_uppercase()),
-        ("THE_LIBRARY", library.display().to_string()),
-        ("THE_PROGRAM", program.display().to_string()),
     ];
     let filled = |text: &str| {
         replaced
@@ -127,12 +139,50 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write(&folder.join(&path), &text)
             .with_context(|| format!("cannot write {path} in {}", folder.display()))?;
     }
+    write_links(sources, &folder)?;
     print(&format!(
         "{folder}/ has a device (src/main.rs), its driver (driver/{name}.c), and a test of both\n\
          in a guest (test.toml, check.sh). Next:\n\n  cd {folder} && cargo test\n",
         folder = folder.display()
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ties a project to this machine's library and program.
+pub(super) fn link(arguments: &LinkArguments) -> anyhow::Result<ExitCode> {
+    let project = &arguments.project;
+    if !project.join("Cargo.toml").is_file() {
+        return Err(bad_input(NoProject(project.clone())));
+    }
+    write_links(sources(&artefacts(None)?)?, project)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder that the device library lies in, with what it needs.
+fn sources(parts: &Artefacts) -> anyhow::Result<&Path> {
+    let sources = parts.sources();
+    let library = sources.join("device-model");
+    ensure!(
+        library.join("Cargo.toml").is_file(),
+        "the device library is missing at {}",
+        library.display()
+    );
+    Ok(sources)
+}
+
+fn write_links(sources: &Path, project: &Path) -> anyhow::Result<()> {
+    let program = env::current_exe().context("cannot find this program")?;
+    let links = project.join(LINKS);
+    fs::create_dir_all(&links).with_context(|| format!("cannot create {}", links.display()))?;
+    for (name, to) in [("sources", sources), ("program", &program)] {
+        let link = links.join(name);
+        let replaced = match fs::remove_file(&link) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => symlink(to, &link),
+        };
+        replaced.with_context(|| format!("cannot replace {}", link.display()))?;
+    }
+    Ok(())
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
@@ -149,6 +199,10 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 #[derive(Debug, thiserror::Error)]
 #[error("{0} exists: choose another name, or another --dir")]
 struct Exists(PathBuf);
+
+#[derive(Debug, thiserror::Error)]
+#[error("there is no Cargo.toml in {0}: name the folder of a project that `irqbed new` began")]
+struct NoProject(PathBuf);
 
 #[cfg(test)]
 mod tests {

@@ -12,9 +12,9 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    program::{Ended, Running},
+    program::{Ended, Running, irqbed},
     sandbox::Sandbox,
-    sources::{copy, repository},
+    sources::{compiles, copy, repository},
 };
 
 /// What every system has, and no compiler.
@@ -92,6 +92,53 @@ fn blob(image: &Path, digest: &Value) -> PathBuf {
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
+}
+
+/// The pipeline of a project that `irqbed new` began here, from a checkout of it: nothing that
+/// names a path of this machine is there.
+fn a_pipeline_tests_a_project(sandbox: &Sandbox, archive: &Path) {
+    let begun = sandbox.own("begun");
+    succeeds(&mut irqbed(
+        sandbox,
+        &["new", "card", "--dir", begun.to_str().expect("UTF-8")],
+    ));
+    let checkout = sandbox.own("checkout");
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        succeeds(git.arg("-C").arg(&begun).args(arguments));
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    fs::create_dir(&checkout).expect("a folder");
+    git(&[
+        "checkout-index",
+        "--all",
+        &format!("--prefix={}/", checkout.display()),
+    ]);
+    assert!(!checkout.join("irqbed").exists());
+
+    let sum = Command::new("sha256sum").arg(archive).output();
+    let sum = String::from_utf8(sum.expect("it runs").stdout).expect("UTF-8");
+    let sum = sum.split(' ').next().expect("a sum");
+    let pipeline = |sum: &str| {
+        compiles(sandbox, &checkout, "./ci.sh")
+            .env("IRQBED_RELEASE", format!("file://{}", archive.display()))
+            .env("IRQBED_SHA256", sum)
+            .output()
+            .expect("it runs")
+    };
+    let refused = pipeline("");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("IRQBED_SHA256: is not set"),
+        "{said}"
+    );
+    let refused = pipeline(&"0".repeat(64));
+    assert!(!refused.status.success() && !checkout.join("irqbed/program").exists());
+    let tested = pipeline(sum);
+    assert!(tested.status.success(), "{tested:#?}");
+    let verdict = fs::read_to_string(checkout.join("irqbed/verdict.xml")).expect("a verdict");
+    assert!(verdict.contains("failures=\"0\""), "{verdict}");
 }
 
 #[test]
@@ -186,6 +233,7 @@ fn an_unpacked_release_measures_builds_and_tests_with_what_it_came_with() {
     let place = sandbox.own("unpacked");
     fs::create_dir(&place).expect("a folder");
     untar(&archive, &place);
+    a_pipeline_tests_a_project(&sandbox, &archive);
     fs::remove_file(&archive).expect("it is ours");
     succeeds(Command::new("chmod").args(["-R", "a-w"]).arg(&place));
     let mut folders = fs::read_dir(&place).expect("a folder");

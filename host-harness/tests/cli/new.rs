@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A project that `irqbed new` begins, outside this repository.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use rustix::process::{Pid, Signal};
 
 use crate::{
     program::{Running, irqbed, run},
     sandbox::{Sandbox, wait_until},
+    sources::compiles,
 };
 
 #[test]
@@ -20,15 +21,8 @@ fn a_new_project_passes_its_own_tests() {
     let next = format!("cd {folder} && cargo test");
     assert!(ended.stdout.contains(&next), "{ended:#?}");
 
-    let tested = Command::new("cargo")
-        .args(["test", "--quiet", "--offline"])
-        .current_dir(&project)
-        .env("TMPDIR", sandbox.tmp())
-        .env("XDG_RUNTIME_DIR", sandbox.run())
-        .env_remove("CARGO_TARGET_DIR")
-        // Nobody debugs it here.
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .env_remove("IRQBED")
+    let tested = compiles(&sandbox, &project, "cargo")
+        .args(["test", "--quiet"])
         .output()
         .expect("cargo runs");
     let said =
@@ -81,6 +75,7 @@ fn a_project_that_cannot_be_is_refused_and_nothing_is_written() {
     run(&sandbox, &["new", "my_card", "--dir", there]).assert_bad_input(&["exists"]);
     let within = within.to_str().expect("UTF-8");
     run(&sandbox, &["new", "my_card", "--dir", within]).assert_refused(&["cannot create", within]);
+    run(&sandbox, &["link", there]).assert_bad_input(&["no Cargo.toml in", there]);
     assert_eq!(fs::read_dir(there).expect("it is there").count(), 0);
 }
 

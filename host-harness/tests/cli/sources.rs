@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -61,4 +62,26 @@ pub fn build(folder: &Path) -> PathBuf {
 /// Builds the module in a folder of this repository, elsewhere.
 pub fn module(sandbox: &Sandbox, folder: &str) -> PathBuf {
     build(&copy(sandbox, folder))
+}
+
+/// What compiles and tests a project that `irqbed new` began, which downloads nothing and
+/// leaves what it compiles to the next one.
+pub fn compiles(sandbox: &Sandbox, project: &Path, program: &str) -> Command {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects");
+    fs::create_dir_all(&target).expect("a folder");
+    let link = project.join("target");
+    if !link.exists() {
+        symlink(target, link).expect("a link");
+    }
+    let mut command = Command::new(program);
+    command
+        .current_dir(project)
+        .env("TMPDIR", sandbox.tmp())
+        .env("XDG_RUNTIME_DIR", sandbox.run())
+        .env("CARGO_NET_OFFLINE", "true")
+        // Nobody debugs it here.
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("IRQBED");
+    command
 }

@@ -330,7 +330,9 @@ fn both_paths_on_both(row: &Row, (before, after): (&[&RunResult], &[&RunResult])
         return false;
     };
     let takes = |results: &[&RunResult], path: u64| {
-        let stats = results.iter().filter_map(|result| result.stages.get(&stage));
+        let stats = results
+            .iter()
+            .filter_map(|result| result.stages.get(&stage));
         let (mut on_it, mut all) = (0, 0);
         for histogram in stats.filter_map(|stats| stats.histogram().ok()) {
             let path = path as f64;

@@ -115,11 +115,20 @@ fn a_path_that_both_sides_take_is_no_change_whichever_is_the_median() {
         let comparison = compare(&base, &of(mechanism, new), &Thresholds::default());
         verdict_of(&comparison, Stage::IsrToUser).clone()
     };
-    assert_eq!(verdict("mmap-poll", [(2887, 10), (3065, 190)]), Verdict::Same);
+    assert_eq!(
+        verdict("mmap-poll", [(2887, 10), (3065, 190)]),
+        Verdict::Same
+    );
     // All paths are longer, and the shorter is now as long as the longer was.
-    assert_eq!(verdict("mmap-poll", [(3065, 190), (3243, 10)]), Verdict::Worse);
+    assert_eq!(
+        verdict("mmap-poll", [(3065, 190), (3243, 10)]),
+        Verdict::Worse
+    );
     // Where a listener sleeps there is one path.
-    assert_eq!(verdict("netlink", [(2887, 10), (3065, 190)]), Verdict::Worse);
+    assert_eq!(
+        verdict("netlink", [(2887, 10), (3065, 190)]),
+        Verdict::Worse
+    );
 }
 
 #[test]
