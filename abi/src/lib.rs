@@ -39,6 +39,7 @@ macro_rules! layout {
 #[cfg(feature = "control")]
 pub mod control;
 pub mod counters;
+pub mod coverage;
 pub mod execution;
 pub mod genetlink;
 pub mod netlink;

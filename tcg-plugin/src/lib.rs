@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A plugin for QEMU's code generator that logs, while it is armed, every
-//! instruction the guest executes, into memory that the harness shares
-//! ([`irqbed_abi::execution`]). It changes nothing of what the guest does or
+//! instruction the guest executes ([`irqbed_abi::execution`]), or marks which
+//! instructions of kernel modules it has executed ([`irqbed_abi::coverage`]), in
+//! memory that the harness shares. It changes nothing of what the guest does or
 //! counts: a guest that is logged executes the same instructions as one that
 //! is not.
 //!
-//! Loaded as `-plugin file=...,log=PATH`.
+//! Loaded as `-plugin file=...,log=PATH` or `coverage=PATH`, or both.
 
 #![allow(unsafe_code)]
 
+mod coverage;
+mod jump;
 mod log;
+mod memory;
 mod qemu;
 
 use std::{
@@ -20,9 +24,11 @@ use std::{
 
 use irqbed_abi::execution::Kind;
 
+use coverage::Map;
 use log::Log;
 
 static LOG: OnceLock<Log> = OnceLock::new();
+static MAP: OnceLock<Map> = OnceLock::new();
 
 /// The version of the interface this is written for; QEMU refuses others.
 #[unsafe(no_mangle)]
@@ -44,33 +50,38 @@ pub unsafe extern "C" fn qemu_plugin_install(
         // SAFETY: the index is below `argc`, and each entry is a string.
         unsafe { CStr::from_ptr(*argv.add(index)) }.to_str().ok()
     };
-    let path = (0..usize::try_from(argc).unwrap_or(0))
-        .filter_map(argument)
-        .find_map(|argument| argument.strip_prefix("log="));
-    match path
-        .ok_or_else(|| io::Error::other("no log=PATH given"))
-        .and_then(Log::open)
-    {
-        Ok(log) => {
-            LOG.get_or_init(|| log);
-        }
-        Err(error) => {
-            eprintln!("irqbed-tcg-plugin: cannot log: {error}");
-            return 1;
-        }
+    let arguments = (0..usize::try_from(argc).unwrap_or(0)).filter_map(argument);
+    let mut opened = Ok(());
+    for argument in arguments {
+        opened = opened.and_then(|()| match argument.split_once('=') {
+            Some(("log", path)) => Log::open(path).map(|log| drop(LOG.set(log))),
+            Some(("coverage", path)) => Map::open(path).map(|map| drop(MAP.set(map))),
+            _ => Err(io::Error::other(format!("{argument} is unknown"))),
+        });
+    }
+    if let Err(error) = opened {
+        eprintln!("irqbed-tcg-plugin: cannot log: {error}");
+        return 1;
     }
     // SAFETY: the callbacks are of the types that version 7 calls them by, and
     // the plugin is never unloaded.
     unsafe {
         qemu::qemu_plugin_register_vcpu_tb_trans_cb(id, translated, ptr::null_mut());
-        qemu::qemu_plugin_register_vcpu_discon_cb(
-            id,
-            qemu::DISCON_INTERRUPT | qemu::DISCON_EXCEPTION,
-            discontinued,
-            ptr::null_mut(),
-        );
+        if LOG.get().is_some() {
+            qemu::qemu_plugin_register_vcpu_discon_cb(
+                id,
+                qemu::DISCON_INTERRUPT | qemu::DISCON_EXCEPTION,
+                discontinued,
+                ptr::null_mut(),
+            );
+        }
     }
     0
+}
+
+/// The map of what is executed of modules, where one is wanted.
+fn map() -> Option<&'static Map> {
+    MAP.get()
 }
 
 fn record(kind: Kind, address: u64) {
@@ -80,7 +91,7 @@ fn record(kind: Kind, address: u64) {
     }
 }
 
-/// A block was translated: has each of its instructions report itself.
+/// A block was translated: has its instructions report themselves.
 extern "C" fn translated(block: *mut qemu::Block, _: *mut c_void) {
     // SAFETY: block and instructions are valid during this call, the index is
     // below their number, and the buffer is as long as is said.
@@ -88,6 +99,12 @@ extern "C" fn translated(block: *mut qemu::Block, _: *mut c_void) {
         for index in 0..qemu::qemu_plugin_tb_n_insns(block) {
             let instruction = qemu::qemu_plugin_tb_get_insn(block, index);
             let address = qemu::qemu_plugin_insn_vaddr(instruction);
+            if let Some(map) = map() {
+                map.watch(instruction, address);
+            }
+            if LOG.get().is_none() {
+                continue;
+            }
             let mut code = [0_u8; 3];
             qemu::qemu_plugin_insn_data(instruction, code.as_mut_ptr().cast(), code.len());
             let callback = if reads_clock(code) {

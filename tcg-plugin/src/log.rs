@@ -2,10 +2,9 @@
 //! The log in shared memory.
 
 use std::{
-    fs::OpenOptions,
     io,
     num::NonZeroU64,
-    ptr::{self, NonNull},
+    ptr::NonNull,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -13,7 +12,8 @@ use irqbed_abi::execution::{
     ARMED_OFFSET, CAPACITY, Kind, LOG_SIZE, RECORD_SIZE, RECORDING_OFFSET, RECORDS_OFFSET,
     WRITTEN_OFFSET,
 };
-use rustix::mm::{MapFlags, ProtFlags, mmap};
+
+use crate::memory;
 
 /// The log, mapped for as long as QEMU runs.
 pub struct Log(NonNull<u8>);
@@ -27,24 +27,7 @@ unsafe impl Sync for Log {}
 impl Log {
     /// Maps the log.
     pub fn open(path: &str) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        if file.metadata()?.len() != LOG_SIZE {
-            return Err(io::Error::other(format!("{path} is no log")));
-        }
-        // SAFETY: the kernel chooses the address.
-        let base = unsafe {
-            mmap(
-                ptr::null_mut(),
-                LOG_SIZE as usize,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-                file,
-                0,
-            )
-        }?;
-        NonNull::new(base.cast())
-            .map(Self)
-            .ok_or_else(|| io::Error::other("mapped at address 0"))
+        memory::map(path, LOG_SIZE).map(Self)
     }
 
     fn word(&self, offset: u64) -> &AtomicU64 {

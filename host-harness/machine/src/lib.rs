@@ -9,6 +9,7 @@ pub mod agent;
 pub mod artefacts;
 pub mod builtin;
 pub mod console;
+pub mod coverage_map;
 pub mod device_process;
 pub mod execution_log;
 pub mod group;

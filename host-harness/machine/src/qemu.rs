@@ -35,7 +35,8 @@ pub use threads::{Role, threads};
 
 use crate::{artefacts::Artefacts, console::Console};
 use command_line::{
-    ACPI_FD, BESIDE_FD, CONSOLE_FD, CONTROL_FD, DEVICE_FD, INITRAMFS_FD, LOG_FD, QMP_FD,
+    ACPI_FD, BESIDE_FD, CONSOLE_FD, CONTROL_FD, COVERAGE_FD, DEVICE_FD, INITRAMFS_FD, LOG_FD,
+    QMP_FD,
 };
 
 /// QEMU could not be started.
@@ -91,6 +92,9 @@ impl Qemu {
             }
             if let Some(log) = connections.log {
                 descriptors.push((log.share()?.into(), LOG_FD));
+            }
+            if let Some(map) = connections.coverage {
+                descriptors.push((map.share()?.into(), COVERAGE_FD));
             }
             if let Some(beside) = connections.beside {
                 descriptors.push((beside.descriptor, BESIDE_FD));

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! How results are shown: as a table on a terminal ([`table`]), or as one page of HTML that needs
 //! nothing else: no script, no network, no other file. plotters draws, a style sheet colours for
-//! light, dark and paper, and beside each plot its figures stand in a table.
+//! light, dark and paper, and beside each plot its figures stand in a table. [`coverage`] shows
+//! sources by what of them was executed.
 
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod changes;
+pub mod coverage;
 #[cfg(test)]
 #[path = "../../results/src/result/examples.rs"]
 mod examples;

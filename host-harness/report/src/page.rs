@@ -20,6 +20,36 @@ pub(super) fn page(sources: &[Source], pairs: &[Pair<'_>]) -> String {
         [_] => side_by_side::section(pairs),
         _ => None,
     };
+    let body = html! {
+        header {
+            p.brand { "irqbed" span { " interrupt to process, stage by stage" } }
+            h1 { (title) }
+            p.lead { (lead(sources, pairs)) }
+            (cards(sources, pairs))
+            nav aria-label="Parts of this page" {
+                @if sources.len() > 1 { a href="#changes" { "Changes" } }
+                a href="#overview" { "Overview" }
+                @if side_by_side.is_some() { a href="#mechanisms" { "Side by side" } }
+                a href="#pairs" { "Distributions" }
+                a href="#environment" { "Environment" }
+                a href="#reading" { "How to read" }
+            }
+        }
+        main #main {
+            (problems(sources, pairs))
+            @if sources.len() > 1 { (changes::section(sources)) }
+            (overview::section(sources, pairs))
+            @if let Some(plots) = &side_by_side { (plots) }
+            (distributions(sources, pairs))
+            (environment(sources))
+            (reading())
+        }
+    };
+    frame(&title, &body)
+}
+
+/// A whole page: what is around every body.
+pub(super) fn frame(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -35,29 +65,7 @@ pub(super) fn page(sources: &[Source], pairs: &[Pair<'_>]) -> String {
             }
             body {
                 a.skip href="#main" { "To the results" }
-                header {
-                    p.brand { "irqbed" span { " interrupt to process, stage by stage" } }
-                    h1 { (title) }
-                    p.lead { (lead(sources, pairs)) }
-                    (cards(sources, pairs))
-                    nav aria-label="Parts of this page" {
-                        @if sources.len() > 1 { a href="#changes" { "Changes" } }
-                        a href="#overview" { "Overview" }
-                        @if side_by_side.is_some() { a href="#mechanisms" { "Side by side" } }
-                        a href="#pairs" { "Distributions" }
-                        a href="#environment" { "Environment" }
-                        a href="#reading" { "How to read" }
-                    }
-                }
-                main #main {
-                    (problems(sources, pairs))
-                    @if sources.len() > 1 { (changes::section(sources)) }
-                    (overview::section(sources, pairs))
-                    @if let Some(plots) = &side_by_side { (plots) }
-                    (distributions(sources, pairs))
-                    (environment(sources))
-                    (reading())
-                }
+                (body)
                 footer { p { "Made by irqbed " (env!("CARGO_PKG_VERSION")) "." } }
             }
         }

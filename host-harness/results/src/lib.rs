@@ -10,6 +10,7 @@ extern crate self as irqbed_results;
 
 pub mod account;
 pub mod compare;
+pub mod coverage;
 pub mod environment;
 pub mod mechanism;
 pub mod placement;

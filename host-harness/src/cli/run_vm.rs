@@ -158,7 +158,7 @@ fn visit_own(
     accelerator: Accelerator,
     socket: &Path,
 ) -> anyhow::Result<ExitStatus> {
-    let mut trial = Trial::boot(scenario, accelerator, ConsoleTo::Terminal)?;
+    let mut trial = Trial::boot(scenario, accelerator, ConsoleTo::Terminal, false)?;
     let target = trial.target().cloned();
     let control = target.map(|target| listen(socket, target));
     let _control = control.transpose()?;

@@ -4,6 +4,7 @@
 //! when something failed, 2 when there was nothing to run.
 
 use std::{
+    env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,11 +14,11 @@ use clap::{Args, value_parser};
 use device_model::log;
 use irqbed_abi::control::Stream;
 use irqbed_machine::{
-    accel::{self, Accelerator},
+    accel::{self, AccelRequest, Accelerator},
     qemu::ConsoleTo,
     session::SessionError,
 };
-use irqbed_results::result::JsonTarget;
+use irqbed_results::{coverage::Coverage, result::JsonTarget};
 use irqbed_trial::{
     scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError, Sleep},
     trial::{Case, Company, Outcome, Trial, junit},
@@ -94,9 +95,21 @@ pub(super) struct Arguments {
     /// nothing else
     #[arg(long, value_name = "FILE")]
     junit: Option<JsonTarget>,
+    /// Write which lines of the modules were executed, over all scenarios, in lcov's format
+    #[arg(long, value_name = "FILE")]
+    coverage: Option<JsonTarget>,
+    /// Write the same as a page with the sources
+    #[arg(long, value_name = "FILE")]
+    coverage_html: Option<JsonTarget>,
 }
 
 impl Arguments {
+    /// The files to write.
+    fn files(&self) -> impl Iterator<Item = &JsonTarget> {
+        let files = [&self.junit, &self.coverage, &self.coverage_html];
+        files.into_iter().flatten()
+    }
+
     fn descriptions(&self) -> Result<Vec<Description>, ScenarioError> {
         if !self.scenario.is_empty() {
             let files = self.scenario.iter();
@@ -137,25 +150,48 @@ impl Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let scenarios = arguments.scenarios().map_err(super::bad_input)?;
-    super::ensure_writable(&arguments.junit)?;
+    super::ensure_writable(arguments.files())?;
     if let Some(socket) = &arguments.control {
         check(socket).map_err(super::bad_input)?;
     }
-    let accelerator = accel::choose(arguments.guest.accel)?.accelerator;
-    let shown = arguments.junit != Some(JsonTarget::Stdout);
+    let covers = arguments.coverage.is_some() || arguments.coverage_html.is_some();
+    let accelerator = match (covers, arguments.guest.accel) {
+        (true, AccelRequest::Kvm) => return Err(super::bad_input(Uncovered)),
+        (true, _) => Accelerator::Tcg,
+        (false, accel) => accel::choose(accel)?.accelerator,
+    };
+    let shown = arguments
+        .files()
+        .all(|target| *target != JsonTarget::Stdout);
+    let mut coverage = Coverage::default();
     let mut cases: Vec<Case> = Vec::new();
     for scenario in &scenarios {
         let control = arguments.control.as_deref();
-        let outcome = match run_one(scenario, accelerator, control, shown) {
+        let trial = Trial::boot(scenario, accelerator, ConsoleTo::Kept, covers);
+        let outcome = trial.and_then(|trial| run_one(trial, scenario, control, shown));
+        let outcome = match outcome {
             Err(error @ SessionError::Interrupted(_)) => return Err(error.into()),
             outcome => outcome,
         };
         say_verdict(&scenario.description.name, &outcome);
+        if let Ok(outcome) = &outcome {
+            coverage.add(&outcome.coverage);
+        }
         let outcome = outcome.map_err(|error| error.to_string());
         cases.push((scenario.description.name.clone(), outcome));
     }
     if let Some(target) = &arguments.junit {
         target.write(junit(&cases)?.as_bytes())?;
+    }
+    if covers {
+        say_coverage(&coverage);
+    }
+    if let Some(target) = &arguments.coverage {
+        target.write(coverage.lcov().as_bytes())?;
+    }
+    if let Some(target) = &arguments.coverage_html {
+        let page = irqbed_report::coverage::render(&coverage, |path| fs::read_to_string(path).ok());
+        target.write(page.as_bytes())?;
     }
     let passed = |(_, outcome): &&Case| outcome.as_ref().is_ok_and(Outcome::passed);
     let passed = cases.iter().filter(passed).count();
@@ -170,12 +206,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn run_one(
+    trial: Trial,
     scenario: &Scenario,
-    accelerator: Accelerator,
     control: Option<&Path>,
     shown: bool,
 ) -> Result<Outcome, SessionError> {
-    let trial = Trial::boot(scenario, accelerator, ConsoleTo::Kept)?;
     let in_words = |error: anyhow::Error| SessionError::Control(log::one_line(error.chain()));
     let asked = control.zip(trial.target());
     let asked = asked.map(|(socket, target)| listen(socket, target.clone()));
@@ -235,8 +270,27 @@ fn say_verdict(name: &str, outcome: &Result<Outcome, SessionError>) {
     }
 }
 
+/// The counts of each file, and of all where there are several.
+fn say_coverage(coverage: &Coverage) {
+    let here = env::current_dir().unwrap_or_default();
+    for (path, file) in coverage.files() {
+        let path = path.strip_prefix(&here).unwrap_or(path).display();
+        log::say(format_args!(
+            "irqbed: coverage of {path}: {}",
+            file.totals()
+        ));
+    }
+    if coverage.files().count() != 1 {
+        log::say(format_args!("irqbed: coverage: {}", coverage.totals()));
+    }
+}
+
 fn say_lines(lines: &[String]) {
     for line in lines {
         log::say(format_args!("    {line}"));
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("coverage needs --accel tcg: under KVM nobody sees which instructions are executed")]
+struct Uncovered;

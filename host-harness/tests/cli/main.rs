@@ -7,6 +7,7 @@ mod action;
 mod bench;
 mod browser;
 mod compare;
+mod coverage;
 mod dist;
 mod docs;
 mod doctor;

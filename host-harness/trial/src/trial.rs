@@ -3,6 +3,8 @@
 //! [run](Trial::run) to a verdict.
 
 mod checks;
+mod coverage;
+mod debug_info;
 mod devices;
 mod evidence;
 mod fault;
@@ -38,6 +40,7 @@ pub use outcome::{Failure, Outcome, Unbound, Unhandled};
 pub use output::Output;
 pub use program::Company;
 
+use coverage::Covered;
 use devices::Devices;
 
 use crate::scenario::{FOLDER, Module, Scenario};
@@ -62,13 +65,16 @@ pub struct Trial {
     // QEMU goes before the devices it is connected to.
     guest: Guest,
     devices: Devices,
+    /// What of the modules is executed, where that is asked.
+    covered: Option<Covered>,
     started: Instant,
     /// Several processors are emulated at once.
     emulates_several: bool,
 }
 
 impl Trial {
-    /// Boots the guest. Its modules are not loaded yet.
+    /// Boots the guest. Its modules are not loaded yet. What is executed of them is in
+    /// the outcome if `covers`; that needs [`Accelerator::Tcg`].
     ///
     /// # Errors
     /// [`SessionError`]; nothing is left running.
@@ -76,6 +82,7 @@ impl Trial {
         scenario: &Scenario,
         accelerator: Accelerator,
         console: ConsoleTo,
+        covers: bool,
     ) -> Result<Self, SessionError> {
         let started = Instant::now();
         let own = match console {
@@ -96,8 +103,10 @@ impl Trial {
             ..Machine::new(accelerator, ClockKind::Wall)
         };
         let (mut devices, sockets) = Devices::serve(scenario, machine.options())?;
+        let covered = covers.then(|| Covered::new(scenario)).transpose()?;
         let connections = Connections {
             console,
+            coverage: covered.as_ref().map(Covered::map),
             devices: sockets,
             initramfs: Some(initramfs::with_files(&scenario.initramfs, &scenario.files)?),
             ..Connections::default()
@@ -107,6 +116,7 @@ impl Trial {
         Ok(Self {
             guest,
             devices,
+            covered,
             started,
             emulates_several: accelerator == Accelerator::Tcg && asked.vcpus > 1,
         })
@@ -142,8 +152,12 @@ impl Trial {
         let waiting_for = format!("the start of {}", module.name);
         self.guest.send(&request)?;
         let alive = |guest: &mut Guest| guest.alive();
-        let answer = self.guest.answer_watching(LOAD_LIMIT, &waiting_for, alive);
-        answer.map(drop)
+        self.guest
+            .answer_watching(LOAD_LIMIT, &waiting_for, alive)?;
+        match &mut self.covered {
+            Some(covered) => covered.was_loaded(&module.name, &mut self.guest),
+            None => Ok(()),
+        }
     }
 
     /// Loads the modules, gives the person at the terminal a shell, and waits for

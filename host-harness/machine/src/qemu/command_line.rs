@@ -7,7 +7,10 @@ use std::{ffi::OsString, fs::File, os::fd::OwnedFd, path::Path};
 use serde_json::json;
 
 use super::{Address, ClockKind, Machine, Port, slot};
-use crate::{accel::Accelerator, artefacts::Artefacts, execution_log::ExecutionLog};
+use crate::{
+    accel::Accelerator, artefacts::Artefacts, coverage_map::CoverageMap,
+    execution_log::ExecutionLog,
+};
 
 /// Descriptor numbers in the child.
 pub(super) const CONSOLE_FD: i32 = 3;
@@ -17,8 +20,9 @@ pub(super) const INITRAMFS_FD: i32 = 6;
 pub(super) const BESIDE_FD: i32 = 7;
 pub(super) const QMP_FD: i32 = 8;
 pub(super) const ACPI_FD: i32 = 9;
+pub(super) const COVERAGE_FD: i32 = 10;
 /// That of the first device; the others follow.
-pub(super) const DEVICE_FD: i32 = 10;
+pub(super) const DEVICE_FD: i32 = 11;
 
 /// Where the guest's console goes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +80,8 @@ pub struct Connections<'a> {
     pub initramfs: Option<File>,
     /// Where what it executes is logged.
     pub log: Option<&'a ExecutionLog>,
+    /// Where what it executes of modules is marked.
+    pub coverage: Option<&'a CoverageMap>,
     /// Devices of QEMU's own.
     pub beside: Option<Beside>,
 }
@@ -164,18 +170,35 @@ impl Machine {
                 .word(format!("socket,id=qmp,fd={QMP_FD}"));
             line.words("-qmp chardev:qmp");
         }
-        if connections.log.is_some() {
-            line.words("-plugin").0.push(plugin(artefacts));
+        if connections.need_plugin() {
+            line.words("-plugin").0.push(plugin(artefacts, connections));
         }
         line.0
     }
 }
 
+impl Connections<'_> {
+    /// Whether QEMU needs our plugin for them.
+    #[must_use]
+    pub fn need_plugin(&self) -> bool {
+        self.log.is_some() || self.coverage.is_some()
+    }
+}
+
 /// The plugin that logs, and where to. In the names of files QEMU takes a comma
 /// for the end, and two for one.
-fn plugin(artefacts: &Artefacts) -> OsString {
-    let file = artefacts.plugin.to_string_lossy().replace(',', ",,");
-    format!("file={file},log={}", inherited(LOG_FD)).into()
+fn plugin(artefacts: &Artefacts, connections: &Connections<'_>) -> OsString {
+    let mut words = format!(
+        "file={}",
+        artefacts.plugin.to_string_lossy().replace(',', ",,")
+    );
+    if connections.log.is_some() {
+        words += &format!(",log={}", inherited(LOG_FD));
+    }
+    if connections.coverage.is_some() {
+        words += &format!(",coverage={}", inherited(COVERAGE_FD));
+    }
+    words.into()
 }
 
 /// The path by which QEMU opens a descriptor that it has.

@@ -76,7 +76,7 @@ impl Guest {
             artefacts = &resumable;
         }
         artefacts.check()?;
-        if connections.log.is_some() {
+        if connections.need_plugin() {
             artefacts.check_plugin()?;
         }
         let limit = boot_wait::limit()?;

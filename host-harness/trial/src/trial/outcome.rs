@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 
 use irqbed_abi::control::{Ending, InterruptLine, Process};
 use irqbed_machine::{kernel_report::Finding, span::span};
+use irqbed_results::coverage::Coverage;
 
 use super::{DeviceFault, Evidence, output::Output};
 
@@ -274,6 +275,8 @@ pub struct Outcome {
     pub steps: Vec<String>,
     /// The faults that were armed at the end, and what each did.
     pub faults: Vec<DeviceFault>,
+    /// What of the modules was executed, where that was asked.
+    pub coverage: Coverage,
     /// What is to be known of the verdict: what was not checked.
     pub notes: Vec<String>,
     /// From the start of QEMU to the verdict.

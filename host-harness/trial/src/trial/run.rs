@@ -82,6 +82,11 @@ impl Trial {
             return Err(error);
         }
         outcome.duration = self.started.elapsed();
+        if let Some(covered) = self.covered.take() {
+            let (coverage, notes) = covered.finish()?;
+            outcome.coverage = coverage;
+            outcome.notes.extend(notes);
+        }
         let died = match ended {
             Ok(()) => None,
             Err(SessionError::Device(why)) => {
@@ -226,6 +231,9 @@ impl Trial {
             // forget to free at their end shows after it.
             if checkers.leaks {
                 outcome.failures.extend(self.leaks()?.map(Failure::Leak));
+            }
+            if let Some(covered) = &mut self.covered {
+                covered.locate(&mut self.guest)?;
             }
             for module in loaded.iter().rev() {
                 self.unload(module, outcome)?;

@@ -6,19 +6,12 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    rc::Rc,
 };
 
 use addr2line::Context;
-use gimli::{Dwarf, EndianRcSlice, LittleEndian, SectionId};
-use object::{
-    Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionIndex, SectionKind, SymbolKind,
-};
+use object::{Object, ObjectSymbol, SymbolKind};
 
-type Bytes = EndianRcSlice<LittleEndian>;
-
-/// Where the first section lies. Nothing lies at 0, where linkers put what they drop.
-const FIRST: u64 = 0x10000;
+use super::debug_info::{Addresses, Bytes};
 
 /// The modules of a trial, by the names that the kernel has for them; `None` of one without
 /// debug information.
@@ -140,11 +133,7 @@ impl ModuleSymbols {
                 functions.entry(name.to_owned()).or_default().push(function);
             }
         }
-        let load = |id: SectionId| -> Result<Bytes, object::Error> {
-            let data = addresses.relocated(&file, id.name())?;
-            Ok(EndianRcSlice::new(Rc::from(data), LittleEndian))
-        };
-        let context = Context::from_dwarf(Dwarf::load(load)?)?;
+        let context = Context::from_dwarf(addresses.dwarf(&file)?)?;
         Ok(Self {
             functions,
             context,
@@ -185,56 +174,6 @@ impl ModuleSymbols {
         let inside = inside.and_then(Path::to_str);
         let header = || file.split_once("/include/").map(|(_, header)| header);
         inside.or_else(header).unwrap_or(file)
-    }
-}
-
-/// The addresses that we give to the sections of a module's code.
-struct Addresses(HashMap<SectionIndex, u64>);
-
-impl Addresses {
-    fn of(file: &object::File<'_>) -> Self {
-        let mut next = FIRST;
-        let code = file
-            .sections()
-            .filter(|section| section.kind() == SectionKind::Text);
-        let addresses = code.map(|section| {
-            let address = next;
-            next = next.saturating_add(section.size()).next_multiple_of(FIRST);
-            (section.index(), address)
-        });
-        Self(addresses.collect())
-    }
-
-    /// That of a symbol in code.
-    fn symbol<'data>(&self, symbol: &impl ObjectSymbol<'data>) -> Option<u64> {
-        let section = self.0.get(&symbol.section_index()?)?;
-        section.checked_add(symbol.address())
-    }
-
-    /// The bytes of a section of debug information, with our addresses in them; none where
-    /// there is no such section.
-    fn relocated(&self, file: &object::File<'_>, name: &str) -> Result<Vec<u8>, object::Error> {
-        let Some(section) = file.section_by_name(name) else {
-            return Ok(Vec::new());
-        };
-        let mut data = section.data()?.to_vec();
-        for (offset, relocation) in section.relocations() {
-            let RelocationTarget::Symbol(index) = relocation.target() else {
-                continue;
-            };
-            let symbol = file.symbol_by_index(index)?;
-            let address = self.symbol(&symbol).unwrap_or_else(|| symbol.address());
-            let value = address
-                .wrapping_add_signed(relocation.addend())
-                .to_le_bytes();
-            let bytes = usize::from(relocation.size() / 8);
-            let place = usize::try_from(offset).ok();
-            let place = place.and_then(|start| data.get_mut(start..start.checked_add(bytes)?));
-            if let (Some(place), Some(value)) = (place, value.get(..bytes)) {
-                place.copy_from_slice(value);
-            }
-        }
-        Ok(data)
     }
 }
 
