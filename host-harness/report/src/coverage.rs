@@ -43,9 +43,9 @@ pub fn render(coverage: &Coverage, source: impl Fn(&Path) -> Option<String>) -> 
                 }
             }
             p.hint {
-                mark.missed { "No instruction" } " of a line with this mark was executed. "
-                mark.halved { "Half" } " marks lines with conditional jumps that always went the same "
-                "way: some of how many. Lines without any mark have no code of their own."
+                "A line with code has a mark: " mark.run { "run" } ", " mark.missed { "not run" }
+                ", or " mark.halved { "1/3" } ": it ran, and of its three conditional jumps one always "
+                "went the same way."
             }
             @for (number, (path, file)) in files.iter().enumerate() {
                 section #(format!("file{number}")) {
