@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs};
 use crate::{
     program::run,
     sandbox::Sandbox,
-    sources::{build, copy},
+    sources::{build, copy, repository},
     test::script,
 };
 
@@ -171,4 +171,20 @@ fn what_cannot_be_covered_says_why() {
     }
     assert!(ended.stdout.starts_with("TN:\nSF:"), "{ended:#?}");
     sandbox.assert_nothing_left();
+}
+
+#[test]
+fn a_module_for_a_kernel_without_debug_information_has_its_own() {
+    let sandbox = Sandbox::new();
+    if !repository().join(".irqbed/kernels/6.12-debug").is_dir() {
+        eprintln!("skipped: `./just kernel 6.12-debug` was not run");
+        return;
+    }
+    let folder = copy(&sandbox, "examples/first");
+    let path = folder.to_str().expect("UTF-8");
+    let ended = run(&sandbox, &["build", "--kernel=6.12-debug", path]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+    let module = fs::read(ended.stdout.trim()).expect("a module");
+    let name = b".debug_line";
+    assert!(module.windows(name.len()).any(|window| window == name));
 }

@@ -132,6 +132,11 @@ impl Setup {
         );
         let target = self.target(kernel)?;
         let mut make = self.make(&target, &folder)?;
+        // Coverage and the places of failures need it, whatever the kernel was built with.
+        let settings = fs::read_to_string(target.kdir.join("include/config/auto.conf"));
+        if !settings.unwrap_or_default().contains("CONFIG_DEBUG_INFO=y") {
+            make.arg("KCFLAGS=-g");
+        }
         make.args(arguments)
             .arg("modules")
             .stdout(std::io::stderr());
