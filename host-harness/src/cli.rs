@@ -11,6 +11,7 @@ mod bench_mmio;
 mod build;
 mod compare;
 mod control;
+mod coverage;
 mod doctor;
 mod failure;
 mod fault;

@@ -15,7 +15,7 @@ use anyhow::ensure;
 use clap::Args;
 use device_model::log;
 use irqbed_machine::{
-    accel::{self, Accelerator},
+    accel::Accelerator,
     artefacts::Artefacts,
     builtin::Builtin,
     qemu::{ClockKind, ConsoleTo, Machine},
@@ -29,6 +29,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::{
     control::{attend, check, listen, socket_or_default},
+    coverage::CoverageArguments,
     guest::GuestArguments,
 };
 
@@ -39,6 +40,8 @@ pub(super) struct Arguments {
     /// Where to listen for `irqbed raise` and `irqbed fault`
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
+    #[command(flatten)]
+    coverage: CoverageArguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -48,7 +51,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
          for a run without one use `irqbed bench` or `irqbed test`"
     );
     let guest = Visited::new(&arguments.guest)?.map_err(super::bad_input)?;
-    let choice = accel::choose(arguments.guest.accel)?;
+    let choice = arguments.coverage.accelerator(arguments.guest.accel)?;
+    let is_ours = matches!(guest, Visited::Ours(..));
+    if arguments.coverage.are_given() && is_ours {
+        return Err(super::bad_input(NothingOfYours));
+    }
+    super::ensure_writable(arguments.coverage.files())?;
     let socket = socket_or_default(arguments.control.as_deref())?;
     ensure!(
         !(guest.is_asked() || arguments.guest.ports > 0) || UnixStream::connect(&socket).is_err(),
@@ -75,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let accelerator = choice.accelerator;
     let status = match guest {
         Visited::Ours(parts) => visit(&parts.0, &parts.1, accelerator, &socket)?,
-        Visited::Own(scenario) => visit_own(&scenario, accelerator, &socket)?,
+        Visited::Own(scenario) => visit_own(&scenario, accelerator, &socket, &arguments.coverage)?,
     };
     ensure!(status.success(), "QEMU ended badly ({status})");
     Ok(ExitCode::SUCCESS)
@@ -157,16 +165,28 @@ fn visit_own(
     scenario: &Scenario,
     accelerator: Accelerator,
     socket: &Path,
+    coverage: &CoverageArguments,
 ) -> anyhow::Result<ExitStatus> {
-    let mut trial = Trial::boot(scenario, accelerator, ConsoleTo::Terminal, false)?;
+    let covers = coverage.are_given();
+    let mut trial = Trial::boot(scenario, accelerator, ConsoleTo::Terminal, covers)?;
     let target = trial.target().cloned();
     let control = target.map(|target| listen(socket, target));
     let _control = control.transpose()?;
     let mut attend = attend(scenario.description.ports, socket)?;
     let status = trial.visit(scenario, &mut attend)?;
     say_faults(&trial.faults());
+    if let Some((covered, notes)) = trial.take_coverage()? {
+        for note in notes {
+            log::say(format_args!("irqbed: note: {note}"));
+        }
+        coverage.write(&covered)?;
+    }
     Ok(status)
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("--coverage is of drivers of yours: give --module")]
+struct NothingOfYours;
 
 /// QEMU puts the terminal into raw mode; if it dies it cannot take it back.
 struct TerminalRestorer(Option<Termios>);

@@ -4,7 +4,6 @@
 //! when something failed, 2 when there was nothing to run.
 
 use std::{
-    env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,11 +12,7 @@ use std::{
 use clap::{Args, value_parser};
 use device_model::log;
 use irqbed_abi::control::Stream;
-use irqbed_machine::{
-    accel::{self, AccelRequest, Accelerator},
-    qemu::ConsoleTo,
-    session::SessionError,
-};
+use irqbed_machine::{qemu::ConsoleTo, session::SessionError};
 use irqbed_results::{coverage::Coverage, result::JsonTarget};
 use irqbed_trial::{
     scenario::{DEFAULT_LIMIT, Description, MAX_LIMIT, Scenario, ScenarioError, Sleep},
@@ -26,6 +21,7 @@ use irqbed_trial::{
 
 use super::{
     control::{attend, check, listen},
+    coverage::CoverageArguments,
     guest::GuestArguments,
 };
 
@@ -95,19 +91,14 @@ pub(super) struct Arguments {
     /// nothing else
     #[arg(long, value_name = "FILE")]
     junit: Option<JsonTarget>,
-    /// Write which lines of the modules were executed, over all scenarios, in lcov's format
-    #[arg(long, value_name = "FILE")]
-    coverage: Option<JsonTarget>,
-    /// Write the same as a page with the sources
-    #[arg(long, value_name = "FILE")]
-    coverage_html: Option<JsonTarget>,
+    #[command(flatten)]
+    coverage: CoverageArguments,
 }
 
 impl Arguments {
     /// The files to write.
     fn files(&self) -> impl Iterator<Item = &JsonTarget> {
-        let files = [&self.junit, &self.coverage, &self.coverage_html];
-        files.into_iter().flatten()
+        self.junit.iter().chain(self.coverage.files())
     }
 
     fn descriptions(&self) -> Result<Vec<Description>, ScenarioError> {
@@ -154,12 +145,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(socket) = &arguments.control {
         check(socket).map_err(super::bad_input)?;
     }
-    let covers = arguments.coverage.is_some() || arguments.coverage_html.is_some();
-    let accelerator = match (covers, arguments.guest.accel) {
-        (true, AccelRequest::Kvm) => return Err(super::bad_input(Uncovered)),
-        (true, _) => Accelerator::Tcg,
-        (false, accel) => accel::choose(accel)?.accelerator,
-    };
+    let choice = arguments.coverage.accelerator(arguments.guest.accel)?;
+    let covers = arguments.coverage.are_given();
     let shown = arguments
         .files()
         .all(|target| *target != JsonTarget::Stdout);
@@ -167,7 +154,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut cases: Vec<Case> = Vec::new();
     for scenario in &scenarios {
         let control = arguments.control.as_deref();
-        let trial = Trial::boot(scenario, accelerator, ConsoleTo::Kept, covers);
+        let trial = Trial::boot(scenario, choice.accelerator, ConsoleTo::Kept, covers);
         let outcome = trial.and_then(|trial| run_one(trial, scenario, control, shown));
         let outcome = match outcome {
             Err(error @ SessionError::Interrupted(_)) => return Err(error.into()),
@@ -183,16 +170,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(target) = &arguments.junit {
         target.write(junit(&cases)?.as_bytes())?;
     }
-    if covers {
-        say_coverage(&coverage);
-    }
-    if let Some(target) = &arguments.coverage {
-        target.write(coverage.lcov().as_bytes())?;
-    }
-    if let Some(target) = &arguments.coverage_html {
-        let page = irqbed_report::coverage::render(&coverage, |path| fs::read_to_string(path).ok());
-        target.write(page.as_bytes())?;
-    }
+    arguments.coverage.write(&coverage)?;
     let passed = |(_, outcome): &&Case| outcome.as_ref().is_ok_and(Outcome::passed);
     let passed = cases.iter().filter(passed).count();
     if cases.len() > 1 {
@@ -270,27 +248,8 @@ fn say_verdict(name: &str, outcome: &Result<Outcome, SessionError>) {
     }
 }
 
-/// The counts of each file, and of all where there are several.
-fn say_coverage(coverage: &Coverage) {
-    let here = env::current_dir().unwrap_or_default();
-    for (path, file) in coverage.files() {
-        let path = path.strip_prefix(&here).unwrap_or(path).display();
-        log::say(format_args!(
-            "irqbed: coverage of {path}: {}",
-            file.totals()
-        ));
-    }
-    if coverage.files().count() != 1 {
-        log::say(format_args!("irqbed: coverage: {}", coverage.totals()));
-    }
-}
-
 fn say_lines(lines: &[String]) {
     for line in lines {
         log::say(format_args!("    {line}"));
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("coverage needs --accel tcg: under KVM nobody sees which instructions are executed")]
-struct Uncovered;

@@ -564,7 +564,9 @@ fn a_person_finds_their_own_driver_and_files_in_the_guest() {
     let module = module(&sandbox, "host-harness/tests/modules/faulty");
     let data = own(&sandbox, "data", "from the host\n");
     let mut terminal = Terminal::open();
-    let arguments = ["run-vm", "--accel=tcg", "--file", &data, "--module"];
+    let trace = sandbox.own("lines.info");
+    let coverage = format!("--coverage={}", trace.display());
+    let arguments = ["run-vm", &coverage, "--file", &data, "--module"];
     let module = module.to_str().expect("UTF-8");
     let mut child = terminal.start(irqbed(&sandbox, &[&arguments[..], &[module]].concat()));
     terminal.wait_for("irqbed# ", 1, &mut child);
@@ -585,5 +587,8 @@ fn a_person_finds_their_own_driver_and_files_in_the_guest() {
         shown.contains("from the host") && shown.contains("\nfaulty "),
         "{shown}"
     );
+    assert!(shown.contains("faulty.c: "), "{shown}");
+    let trace = fs::read_to_string(trace).expect("a trace file");
+    assert!(trace.contains("\nFNDA:1,"), "{trace}");
     sandbox.assert_nothing_left();
 }

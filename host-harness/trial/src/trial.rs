@@ -19,6 +19,7 @@ mod source_lines;
 mod steps;
 
 use std::{
+    io,
     process::ExitStatus,
     time::{Duration, Instant},
 };
@@ -32,6 +33,7 @@ use irqbed_machine::{
     qemu::{ClockKind, Connections, ConsoleTo, Machine},
     session::{Guest, SessionError},
 };
+use irqbed_results::coverage::Coverage;
 
 pub use evidence::Evidence;
 pub use fault::DeviceFault;
@@ -138,6 +140,15 @@ impl Trial {
     /// The guest.
     pub fn guest(&mut self) -> &mut Guest {
         &mut self.guest
+    }
+
+    /// What of the modules was executed until now, and what is to be said of it; `None` where
+    /// that is not asked, and from the second time on.
+    ///
+    /// # Errors
+    /// [`io::Error`] when the memory of it cannot be read.
+    pub fn take_coverage(&mut self) -> io::Result<Option<(Coverage, Vec<String>)>> {
+        self.covered.take().map(Covered::finish).transpose()
     }
 
     /// Loads a module.

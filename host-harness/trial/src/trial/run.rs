@@ -82,8 +82,7 @@ impl Trial {
             return Err(error);
         }
         outcome.duration = self.started.elapsed();
-        if let Some(covered) = self.covered.take() {
-            let (coverage, notes) = covered.finish()?;
+        if let Some((coverage, notes)) = self.take_coverage()? {
             outcome.coverage = coverage;
             outcome.notes.extend(notes);
         }
