@@ -24,6 +24,7 @@ mod plug;
 mod raise;
 mod report;
 mod run_vm;
+mod store;
 mod test;
 mod trace;
 
@@ -88,6 +89,8 @@ enum Command {
     Build(build::Arguments),
     /// Fetch another kernel for `--kernel NAME`, or say which there are
     Kernel(kernel::Arguments),
+    /// Say what was fetched and built and how large it is, or remove some of it
+    Store(store::Arguments),
     /// Begin a project of your own: a device, its driver, and a test of both
     New(new::Arguments),
     /// Tie a project that `new` began to the library and the program on this machine
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
             Command::Test(arguments) => test::run(&arguments),
             Command::Build(arguments) => build::run(&arguments),
             Command::Kernel(arguments) => kernel::run(&arguments),
+            Command::Store(arguments) => store::run(&arguments),
             Command::New(arguments) => new::run(&arguments),
             Command::Link(arguments) => new::link(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),

@@ -141,6 +141,32 @@ fn a_pipeline_tests_a_project(sandbox: &Sandbox, archive: &Path) {
     assert!(verdict.contains("failures=\"0\""), "{verdict}");
 }
 
+/// A kernel goes, and with it the compiler that it alone needs.
+fn the_store_shrinks(sandbox: &Sandbox, tools: &Path, program: &Path) {
+    let store =
+        |arguments: &[&str]| run(sandbox, tools, program, &[&["store"], arguments].concat());
+    let listed = store(&[]);
+    assert_eq!(listed.status.code(), Some(0), "{listed:#?}");
+    for part in ["kernels/7.3\n", "compilers/gcc-14\n"] {
+        assert!(listed.stdout.contains(part), "{listed:#?}");
+    }
+    store(&["remove", "4.2"]).assert_bad_input(&["there is no kernel \"4.2\""]);
+    store(&["remove", "6.12"]).assert_refused(&["the guest's own kernel"]);
+    store(&["remove", "6.1"]).assert_refused(&["the kernel 6.1 is not here"]);
+    let removed = store(&["remove", "7.3"]);
+    assert!(removed.stdout.starts_with("removed 7.3, "), "{removed:#?}");
+    let pruned = store(&["prune"]);
+    let reason = "compilers/gcc-14 (can go: of no kernel that is here)";
+    assert!(pruned.stdout.contains(reason), "{pruned:#?}");
+    let listed = store(&[]);
+    assert!(
+        !listed.stdout.contains("7.3") && !listed.stdout.contains("gcc-14"),
+        "{listed:#?}"
+    );
+    // What was lent is not the store's.
+    assert!(repository().join(".irqbed/kernels/7.3/kernel").is_dir());
+}
+
 #[test]
 fn a_container_s_image_measures_and_builds_with_nothing_of_the_system() {
     const INSIDE: &str = r#"
@@ -293,6 +319,7 @@ fn an_unpacked_release_measures_builds_and_tests_with_what_it_came_with() {
         assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
         let ended = run(&sandbox, &tools, &program, &test);
         assert_eq!(ended.status.code(), Some(0), "{ended:#?}");
+        the_store_shrinks(&sandbox, &tools, &program);
     } else {
         eprintln!("skipped: `./just kernel 7.3` was not run");
     }

@@ -58,6 +58,12 @@ impl BuiltBy {
     }
 }
 
+/// The name of the compiler that a kernel was built by, where that is known.
+pub fn compiler_of(kdir: &Path) -> Option<String> {
+    let major = BuiltBy::of(kdir).major;
+    (major > 0).then(|| format!("gcc-{major}"))
+}
+
 /// The major version of the system's gcc.
 fn systems() -> Option<u32> {
     let output = Command::new("gcc").arg("-dumpversion").output().ok()?;
@@ -121,7 +127,7 @@ impl Setup {
         Ok(self.command(ours.unwrap_or_else(|| "strip".into())))
     }
 
-    fn guest_compiler(&self) -> u32 {
+    pub(crate) fn guest_compiler(&self) -> u32 {
         self.versions.get("GUEST_COMPILER").parse().unwrap_or(0)
     }
 

@@ -4,6 +4,7 @@
 //! [`irqbed_archive`] fetches it. Nothing needs root, and nothing is changed elsewhere.
 
 mod compiler;
+mod contents;
 mod debug_kernel;
 mod developer;
 mod driver;
@@ -27,7 +28,7 @@ use std::{
 use anyhow::{Result, bail};
 use irqbed_archive::archive::Archive;
 
-pub use self::programs::stop_with_what_runs;
+pub use self::{contents::Part, programs::stop_with_what_runs};
 use self::{store::Store, versions::Versions};
 
 /// Where Debian's packages have libraries.
