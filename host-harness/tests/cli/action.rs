@@ -111,6 +111,7 @@ fn the_steps_of_the_action_build_a_driver_test_it_and_say_how_it_went() {
         &[
             ("build", "scratch\n"),
             ("scenarios", "scratch/test.toml\nbad.toml\n"),
+            ("coverage", "lines.info"),
         ],
     );
 
@@ -135,6 +136,8 @@ fn the_steps_of_the_action_build_a_driver_test_it_and_say_how_it_went() {
         verdicts.contains("tests=\"2\" skipped=\"0\" failures=\"1\""),
         "{verdicts}"
     );
+    let lines = job.wrote("lines.info");
+    assert!(lines.contains("/scratch.c\n"), "{lines}");
     let summary = job.wrote("summary");
     assert!(
         summary.starts_with("```\n") && summary.ends_with("```\n"),
