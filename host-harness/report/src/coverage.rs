@@ -75,13 +75,12 @@ fn cells(count: Count) -> Markup {
 }
 
 fn lines(file: &FileCoverage, text: &str) -> Markup {
-    let executed: std::collections::BTreeMap<_, _> = file.lines().collect();
     html! {
         table.source {
             tbody {
                 @for (number, line) in (1..).zip(text.lines()) {
                     @let halved = file.one_sided(number);
-                    @let (class, mark) = match executed.get(&number) {
+                    @let (class, mark) = match file.executed(number) {
                         None => ("", String::new()),
                         Some(false) => ("missed", "not run".to_owned()),
                         Some(true) if halved.executed > 0 => ("halved", format!("{}/{}", halved.executed, halved.all)),

@@ -88,12 +88,6 @@ impl Coverage {
         self.0.iter().map(|(path, file)| (path.as_path(), file))
     }
 
-    /// Whether no code is known at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Adds what another run executed.
     pub fn add(&mut self, other: &Self) {
         for (path, from) in &other.0 {
@@ -163,10 +157,10 @@ impl FileCoverage {
         self.lines.iter().map(|(&line, &executed)| (line, executed))
     }
 
-    /// Whether a line has code.
+    /// Whether the code of a line was executed; `None` where it has none.
     #[must_use]
-    pub fn has_line(&self, line: u32) -> bool {
-        self.lines.contains_key(&line)
+    pub fn executed(&self, line: u32) -> Option<bool> {
+        self.lines.get(&line).copied()
     }
 
     /// The functions: first line, name, whether any of it was executed.
@@ -178,7 +172,13 @@ impl FileCoverage {
     /// The conditional jumps of a line that always went the same way, of how many.
     #[must_use]
     pub fn one_sided(&self, line: u32) -> Count {
-        let of_line = self.jumps.iter().filter(|(place, _)| place.line == line);
+        let first = Place {
+            line,
+            module: String::new(),
+            number: 0,
+        };
+        let from_line = self.jumps.range(first..);
+        let of_line = from_line.take_while(|(place, _)| place.line == line);
         of_line.fold(Count::default(), |count, (_, ways)| Count {
             executed: count.executed + usize::from(!(ways.fell_through && ways.jumped)),
             all: count.all + 1,

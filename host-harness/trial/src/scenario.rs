@@ -154,6 +154,14 @@ pub struct Scenario {
     pub argv: Vec<String>,
 }
 
+impl Scenario {
+    /// The file of a module; empty for one that the guest has already.
+    pub(crate) fn image(&self, module: &Module) -> &[u8] {
+        let file = self.files.iter().find(|file| file.path == module.path);
+        file.map_or(&[], |file| &file.content)
+    }
+}
+
 impl Description {
     /// Whether there is something to test.
     ///

@@ -36,7 +36,7 @@ struct Module {
     name: String,
     /// `Err` why it is not known.
     code: Result<Code, String>,
-    /// Where the guest has put sections, and for how long that was looked at last.
+    /// Where the guest has put sections, by name, as far as it was asked.
     sections: BTreeMap<String, u64>,
     /// The marks, by the addresses of [`Code`].
     marks: BTreeMap<u64, u8>,
@@ -45,8 +45,7 @@ struct Module {
 impl Covered {
     pub(super) fn new(scenario: &Scenario) -> io::Result<Self> {
         let modules = scenario.modules.iter().map(|module| {
-            let file = scenario.files.iter().find(|file| file.path == module.path);
-            let code = Code::of(file.map_or(&[][..], |file| &file.content));
+            let code = Code::of(scenario.image(module));
             Module {
                 name: module.name.clone(),
                 code: code.map_err(|error| error.to_string()),
@@ -158,7 +157,7 @@ impl Module {
             let file = coverage.file(row.file.to_path_buf());
             // Where a line has no statement, the jump is the compiler's own, as the one behind
             // which a function finds its stack destroyed.
-            if file.has_line(row.line) {
+            if file.executed(row.line).is_some() {
                 let place = Place {
                     line: row.line,
                     module: self.name.clone(),

@@ -312,9 +312,7 @@ fn explain_load(found: &mut Vec<Finding>, failures: &mut [Failure]) {
 fn explain(scenario: &Scenario, course: &Course, outcome: &mut Outcome) {
     let mut symbols = Symbols::default();
     for module in &scenario.modules {
-        let file = scenario.files.iter().find(|file| file.path == module.path);
-        let image = file.map_or(&[][..], |file| &file.content);
-        symbols.add(&module.name, image, &module.folder);
+        symbols.add(&module.name, scenario.image(module), &module.folder);
     }
     let mut shown: Vec<String> = Vec::new();
     for failure in &mut outcome.failures {
