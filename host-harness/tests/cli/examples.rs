@@ -70,6 +70,18 @@ fn the_card_in_miniature_is_a_network_interface() {
 }
 
 #[test]
+fn a_burst_of_packets_is_sent_though_its_last_ones_are_dropped() {
+    let sandbox = Sandbox::new();
+    build(&copy(&sandbox, "examples/nic-lite"));
+    let hog = copy(&sandbox, "host-harness/tests/modules/hog");
+    build(&hog);
+    fs::copy(sandbox.own("nic-lite/nic_lite.ko"), hog.join("nic_lite.ko")).expect("a copy");
+    let ended = try_scenarios(&sandbox, &hog, &["burst.toml"]);
+    let sent = "a burst is sent as far as there was memory";
+    assert!(ended.stdout.contains(sent), "{ended:#?}");
+}
+
+#[test]
 fn the_drivers_of_the_examples_let_the_machine_sleep() {
     let sandbox = Sandbox::new();
     for folder in ["scratch", "edu", "nic-lite"] {
