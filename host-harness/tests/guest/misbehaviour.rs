@@ -50,7 +50,7 @@ fn a_listener_that_pauses_loses_what_has_no_room_and_then_goes_on() {
     with_each(1, |guest, mechanism| {
         let spec = ListenerSpec {
             receive_buffer: Some(16 << 10),
-            ..ListenerSpec::new(mechanism, Behaviour::Count)
+            ..ListenerSpec::new(mechanism, Behaviour::Measure)
         };
         let number = guest.session.listen(spec).expect("a listener");
         // No more at once than there is room for, however slow the guest is.
