@@ -90,10 +90,7 @@ impl ServerBackend for Device {
 }
 
 fn ours(path: &Path, poll: Duration) -> Vec<Duration> {
-    let options = Options {
-        poll,
-        ..Options::default()
-    };
+    let options = Options::default().polling(poll);
     let server = Server::bind(path).expect("a socket").options(options);
     let server = server.serve(Device).expect("a server");
     let times = reads(path);

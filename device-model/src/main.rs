@@ -164,10 +164,9 @@ fn run(arguments: &Arguments, controlled: Option<usize>) -> anyhow::Result<ExitC
     };
     // Before the socket exists, so that no signal can leave it behind.
     let signals = signals().context("cannot watch for signals")?;
-    let options = Options {
-        poll: Duration::from_micros(arguments.poll_us),
-        disconnect: arguments.on_disconnect.into(),
-    };
+    let options = Options::default()
+        .polling(Duration::from_micros(arguments.poll_us))
+        .on_disconnect(arguments.on_disconnect.into());
     let mut slot = Slot::default().options(options);
     let mut sources = Vec::new();
     for device in &arguments.devices {

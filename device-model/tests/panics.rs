@@ -170,10 +170,7 @@ const SERVED: [&str; 9] = [
 ];
 
 fn serve(path: &Path, at: &'static str, disconnect: Disconnect) -> Board {
-    let options = Options {
-        disconnect,
-        ..Options::default()
-    };
+    let options = Options::default().on_disconnect(disconnect);
     let server = Server::bind(path).unwrap().options(options);
     let server = server.serve(Panics::new(at)).unwrap();
     Board::connect_to(path, server)

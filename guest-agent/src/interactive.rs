@@ -20,7 +20,7 @@ pub fn start(agent: &mut Agent, command_line: &str) {
     match listening {
         Ok((_, port_id)) => print_line(&format!(
             "\nirqbed: the driver is loaded, and a listener (netlink port {port_id}) prints each event.\n\
-             irqbed: `./just raise` in another terminal makes the device interrupt;\n\
+             irqbed: `irqbed raise` (`./just raise`) in another terminal makes the device interrupt;\n\
              irqbed: `dmesg` shows the driver's log, `exit` ends the guest.\n"
         )),
         Err(error) => print_line(&format!("\nirqbed: no listener runs: {error:#}\n")),

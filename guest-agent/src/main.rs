@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Some(shell::ROLE) => shell::main(),
         _ if rustix::process::getpid().is_init() => init::main(),
         _ => Err(anyhow::anyhow!(
-            "this program is PID 1 of irqbed's test guest; `./just run-vm` boots one"
+            "this program is PID 1 of irqbed's test guest; `irqbed run-vm` boots one"
         )),
     };
     match result {

@@ -6,17 +6,16 @@ use std::{
     collections::HashSet,
     ffi::{c_uint, c_void},
     hash::{BuildHasherDefault, DefaultHasher},
-    io,
-    ptr::{self, NonNull},
+    io, ptr,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicPtr, AtomicU8, Ordering},
+        atomic::{AtomicPtr, Ordering},
     },
 };
 
 use irqbed_abi::coverage::{EXECUTED, FELL_THROUGH, JUMPED, MAP_SIZE, offset};
 
-use crate::{jump::Jump, memory, qemu};
+use crate::{jump::Jump, memory::Memory, qemu};
 
 /// Virtual processors whose jumps are followed.
 const PROCESSORS: usize = 256;
@@ -31,27 +30,15 @@ static KNOWN: Mutex<HashSet<&Jump, BuildHasherDefault<DefaultHasher>>> =
     Mutex::new(HashSet::with_hasher(BuildHasherDefault::new()));
 
 /// The map, for as long as QEMU runs.
-pub struct Map(NonNull<u8>);
-
-// SAFETY: the memory belongs to nobody's thread, and is reached through atomics only.
-unsafe impl Send for Map {}
-// SAFETY: as above.
-unsafe impl Sync for Map {}
+pub struct Map(Memory);
 
 impl Map {
     pub fn open(path: &str) -> io::Result<Self> {
-        memory::map(path, MAP_SIZE).map(Self)
-    }
-
-    fn byte(&self, address: u64) -> Option<&AtomicU8> {
-        let offset = offset(address)?;
-        // SAFETY: inside the mapping, never unmapped, and all who share it use atomics or
-        // system calls.
-        Some(unsafe { self.0.add(offset as usize).cast::<AtomicU8>().as_ref() })
+        Memory::map(path, MAP_SIZE).map(Self)
     }
 
     fn set(&self, address: u64, bit: u8) {
-        if let Some(byte) = self.byte(address)
+        if let Some(byte) = offset(address).map(|offset| self.0.byte(offset))
             && byte.load(Ordering::Relaxed) & bit == 0
         {
             byte.fetch_or(bit, Ordering::Relaxed);

@@ -11,8 +11,8 @@
 #![allow(unsafe_code)]
 
 mod coverage;
+mod execution_log;
 mod jump;
-mod log;
 mod memory;
 mod qemu;
 
@@ -25,7 +25,7 @@ use std::{
 use irqbed_abi::execution::Kind;
 
 use coverage::Map;
-use log::Log;
+use execution_log::Log;
 
 static LOG: OnceLock<Log> = OnceLock::new();
 static MAP: OnceLock<Map> = OnceLock::new();

@@ -5,6 +5,7 @@ use super::kind::NAMES;
 
 /// A fault that makes no sense, or none for this device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FaultError {
     /// No kind of fault has that name.
     #[error("there is no fault `{kind}`: use {}", NAMES.join(", "))]

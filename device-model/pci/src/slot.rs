@@ -14,6 +14,7 @@ const MAX_FUNCTIONS: usize = 8;
 
 /// A slot that cannot be served.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SlotError {
     /// More than fit.
     #[error("{0} functions in one slot: it takes 8")]

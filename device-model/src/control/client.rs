@@ -15,6 +15,7 @@ const SLACK: Duration = Duration::from_secs(5);
 
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// Nobody answers at the path.
     #[error("no device answers at {path}: start one first", path = path.display())]

@@ -23,6 +23,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// A control socket that cannot be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ControlError {
     /// The socket cannot be made.
     #[error(transparent)]

@@ -90,6 +90,7 @@ pub enum Outcome {
 
 /// An event that could not be raised.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RaiseError {
     /// The driver has not enabled the device.
     #[error(

@@ -60,10 +60,7 @@ impl Hostile {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("device");
-        let options = Options {
-            disconnect: Disconnect::Reset,
-            ..Options::default()
-        };
+        let options = Options::default().on_disconnect(Disconnect::Reset);
         let server = Server::bind(&path).unwrap().options(options);
         let server = server.serve(EventDevice::new().unwrap()).unwrap();
         let mut client = Client::connect(&path);

@@ -24,10 +24,7 @@ use crate::{
 };
 
 fn reset() -> Options {
-    Options {
-        disconnect: Disconnect::Reset,
-        ..Options::default()
-    }
+    Options::default().on_disconnect(Disconnect::Reset)
 }
 
 /// The client of a fixture that nobody else is connected to.

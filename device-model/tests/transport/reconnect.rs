@@ -14,10 +14,7 @@ use crate::{
 };
 
 fn fixture(disconnect: Disconnect) -> Fixture {
-    let mut fixture = Fixture::with(Options {
-        disconnect,
-        ..Options::default()
-    });
+    let mut fixture = Fixture::with(Options::default().on_disconnect(disconnect));
     fixture.version(CAPABILITIES);
     fixture
 }

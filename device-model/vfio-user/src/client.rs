@@ -38,6 +38,7 @@ const PROPOSAL: &[u8] = b"{\"capabilities\":{\"max_msg_fds\":8,\"max_data_xfer_s
 
 /// A server that cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// The socket cannot be connected to.
     #[error("no connection: {0}")]

@@ -14,6 +14,7 @@ const LOW: usize = 4096;
 
 /// A header that says nothing about where the next message begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StreamError {
     /// Shorter than a header.
     #[error("a message of {} bytes is shorter than its header", .0.size)]

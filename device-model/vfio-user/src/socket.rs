@@ -22,6 +22,7 @@ const BACKLOG: i32 = 8;
 
 /// A socket that cannot be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SocketError {
     /// Something has that name already.
     #[error("{path} exists: choose another path, or remove it if nothing uses it", path = .0.display())]

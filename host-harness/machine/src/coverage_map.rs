@@ -6,7 +6,8 @@
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
 use irqbed_abi::coverage::{MAP_SIZE, offset};
-use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::anonymous_file;
 
 /// The map, a byte for each address ([`irqbed_abi::coverage`]).
 #[derive(Debug)]
@@ -18,9 +19,7 @@ impl CoverageMap {
     /// # Errors
     /// When there is no memory or descriptor left.
     pub fn new() -> io::Result<Self> {
-        let memory = File::from(memfd_create("irqbed-coverage", MemfdFlags::CLOEXEC)?);
-        memory.set_len(MAP_SIZE)?;
-        Ok(Self(memory))
+        anonymous_file::create("irqbed-coverage", MAP_SIZE).map(Self)
     }
 
     /// The memory, for QEMU to inherit.

@@ -13,7 +13,8 @@ use irqbed_abi::execution::{
     ARMED_OFFSET, CAPACITY, Kind, LOG_SIZE, RECORD_SIZE, RECORDING_OFFSET, RECORDS_OFFSET,
     WRITTEN_OFFSET,
 };
-use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::anonymous_file;
 
 /// Something that the guest's processor did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +50,8 @@ impl ExecutionLog {
     /// # Errors
     /// [`LogError::Io`].
     pub fn new() -> Result<Self, LogError> {
-        let memory =
-            memfd_create("irqbed-execution", MemfdFlags::CLOEXEC).map_err(io::Error::from)?;
-        let memory = File::from(memory);
-        memory.set_len(LOG_SIZE)?;
         Ok(Self {
-            memory,
+            memory: anonymous_file::create("irqbed-execution", LOG_SIZE)?,
             recording: AtomicU64::new(0),
         })
     }

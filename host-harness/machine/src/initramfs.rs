@@ -12,7 +12,8 @@ use std::{
 };
 
 use cpio::newc::{Builder, ModeFileType, Reader, trailer};
-use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::anonymous_file;
 
 /// A file for the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +78,7 @@ fn find<'a, T>(
 /// # Errors
 /// When there is no memory, or a file is larger than an archive can hold.
 pub fn with_files(archive: &[u8], files: &[GuestFile]) -> io::Result<File> {
-    let mut out = File::from(memfd_create("irqbed-initramfs", MemfdFlags::CLOEXEC)?);
+    let mut out = anonymous_file::create("irqbed-initramfs", 0)?;
     out.write_all(archive)?;
     // An archive begins at a multiple of four.
     out.write_all(&[0; 3][..archive.len().next_multiple_of(4) - archive.len()])?;

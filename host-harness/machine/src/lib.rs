@@ -6,6 +6,7 @@
 
 pub mod accel;
 pub mod agent;
+mod anonymous_file;
 pub mod artefacts;
 pub mod builtin;
 pub mod console;

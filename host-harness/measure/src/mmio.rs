@@ -271,10 +271,9 @@ impl Served {
             },
             Serves::Ours(device, poll) => {
                 // It is connected to once by us, and once by QEMU.
-                let how = Options {
-                    poll: *poll,
-                    disconnect: Disconnect::Reset,
-                };
+                let how = Options::default()
+                    .polling(*poll)
+                    .on_disconnect(Disconnect::Reset);
                 let served = device.serve(DeviceOptions::default(), how)?;
                 Ok(Self {
                     name,

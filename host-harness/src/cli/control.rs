@@ -46,7 +46,7 @@ pub(super) fn connect(socket: Option<&Path>) -> anyhow::Result<ControlClient> {
     let socket = socket_or_default(socket)?;
     ControlClient::connect(&socket).map_err(|error| match error {
         ClientError::Connect { source, .. } => anyhow!(
-            "no running guest with a device of irqbed at {}: {}; start one with `./just run-vm`",
+            "no running guest with a device of irqbed at {}: {}; start one with `irqbed run-vm`",
             socket.display(),
             nobody(&socket, &source)
         ),

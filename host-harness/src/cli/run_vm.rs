@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     ));
     if let Some(path) = &arguments.control {
         log::say(format_args!(
-            "irqbed: `./just raise` and `./just fault` need --control {}",
+            "irqbed: `irqbed raise` and `irqbed fault` need --control {}",
             path.display()
         ));
     }

@@ -79,7 +79,7 @@ fn what_the_device_cannot_have_is_refused_in_one_line() {
 #[test]
 fn without_a_guest_it_says_how_to_start_one() {
     let sandbox = Sandbox::new();
-    run(&sandbox, &["fault", "--list"]).assert_refused(&["no running guest", "./just run-vm"]);
+    run(&sandbox, &["fault", "--list"]).assert_refused(&["no running guest", "irqbed run-vm"]);
     sandbox.assert_nothing_left();
 }
 

@@ -10,7 +10,7 @@ fn without_a_guest_they_say_how_to_start_one() {
     let socket = sandbox.run().join("irqbed/run-vm.sock");
     let socket = socket.to_str().expect("UTF-8");
     for command in [&["plug", "edu"][..], &["unplug"]] {
-        run(&sandbox, command).assert_refused(&[socket, "./just run-vm --ports"]);
+        run(&sandbox, command).assert_refused(&[socket, "irqbed run-vm --ports"]);
     }
     sandbox.assert_nothing_left();
 }

@@ -16,14 +16,14 @@ fn without_a_guest_it_says_how_to_start_one() {
     run(&sandbox, &["raise"]).assert_refused(&[
         "no running guest",
         socket.to_str().expect("UTF-8"),
-        "./just run-vm",
+        "irqbed run-vm",
     ]);
     let elsewhere = sandbox.own("elsewhere.sock");
     let elsewhere = elsewhere.to_str().expect("UTF-8");
     run(&sandbox, &["raise", "--control", elsewhere]).assert_refused(&[
         "no running guest",
         elsewhere,
-        "./just run-vm",
+        "irqbed run-vm",
     ]);
     let file = sandbox.own("file");
     fs::write(&file, "").expect("a file");

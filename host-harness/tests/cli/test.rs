@@ -207,7 +207,7 @@ fn a_module_of_another_kernel_is_refused_with_both_releases() {
     assert_bad_input(
         &sandbox,
         &["test", "--module", &other],
-        &["other.ko", "kernel 7.", "guest's is 6.", "./just module"],
+        &["other.ko", "kernel 7.", "guest's is 6.", "irqbed build"],
     );
     let parameter = ["--module-parameter", "dealy=1"];
     let ours = repository().join(".irqbed/module/irqbed.ko");

@@ -53,10 +53,7 @@ impl PciDevice for Card {
 }
 
 fn serve(path: &Path, disconnect: Disconnect) -> ServerHandle {
-    let options = Options {
-        disconnect,
-        ..Options::default()
-    };
+    let options = Options::default().on_disconnect(disconnect);
     let server = Server::bind(path).expect("a socket").options(options);
     server.serve(Card(Registers::new())).expect("served")
 }

@@ -70,7 +70,7 @@ enum Reply {
 #[derive(Debug, thiserror::Error)]
 pub enum PluggingError {
     /// Nobody listens there.
-    #[error("no running guest with ports at {path}: start one with `./just run-vm --ports 1`")]
+    #[error("no running guest with ports at {path}: start one with `irqbed run-vm --ports 1`")]
     NoGuest {
         /// The socket.
         path: PathBuf,

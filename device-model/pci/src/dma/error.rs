@@ -6,6 +6,7 @@ use crate::vfio_user::MessageError;
 
 /// A DMA access that could not be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DmaError {
     /// The command register forbids it.
     #[error("DMA at {addr}: the driver has not enabled bus mastering (pci_set_master)")]
@@ -84,6 +85,7 @@ pub enum DmaError {
 
 /// A mapping that the hypervisor asked for and that cannot be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MapError {
     /// Empty, or beyond the end of the address space.
     #[error("memory at {addr} of {size:#x} bytes is no range of the address space")]

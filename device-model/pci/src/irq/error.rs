@@ -4,6 +4,7 @@
 /// An interrupt that cannot be signalled, or a request about interrupts that
 /// makes no sense.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IrqError {
     /// The device has no such vector.
     #[error("there is no interrupt vector {vector}: the device has {count}")]

@@ -27,6 +27,7 @@ use crate::{
 
 /// A device that cannot be served.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServeError {
     /// The device describes itself as something impossible.
     #[error(transparent)]
@@ -85,12 +86,27 @@ pub enum Disconnect {
 
 /// How a device is served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// How long the server's thread spins for the next message before it
     /// sleeps. Makes answers come sooner, where a processor is free for it.
     pub poll: Duration,
     /// What becomes of it when its client leaves.
     pub disconnect: Disconnect,
+}
+
+impl Options {
+    /// These, with a server's thread that spins for so long.
+    #[must_use]
+    pub const fn polling(self, poll: Duration) -> Self {
+        Self { poll, ..self }
+    }
+
+    /// These, with what becomes of the device when its client leaves.
+    #[must_use]
+    pub const fn on_disconnect(self, disconnect: Disconnect) -> Self {
+        Self { disconnect, ..self }
+    }
 }
 
 /// A socket at a path, waiting for a device to serve.

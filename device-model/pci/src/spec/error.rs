@@ -5,6 +5,7 @@ use super::MAX_MSI_VECTORS;
 
 /// A description that cannot be a PCI function; each names the field.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SpecError {
     /// A BAR has an impossible size.
     #[error(

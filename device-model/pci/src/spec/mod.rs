@@ -71,6 +71,7 @@ impl Identity {
 /// assert_eq!(error, "BAR 0 has 512 I/O ports: use a power of two from 4 to 256");
 /// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DeviceSpec {
     /// The read-only part of the header.
     pub identity: Identity,

@@ -28,7 +28,7 @@ use std::{
     io::{self, Write},
 };
 
-use rustix::fs::{MemfdFlags, memfd_create};
+use crate::anonymous_file;
 
 /// Registers of the chipset and what SeaBIOS writes there at a boot: the address as port
 /// 0xCF8 takes it, and the value.
@@ -51,7 +51,7 @@ const ACPI_ENABLE: u8 = 2;
 /// # Errors
 /// When there is no memory.
 pub(super) fn of_resume() -> io::Result<File> {
-    let mut file = File::from(memfd_create("irqbed-acpi", MemfdFlags::CLOEXEC)?);
+    let mut file = anonymous_file::create("irqbed-acpi", 0)?;
     file.write_all(&bytes())?;
     Ok(file)
 }

@@ -75,9 +75,6 @@ impl Machine {
     /// How our devices are served to it.
     #[must_use]
     pub fn options(&self) -> device_model::Options {
-        device_model::Options {
-            poll: self.poll,
-            ..device_model::Options::default()
-        }
+        device_model::Options::default().polling(self.poll)
     }
 }

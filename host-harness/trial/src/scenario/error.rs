@@ -144,7 +144,7 @@ pub enum ScenarioError {
     /// A module of another kernel.
     #[error(
         "the module {path} was built for kernel {built_for}, but the guest's is {release}: build it by \
-         `./just module FOLDER`",
+         `irqbed build FOLDER`",
         path = .path.display()
     )]
     OtherKernel {

@@ -14,7 +14,7 @@ use irqbed_machine::{
 };
 
 use super::{
-    Company, Evidence, Failure, Outcome, Trial, checks, evidence, log::KernelLog,
+    Company, Evidence, Failure, Outcome, Trial, checks, evidence, kernel_log::KernelLog,
     source_lines::Symbols, steps::Steps,
 };
 use crate::scenario::{Module, Scenario};
