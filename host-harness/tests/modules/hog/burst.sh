@@ -10,6 +10,14 @@ device=$(readlink "/sys/class/net/$nic/device")
 echo 1 >"/proc/sys/net/ipv6/conf/$nic/disable_ipv6" 2>/dev/null || true
 ip link set "$nic" up
 count() { cat "/sys/class/net/$nic/statistics/tx_$1"; }
+await_sent() {
+  tries=0
+  until [ "$(count packets)" = "$1" ]; do
+    tries=$((tries + 1))
+    [ $tries -le 50 ] || fail "$(count packets) of $1 sent, $(count dropped) dropped"
+    sleep 0.1
+  done
+}
 # pktgen's way to be told what to do.
 say() { echo "$2" >"/proc/net/pktgen/$1"; }
 say kpktgend_0 "add_device $nic"
@@ -18,15 +26,9 @@ for word in 'count 8' 'burst 8' 'pkt_size 60' 'dst 192.0.2.2' 'dst_mac 02:00:00:
 done
 insmod ./hog.ko device="${device##*/}" leave=4
 say pgctrl start
-tries=0
-until [ "$(count packets)" = 4 ]; do
-  tries=$((tries + 1))
-  [ $tries -le 50 ] || fail "$(count packets) sent, $(count dropped) dropped"
-  sleep 0.1
-done
+await_sent 4
 [ "$(count dropped)" = 4 ] || fail "$(count dropped) dropped"
 rmmod hog
 say pgctrl start
-[ "$(count packets)" = 12 ] || sleep 1
-[ "$(count packets)" = 12 ] || fail "$(count packets) of 12 sent"
+await_sent 12
 echo 'nic-lite: a burst is sent as far as there was memory'
